@@ -1,0 +1,9 @@
+"""cnnjax: the JAX home of the convolutional network."""
+
+from cnnjax.engine.evaluate import predict
+from cnnjax.engine.run import Run, restore
+from cnnjax.errors import UserError
+from cnnjax.models.summary import summarize
+from cnnjax.models.zoo import create_model, list_models
+
+__version__ = "0.1.0"

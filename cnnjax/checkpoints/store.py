@@ -1,0 +1,113 @@
+"""A run's checkpoints: written by Orbax in the background; the newest few and the best are kept."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers as policies
+
+from cnnjax.errors import UserError
+
+NOT_METRICS = (list, dict, str)  # figures of an evaluation that a checkpoint does not carry
+
+
+class Store:
+  """The checkpoints in a folder, a folder for each step.
+
+  Args:
+    folder: where they lie; made when the first is saved.
+    keep: how many of the newest to keep.
+    best: name of the metric whose best step is kept as well; "" for none.
+    mode: "max" where more of it is better, "min" where less is.
+  """
+
+  def __init__(self, folder: str | Path, *, keep: int = 1, best: str = "", mode: str = "max"):
+    if mode not in ("max", "min"):
+      raise UserError(f'checkpoint.mode must be "max" or "min", found {mode!r}')
+    if keep < 1:
+      raise UserError(f"checkpoint.keep must be 1 or more, found {keep}")
+    self.folder = Path(folder).absolute()
+    self._best, self._sign = best, 1 if mode == "max" else -1
+    keepers = [policies.LatestN(keep)]
+    if best:
+      keepers.append(
+        policies.BestN(get_metric_fn=self._score, n=1, keep_checkpoints_without_metrics=False)
+      )
+    self._manager = ocp.CheckpointManager(
+      self.folder,
+      options=ocp.CheckpointManagerOptions(
+        preservation_policy=policies.AnyPreservationPolicy(keepers),
+        best_fn=self._score if best else None,  # without it Orbax writes no metrics
+      ),
+    )
+
+  def _score(self, metrics: dict[str, float]) -> float:
+    return self._sign * metrics[self._best]
+
+  def save(self, step: int, state: Any, figures: dict[str, Any]) -> None:
+    """Starts to write a state; returns once its arrays may be overwritten.
+
+    Raises: UserError where the metric that picks the best is not among the figures.
+    """
+    metrics = {k: float(v) for k, v in figures.items() if not isinstance(v, NOT_METRICS)}
+    if metrics and self._best and self._best not in metrics:
+      raise UserError(f"checkpoint.best is {self._best!r}, but the metrics are {sorted(metrics)}")
+    self._manager.save(step, args=ocp.args.PyTreeSave(state), metrics=metrics or None)
+
+  def steps(self) -> list[int]:
+    """Returns the steps that are there, oldest first."""
+    return sorted(self._manager.all_steps())
+
+  def find(self, which: str | int) -> int:
+    """Returns the step that "latest", "best" or a number names.
+
+    Raises: UserError where there is none, with those that there are.
+    """
+    steps = self.steps()
+    if not steps:
+      raise UserError(f"{self.folder} holds no checkpoint yet")
+    if which == "latest":
+      return steps[-1]
+    if which == "best":
+      scored = [(self._score(m), s) for s in steps if (m := self._manager.metrics(s))]
+      if not self._best or not scored:
+        raise UserError(
+          f"{self.folder} keeps no best checkpoint; expected latest or one of the steps {steps}"
+        )
+      return max(scored)[1]
+    if str(which).isdecimal() and int(which) in steps:
+      return int(which)
+    raise UserError(f"{self.folder} has no checkpoint {which}; expected best, latest or {steps}")
+
+  def restore(self, step: int, like: Any, sharding: jax.sharding.Sharding) -> Any:
+    """Returns what was saved at a step, of the structure, shapes and types of `like`.
+
+    A part of what was saved is enough: leaves that `like` lacks are not read.
+
+    Raises: UserError where a shape differs or a leaf is missing.
+    """
+    want = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding), like)
+    try:
+      return self._manager.restore(
+        step,
+        args=ocp.args.PyTreeRestore(
+          want,
+          restore_args=ocp.checkpoint_utils.construct_restore_args(want),
+          partial_restore=True,
+        ),
+      )
+    except (ValueError, KeyError) as error:
+      raise UserError(
+        f"checkpoint {step} in {self.folder} does not fit the model: {str(error).splitlines()[0]}"
+      ) from error
+
+  def wait(self) -> None:
+    """Returns when everything is on disk. Raises: whatever went wrong in the background."""
+    self._manager.wait_until_finished()
+
+  def __enter__(self) -> "Store":
+    return self
+
+  def __exit__(self, *error: Any) -> None:
+    self._manager.close()

@@ -1,0 +1,114 @@
+"""Images on the host: read from files, brought to the size that a network wants."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from cnnjax.data.table import Table
+from cnnjax.errors import UserError
+from cnnjax.ops.preprocess import Preprocessing
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+
+
+def read(path: str | Path) -> np.ndarray:
+  """Returns the pixels of an image file as uint8 [H, W] if it is grey, else [H, W, 3].
+
+  EXIF rotation is applied, 16-bit grey is scaled to 8, transparency is laid on white.
+
+  Raises: UserError naming the file that is missing, or is no image, or is broken.
+  """
+  try:
+    with Image.open(path) as file:
+      image = ImageOps.exif_transpose(file)
+      if image.mode.startswith("I"):
+        return np.clip(np.asarray(image, np.float64) * (255 / 65535) + 0.5, 0, 255).astype(np.uint8)
+      if image.has_transparency_data:
+        image = image.convert("RGBA")
+        paper = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(paper, image).convert("RGB")
+      return np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
+  except FileNotFoundError:
+    raise UserError(f"no image file at {path}") from None
+  except UnidentifiedImageError:
+    raise UserError(f"{path} is no image that Pillow can read") from None
+  except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    raise UserError(f"{path} cannot be read as an image: {error}") from error
+
+
+def fit(images: np.ndarray | Sequence[np.ndarray], to: Preprocessing) -> np.ndarray:
+  """Returns images, of one size or several, as uint8 [N, H, W, to.channels], resized and cropped.
+
+  Each is uint8, or float from 0 to 1, of shape [H, W], [H, W, 1], [H, W, 3] or [H, W, channels].
+  """
+  if isinstance(images, np.ndarray) and images.ndim == 4 and _fits(images, to):
+    return _crop(images, to.crop)
+  fitted = [_crop(_resize(_channels(_bytes(i), to.channels), to.resize), to.crop) for i in images]
+  sizes = {image.shape for image in fitted}
+  if len(sizes) > 1:
+    raise UserError(f"images of different sizes {sorted(sizes)} need a resize to make a batch")
+  return np.stack(fitted) if fitted else np.zeros((0, *(to.shape or (0, 0, 0))), np.uint8)
+
+
+def prepare(table: Table, to: Preprocessing) -> Table:
+  """Returns the table with its images as the network wants them: uint8 [N, H, W, C]."""
+  return table.replace(image=fit(table.columns["image"], to))
+
+
+def _fits(images: np.ndarray, to: Preprocessing) -> bool:
+  size = images.shape[1:3]
+  return images.dtype == np.uint8 and images.shape[3] == to.channels and to.resize in (None, size)
+
+
+def _bytes(image: np.ndarray) -> np.ndarray:
+  image = np.asarray(image)
+  if image.dtype == np.uint8:
+    return image
+  if not np.issubdtype(image.dtype, np.floating):
+    raise UserError(f"an image must be uint8, or float from 0 to 1; found {image.dtype}")
+  if image.size and not (image.min() >= 0 and image.max() <= 1):  # false for NaN too
+    raise UserError(
+      f"a float image must lie between 0 and 1; found {image.min():g} to {image.max():g}"
+    )
+  return np.round(image * 255).astype(np.uint8)
+
+
+def _channels(image: np.ndarray, channels: int) -> np.ndarray:
+  """[H, W] or [H, W, C] -> [H, W, channels], by grey value or by repetition."""
+  if image.ndim == 2:
+    image = image[..., None]
+  if image.ndim != 3 or image.shape[2] not in (1, 3, channels) or 0 in image.shape:
+    raise UserError(f"an image must be [H, W], [H, W, 1] or [H, W, 3]; found {image.shape}")
+  if image.shape[2] == channels:
+    return image
+  if image.shape[2] == 3 and channels == 1:
+    return np.asarray(Image.fromarray(image).convert("L"))[..., None]
+  if image.shape[2] == 1:
+    return np.repeat(image, channels, axis=2)
+  raise UserError(f"an image of {image.shape[2]} channels cannot be given {channels}")
+
+
+def _resize(image: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
+  if size is None or image.shape[:2] == tuple(size):
+    return image
+  bands = [Image.fromarray(band) for band in np.moveaxis(image, 2, 0)]
+  small = [np.asarray(b.resize(size[::-1], Image.Resampling.BILINEAR)) for b in bands]
+  return np.stack(small, axis=2)
+
+
+def _crop(images: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
+  """Cuts [..., H, W, C] to `size` around the centre; adds zeros where it is larger."""
+  if size is None:
+    return images
+  for axis, want in zip((-3, -2), size):
+    have = images.shape[axis]
+    if have >= want:
+      start = (have - want) // 2
+      images = np.take(images, np.arange(start, start + want), axis)
+    else:
+      pad = [(0, 0)] * images.ndim
+      pad[axis] = ((want - have) // 2, want - have - (want - have) // 2)
+      images = np.pad(images, pad)
+  return images

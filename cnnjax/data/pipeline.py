@@ -1,0 +1,76 @@
+"""From tables to batches: batch = f(seed, step) for training, padded and masked for evaluation."""
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from cnnjax.data.table import Table
+from cnnjax.errors import UserError
+from cnnjax.ops.preprocess import Preprocessing, normalize
+
+Batch = dict[str, Any]
+
+
+def moments(table: Table) -> tuple[tuple[float, ...], tuple[float, ...]]:
+  """Returns mean and deviation a channel of a table's images, of pixels scaled to 0..1."""
+  image = table.columns["image"]
+  counts = [np.bincount(image[..., c].ravel(), minlength=256) for c in range(image.shape[-1])]
+  levels = np.arange(256) / 255
+  mean = [float(np.average(levels, weights=n)) for n in counts]
+  var = [float(np.average((levels - m) ** 2, weights=n)) for n, m in zip(counts, mean)]
+  return tuple(round(m, 6) for m in mean), tuple(round(max(v**0.5, 1e-3), 6) for v in var)
+
+
+def train_batches(table: Table, batch_size: int, seed: int) -> Callable[[int], Batch]:
+  """Returns batches as a pure function of the step: places [kB, (k+1)B) of the epochs' orders.
+
+  Raises: UserError for a table smaller than one batch.
+  """
+  if len(table) < batch_size:
+    raise UserError(
+      f"the training split holds {len(table)} examples, fewer than one batch of {batch_size}; "
+      f"set data.batch_size to {len(table)} or less"
+    )
+  n = len(table)
+
+  @lru_cache(maxsize=2)
+  def order(epoch: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch]).permutation(n)
+
+  def batch(step: int) -> Batch:
+    places = step * batch_size + np.arange(batch_size)
+    first, last = places[0] // n, places[-1] // n
+    if first == last:
+      chosen = order(int(first))[places % n]
+    else:
+      chosen = np.where(
+        places // n == first, order(int(first))[places % n], order(int(last))[places % n]
+      )
+    columns = {key: column[chosen] for key, column in table.columns.items()}
+    return {**columns, "mask": np.ones(batch_size, np.float32)}
+
+  return batch
+
+
+def eval_batches(table: Table, batch_size: int) -> Iterator[Batch]:
+  """Yields every example once, in order; the last batch is padded, its padding masked out."""
+  for start in range(0, len(table), batch_size):
+    columns = {k: column[start : start + batch_size] for k, column in table.columns.items()}
+    yield pad(columns, batch_size)
+
+
+def pad(columns: dict[str, np.ndarray], size: int) -> Batch:
+  """Returns columns filled up to `size` rows with zeros, and the mask of the real ones."""
+  count = len(next(iter(columns.values())))
+  filled = {
+    key: np.pad(column, [(0, size - count)] + [(0, 0)] * (column.ndim - 1))
+    for key, column in columns.items()
+  }
+  return {**filled, "mask": (np.arange(size) < count).astype(np.float32)}
+
+
+def scale(batch: Batch, preprocessing: Preprocessing) -> Batch:
+  """Returns the batch with its uint8 images normalised to what the network reads."""
+  return {**batch, "image": normalize(batch["image"], preprocessing)}

@@ -1,0 +1,28 @@
+"""A set of examples held in memory."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Table:
+  """Columns of one length by their batch key, such as image [N, H, W, C] and label [N].
+
+  `classes` names what the labels count, and is empty where there are none.
+  """
+
+  columns: Mapping[str, np.ndarray]
+  classes: tuple[str, ...] = ()
+
+  def __len__(self) -> int:
+    return len(next(iter(self.columns.values())))
+
+  def take(self, places: np.ndarray) -> "Table":
+    """Returns the examples at these places, in their order."""
+    return Table({key: column[places] for key, column in self.columns.items()}, self.classes)
+
+  def replace(self, **columns: np.ndarray) -> "Table":
+    """Returns the table with some columns changed."""
+    return Table({**self.columns, **columns}, self.classes)

@@ -1,0 +1,93 @@
+"""Evaluation and prediction over any number of examples."""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache, partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from cnnjax.data import pipeline
+from cnnjax.engine.mesh import compile_step, make_mesh, replicated, shard
+from cnnjax.engine.step import predict_step
+from cnnjax.tasks import task as task_of
+
+
+def evaluate(
+  step: Callable, variables: dict[str, Any], batches: Iterable[dict], mesh: Mesh
+) -> dict[str, Any]:
+  """Returns the metrics' sums over all batches, added in float64 and int64.
+
+  Args:
+    step: (variables, batch) -> sums, compiled for the mesh.
+    variables: of the model.
+    batches: of one size, padding masked out.
+    mesh: of devices.
+  """
+  variables = jax.device_put(variables, replicated(mesh))
+  total, pending = None, None
+  for batch in batches:
+    sums = step(variables, shard(batch, mesh))  # dispatched before the last one is fetched
+    total, pending = _add(total, pending), sums
+  return _add(total, pending)
+
+
+def _add(total, sums):
+  if sums is None:
+    return total
+  wide = jax.tree.map(_widen, jax.device_get(sums))
+  return wide if total is None else jax.tree.map(np.add, total, wide)
+
+
+def _widen(value):
+  return np.asarray(value, np.float64 if np.issubdtype(value.dtype, np.floating) else np.int64)
+
+
+def predict(
+  model: Any,
+  variables: dict[str, Any],
+  images: np.ndarray | Sequence[np.ndarray],
+  *,
+  task: str = "classification",
+  classes: Sequence[str] = (),
+  batch_size: int = 64,
+) -> list[dict[str, Any]]:
+  """Returns one answer for each image, prepared as the model's `preprocessing` says.
+
+  For classification: `label`, `probability`, `probabilities` [C], and `class` where `classes` names
+  the labels.
+
+  Args:
+    model: of the zoo.
+    variables: of the model.
+    images: uint8, or float from 0 to 1: [N, H, W, C], or any sequence of [H, W] or [H, W, C].
+    task: whose answers to give.
+    classes: names of the labels.
+    batch_size: largest number of images computed at once.
+
+  Raises: UserError for an array that is no image.
+  """
+  from cnnjax.data.image import fit  # Pillow: not needed to build and train
+
+  pixels = fit(images, model.preprocessing)
+  size = min(batch_size, 1 << max(0, len(pixels) - 1).bit_length())  # few shapes to compile
+  step, mesh = _predictor(model, task)
+  answers = []
+  for start in range(0, len(pixels), size):
+    part = pixels[start : start + size]
+    batch = pipeline.pad({"image": part}, size)
+    found = jax.device_get(step(variables, shard(batch, mesh)))
+    answers += [{k: v[i].tolist() for k, v in found.items()} for i in range(len(part))]
+  if classes:
+    answers = [{"class": classes[a["label"]], **a} for a in answers]
+  return answers
+
+
+@lru_cache(maxsize=8)
+def _predictor(model: Any, task: str) -> tuple[Callable, Mesh]:
+  """Returns the compiled step for a model on one device, kept for the next call."""
+  mesh = make_mesh(1)
+  scale = partial(pipeline.scale, preprocessing=model.preprocessing)
+  step = partial(predict_step, model=model, task=task_of(task), scale=scale)
+  return compile_step(step, mesh), mesh

@@ -1,0 +1,174 @@
+"""What a run says: metrics.jsonl, TensorBoard events, a progress bar or plain lines."""
+
+import json
+import math
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from tensorboardX import SummaryWriter
+
+from cnnjax.engine.run import read_rows
+from cnnjax.errors import UserError
+
+CLOCK = ("images_per_second", "seconds")  # fields of a row that no two runs share
+LAG = 2  # steps whose logs may still be on the device
+
+
+class Diverged(UserError):
+  """The loss or an update stopped being finite."""
+
+  def __init__(self, step: int, name: str, value: float):
+    super().__init__(f"{name} is {value} at step {step}")
+
+
+class Log:
+  """Collects each step's sums without waiting for the device, and writes a row now and then.
+
+  Args:
+    folder: of the run.
+    start: the step that training goes on from; rows beyond it are cut off.
+    steps: of the whole run.
+    steps_per_epoch: examples over batch size.
+    batch_size: images a step.
+    every: steps from row to row.
+    rate: learning rate as a function of the step.
+  """
+
+  def __init__(
+    self,
+    folder: Path,
+    *,
+    start: int,
+    steps: int,
+    steps_per_epoch: float,
+    batch_size: int,
+    every: int,
+    rate: Callable[[int], Any],
+  ):
+    self._path = folder / "metrics.jsonl"
+    rows = [row for row in read_rows(self._path) if row["step"] <= start]
+    scratch = self._path.with_suffix(".tmp")
+    scratch.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    scratch.replace(self._path)
+    self._file = self._path.open("a", buffering=1)
+    self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1 if start else None)
+    self._steps_per_epoch, self._batch_size = steps_per_epoch, batch_size
+    self._every, self._rate = every, rate
+    self._pending: deque[tuple[int, Any]] = deque()
+    self._sums: dict[str, list[float]] = {}
+    self._counted, self._born = 0, time.perf_counter()
+    self._clock = self._born
+    self._console = Console(file=sys.stdout, highlight=False)
+    self._bar = _progress(self._console) if self._console.is_terminal else None
+    if self._bar:
+      epochs = steps / steps_per_epoch
+      self._shown = self._bar.add_task("", total=steps, completed=start, text="", epochs=epochs)
+      self._bar.start()
+
+  def step(self, step: int, logs: dict[str, Any]) -> None:
+    """Takes a step's sums as they leave the device, and what is ready of earlier ones.
+
+    Raises: Diverged, a few steps late, where a loss or an update is not finite.
+    """
+    self._pending.append((step, logs))
+    while len(self._pending) > LAG:
+      self._take()
+    if step % self._every == 0:
+      self.row(step)
+
+  def row(self, step: int) -> None:
+    """Writes the means since the last row, if any step was taken since. Raises: Diverged."""
+    while self._pending:
+      self._take()
+    if not self._counted:
+      return
+    means = {name: total / count for name, (total, count) in self._sums.items()}
+    speed = self._counted * self._batch_size / (time.perf_counter() - self._clock)
+    self._write(step, "train", {**means, "learning_rate": float(self._rate(step - 1)), "images_per_second": speed})
+    self._sums, self._counted = {}, 0
+    self.resume_clock()
+
+  def evaluation(self, step: int, split: str, figures: dict[str, Any]) -> None:
+    """Writes the figures of an evaluation."""
+    plain = {k: v for k, v in figures.items() if isinstance(v, int | float)}
+    self._write(step, split, plain)
+    self.resume_clock()
+
+  def resume_clock(self) -> None:
+    """Starts to measure speed anew: what came before was no training."""
+    self._clock = time.perf_counter()
+
+  def say(self, text: str) -> None:
+    """Prints a line, above the bar where there is one."""
+    self._console.print(text, markup=False, soft_wrap=True)
+
+  def _take(self) -> None:
+    step, logs = self._pending.popleft()
+    for name, (total, count) in jax.device_get(logs).items():
+      value = float(total)
+      if not math.isfinite(value):
+        raise Diverged(step, name, value)
+      sums = self._sums.setdefault(name, [0.0, 0.0])
+      sums[0] += value
+      sums[1] += float(count)
+    self._counted += 1
+    if self._bar:
+      self._bar.update(self._shown, completed=step, description=self._epoch(step))
+
+  def _epoch(self, step: int) -> str:
+    return f"epoch {step / self._steps_per_epoch:.2f}"
+
+  def _write(self, step: int, split: str, values: dict[str, float]) -> None:
+    epoch = step / self._steps_per_epoch
+    seconds = time.perf_counter() - self._born
+    self._file.write(
+      json.dumps({"step": step, "epoch": epoch, "split": split, **values, "seconds": seconds}) + "\n"
+    )
+    for name, value in values.items():
+      self._board.add_scalar(f"{split}/{name}", value, step)
+    text = f"{split:10} loss {values.get('loss', math.nan):.4f}"
+    if "accuracy" in values:
+      text += f"  accuracy {values['accuracy']:.4f}"
+    if "images_per_second" in values:
+      text += f"  {values['images_per_second']:,.0f} images/s"
+    if self._bar and split == "train":
+      self._bar.update(self._shown, text=text)
+    else:
+      self.say(f"{self._epoch(step):13} step {step:7} {text}")
+
+  def __enter__(self) -> "Log":
+    return self
+
+  def __exit__(self, *error: Any) -> None:
+    if self._bar:
+      self._bar.stop()
+    self._file.close()
+    self._board.close()
+
+
+def _progress(console: Console) -> Progress:
+  return Progress(
+    TextColumn("{task.description} of {task.fields[epochs]:.0f}"),
+    BarColumn(),
+    MofNCompleteColumn(),
+    TextColumn("{task.fields[text]}"),
+    TimeRemainingColumn(),
+    console=console,
+  )
+
+
+def table(title: str, rows: dict[str, Any]) -> None:
+  """Prints figures by name."""
+  shown = Table(title=title, title_justify="left", show_header=False)
+  for name, value in rows.items():
+    text = f"{value:.4f}" if isinstance(value, float) else str(value)
+    shown.add_row(name, text)
+  Console(highlight=False).print(shown)

@@ -1,0 +1,80 @@
+"""Optimisers and learning-rate schedules, by optax's names."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import optax
+
+from cnnjax.errors import UserError, unknown
+
+SCHEDULES = ("constant", "step", "cosine")
+
+
+def schedule(optim: Any, steps_per_epoch: float, steps: int) -> optax.Schedule:
+  """Returns the learning rate as a function of the step.
+
+  Args:
+    optim: a config's section with learning_rate; schedule: "constant", "step" (times `decay` at
+      each epoch of `milestones`) or "cosine" (to zero at the last step); warmup_epochs: of linear
+      growth from zero, before any of them.
+    steps_per_epoch: to turn epochs into steps.
+    steps: of the whole run.
+
+  Raises: UserError for another schedule.
+  """
+  peak = optim.learning_rate
+  warmup = round(optim.warmup_epochs * steps_per_epoch)
+  if optim.schedule == "constant":
+    main = optax.constant_schedule(peak)
+  elif optim.schedule == "step":
+    places = [max(0, round(epoch * steps_per_epoch) - warmup) for epoch in optim.milestones]
+    scales: dict[int, float] = {}
+    for place in places:
+      scales[place] = scales.get(place, 1.0) * optim.decay
+    main = optax.piecewise_constant_schedule(peak, scales)
+  elif optim.schedule == "cosine":
+    main = optax.cosine_decay_schedule(peak, max(1, steps - warmup))
+  else:
+    raise unknown("optim.schedule", optim.schedule, SCHEDULES)
+  if not warmup:
+    return main
+  return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), main], [warmup])
+
+
+def names() -> dict[str, Callable]:
+  """Returns optax's optimisers: its functions that take a learning rate."""
+  found = {}
+  for name, make in vars(optax).items():
+    if callable(make) and not name.startswith("_") and name.islower():
+      try:
+        if "learning_rate" in inspect.signature(make).parameters:
+          found[name] = make
+      except (TypeError, ValueError):  # a callable without a signature is no optimiser
+        continue
+  return found
+
+
+def optimizer(optim: Any, rate: optax.Schedule) -> optax.GradientTransformation:
+  """Returns optax's optimiser `optim.name` with `optim.arguments`, behind gradient clipping.
+
+  Momentum and Nesterov are arguments of sgd. Gradients are scaled down to a global norm of at most
+  `optim.clip_norm` where that is above 0.
+
+  Raises: UserError for an optimiser or an argument that optax does not have.
+  """
+  known = names()
+  if optim.name not in known:
+    raise unknown("optim.name", optim.name, known)
+  make, arguments = known[optim.name], dict(optim.arguments)
+  allowed = set(inspect.signature(make).parameters) - {"learning_rate"}
+  for argument in arguments:
+    if argument not in allowed:
+      raise unknown(f"optim.arguments of {optim.name}", argument, allowed)
+  try:
+    chosen = make(rate, **arguments)
+  except (TypeError, ValueError) as error:
+    raise UserError(f"optim.arguments of {optim.name}: {error}") from error
+  if optim.clip_norm > 0:
+    return optax.chain(optax.clip_by_global_norm(optim.clip_norm), chosen)
+  return chosen

@@ -1,0 +1,118 @@
+"""One update, one batch evaluated, one batch answered: pure functions of their arguments."""
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from cnnjax.engine.state import State
+
+Batch = dict[str, Any]
+Logs = dict[str, Any]
+
+
+def train_step(
+  state: State,
+  batch: Batch,
+  *,
+  model: Any,
+  inputs: Callable[[Batch], Any],
+  loss: Callable[[Any, Batch], tuple[jax.Array, Logs]],
+  transform: Callable[[jax.Array, Batch], Batch],
+  optimizer: optax.GradientTransformation,
+  seed: int,
+  ema: float = 0.0,
+  accumulate: int = 1,
+) -> tuple[State, Logs]:
+  """Returns the state after one update on a batch, and the sums to log.
+
+  Args:
+    state: the run so far; its step and the seed give the random keys.
+    batch: host arrays as the pipeline made them.
+    model: of the contract, bound to its preprocessing by `transform`.
+    inputs: takes from a batch what the network reads.
+    loss: (outputs, batch) -> (scalar, {name: (sum, count)}).
+    transform: augments and normalises a batch with a key.
+    optimizer: of optax.
+    seed: of the run.
+    ema: decay of the moving average of the variables, 0 for none.
+    accumulate: number of equal parts whose gradients are averaged before the update.
+  """
+  key = jax.random.fold_in(jax.random.key(seed), state.step)
+  augment_key, dropout_key, sample_key = jax.random.split(key, 3)
+  batch = transform(augment_key, batch)
+  mutable = [name for name in state.variables if name != "params"]
+
+  def loss_of(params, others, part, index):
+    rngs = {"dropout": dropout_key, "sample": sample_key}
+    rngs = {name: jax.random.fold_in(k, index) for name, k in rngs.items()}
+    variables = {**others, "params": params}
+    outputs, changed = model.apply(
+      variables, inputs(part), train=True, rngs=rngs, mutable=mutable
+    )
+    value, logs = loss(outputs, part)
+    return value, ({**others, **changed}, logs)
+
+  gradient = jax.grad(loss_of, has_aux=True)
+  params = state.variables["params"]
+  others = {name: state.variables[name] for name in mutable}
+  if accumulate == 1:
+    grads, (others, logs) = gradient(params, others, batch, 0)
+  else:
+    grads, others, logs = _accumulated(gradient, params, others, batch, accumulate)
+  updates, opt_state = optimizer.update(grads, state.opt_state, params)
+  variables = {**others, "params": optax.apply_updates(params, updates)}
+  average = state.ema
+  if ema:
+    decay = jnp.minimum(ema, (1.0 + state.step) / (10.0 + state.step))  # short memory at first
+    average = jax.tree.map(lambda a, v: decay * a + (1 - decay) * v, average, variables)
+  logs = {
+    **logs,
+    "gradient_norm": (optax.global_norm(grads), 1.0),
+    "update_norm": (optax.global_norm(updates), 1.0),
+  }
+  return State(state.step + 1, variables, opt_state, average), logs
+
+
+def _accumulated(gradient, params, others, batch, parts):
+  """Averages gradients over `parts` interleaved parts, so that each device keeps its own rows."""
+  cut = jax.tree.map(lambda a: a.reshape(-1, parts, *a.shape[1:]).swapaxes(0, 1), batch)
+
+  def add(carry, part):
+    grads, others = carry
+    more, (others, logs) = gradient(params, others, *part)
+    return (jax.tree.map(jnp.add, grads, more), others), logs
+
+  first = jax.tree.map(jnp.zeros_like, params), others
+  (grads, others), logs = jax.lax.scan(add, first, (cut, jnp.arange(parts)))
+  grads = jax.tree.map(lambda g: g / parts, grads)
+  return grads, others, jax.tree.map(lambda value: value.sum(0), logs)
+
+
+def eval_step(
+  variables: dict[str, Any],
+  batch: Batch,
+  *,
+  model: Any,
+  task: ModuleType,
+  scale: Callable[[Batch], Batch],
+) -> Any:
+  """Returns the sums of the task's metrics over a batch."""
+  batch = scale(batch)
+  return task.metrics(model.apply(variables, task.inputs(batch), train=False), batch)
+
+
+def predict_step(
+  variables: dict[str, Any],
+  batch: Batch,
+  *,
+  model: Any,
+  task: ModuleType,
+  scale: Callable[[Batch], Batch],
+) -> Any:
+  """Returns the task's answers for a batch."""
+  batch = scale(batch)
+  return task.predict(model.apply(variables, task.inputs(batch), train=False), batch)

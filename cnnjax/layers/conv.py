@@ -1,0 +1,63 @@
+"""The learnt linear layers. Their parameters are those of Flax's layers of the same names."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from cnnjax.ops.conv import Padding, Sizes, conv, each
+
+
+class Conv(nn.Module):
+  """Convolution [B, *space, C] -> [B, *space', features]; `ops.conv.conv` with parameters.
+
+  Attributes:
+    features: output channels.
+    kernel_size: of the window, one a spatial dimension; an int means a square.
+    padding: zeros on each side (as in PyTorch), pairs of them, "SAME" or "VALID".
+    groups: the input's channels are cut into so many groups that do not see each other.
+    dtype: of the computation; parameters stay float32.
+  """
+
+  features: int
+  kernel_size: int | Sequence[int]
+  strides: Sizes = 1
+  padding: Padding = 0
+  dilation: Sizes = 1
+  groups: int = 1
+  use_bias: bool = True
+  dtype: Any = jnp.float32
+  kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+  bias_init: nn.initializers.Initializer = nn.initializers.zeros
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    window = each(self.kernel_size, x.ndim - 2)
+    shape = (*window, x.shape[-1] // self.groups, self.features)
+    kernel = self.param("kernel", self.kernel_init, shape).astype(self.dtype)
+    y = conv(
+      x.astype(self.dtype),
+      kernel,
+      strides=self.strides,
+      padding=self.padding,
+      dilation=self.dilation,
+      groups=self.groups,
+    )
+    if self.use_bias:
+      y = y + self.param("bias", self.bias_init, (self.features,)).astype(self.dtype)
+    return y
+
+  def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
+    """Multiply-adds from an input to an output of these shapes."""
+    return math.prod(each(self.kernel_size, len(x) - 2)) * x[-1] // self.groups * math.prod(y)
+
+
+class Dense(nn.Dense):
+  """Fully connected layer [..., C] -> [..., features]."""
+
+  def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
+    """Multiply-adds from an input to an output of these shapes."""
+    return x[-1] * math.prod(y)

@@ -1,0 +1,49 @@
+"""Layers without parameters: they are modules so that a summary shows their rows."""
+
+import flax.linen as nn
+import jax
+
+from cnnjax.ops.conv import Padding, Sizes
+from cnnjax.ops.pool import avg_pool, max_pool
+
+
+class MaxPool(nn.Module):
+  """`ops.pool.max_pool` as a layer."""
+
+  window: Sizes
+  strides: Sizes | None = None
+  padding: Padding = 0
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    return max_pool(x, self.window, self.strides, self.padding)
+
+  def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
+    """None: comparisons are not counted."""
+    return 0
+
+
+class AvgPool(nn.Module):
+  """`ops.pool.avg_pool` as a layer."""
+
+  window: Sizes
+  strides: Sizes | None = None
+  padding: Padding = 0
+  count_padding: bool = True
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    return avg_pool(x, self.window, self.strides, self.padding, self.count_padding)
+
+  def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
+    """None: additions alone are not counted."""
+    return 0
+
+
+class Flatten(nn.Module):
+  """[B, ...] -> [B, N]."""
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    return x.reshape(x.shape[0], -1)
+
+  def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
+    """None."""
+    return 0

@@ -1,0 +1,64 @@
+"""LeNet-5 as courses teach it: ReLU, max pooling, a softmax classifier.
+
+The table is course/000's, after LeCun et al., "Gradient-based learning applied to document
+recognition", Proc. IEEE 86(11), 1998. `lenet_1998.py` is the paper's own network.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from cnnjax.errors import UserError
+from cnnjax.layers import Conv, Dense, Flatten, MaxPool
+from cnnjax.ops.preprocess import Preprocessing
+
+FEATURES = (6, "M", 16, "M", 120)  # 5x5 convolutions, "M": 2x2 max pooling
+
+
+class Trunk(nn.Module):
+  """Images [B, H, W, C] -> conv1 [B, 28, 28, 6], conv2 [.., 10, 10, 16], conv3 [.., 1, 1, 120]."""
+
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> dict[str, jax.Array]:
+    if min(x.shape[1:3]) < 32:
+      raise UserError(f"lenet5 needs images of at least 32x32, found {x.shape[1]}x{x.shape[2]}")
+    maps = {}
+    for row in FEATURES:
+      if row == "M":
+        x = MaxPool(2, name=f"pool{len(maps)}")(x)
+      else:
+        name = f"conv{len(maps) + 1}"
+        x = maps[name] = nn.relu(Conv(row, 5, dtype=self.dtype, name=name)(x))
+    return maps
+
+
+class Head(nn.Module):
+  """Feature map [B, h, w, 120] -> logits [B, num_classes]."""
+
+  num_classes: int
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    x = Flatten(name="flatten")(x)
+    x = nn.relu(Dense(84, dtype=self.dtype, name="fc1")(x))
+    return Dense(self.num_classes, dtype=self.dtype, name="fc2")(x)
+
+
+class LeNet5(nn.Module):
+  """Images [B, 32, 32, C] -> {"logits": [B, num_classes]}; larger images need a wider fc1."""
+
+  num_classes: int = 10
+  dtype: Any = jnp.float32
+  preprocessing: Preprocessing = Preprocessing(resize=(32, 32))
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
+    del train
+    x = Trunk(self.dtype, name="trunk")(x)["conv3"]
+    logits = Head(self.num_classes, self.dtype, name="head")(x)
+    return {"logits": logits.astype(jnp.float32)}

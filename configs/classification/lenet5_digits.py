@@ -1,0 +1,49 @@
+"""LeNet-5 on scikit-learn's 1,797 handwritten digits.
+
+  python -m experiments.train
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config(mode="full"):
+  quick = {"full": False, "quick": True}[mode]
+  config = ConfigDict()
+  config.seed = 0
+  config.model = dict(name="lenet5", num_classes=0, dtype="float32", arguments={})
+  config.data = dict(
+    name="fake" if quick else "digits",
+    root="",
+    arguments={},
+    batch_size=64,
+    validation=0.1,
+    resize=(32, 32),
+    crop=(),
+    channels=0,
+    mean=(),
+    std=(),
+    classes=(),
+  )
+  config.augment = dict(shift=3)
+  config.task = dict(name="classification", label_smoothing=0.1)
+  config.optim = dict(
+    name="adam",
+    arguments={},
+    learning_rate=3e-3,
+    schedule="cosine",
+    warmup_epochs=1.0,
+    milestones=(),
+    decay=0.1,
+    clip_norm=0.0,
+  )
+  config.train = dict(
+    epochs=1.0 if quick else 60.0,
+    watch="validation",
+    evaluate_every=1.0 if quick else 10.0,
+    log_every=100,
+    ema=0.0,
+    accumulate=1,
+  )
+  config.checkpoint = dict(every=0, keep=2, best="accuracy", mode="max")
+  config.mesh = dict(devices=0)
+  return config.lock()
