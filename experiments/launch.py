@@ -1,18 +1,23 @@
 """What every script does first and last: flags, the compilation cache, errors in one sentence."""
 
 import hashlib
+import importlib.util
 import os
 import re
 import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 from absl import app, flags, logging
 
-from cnnjax.engine.run import cpu_model
+from cnnjax.engine.config import flatten
+from cnnjax.engine.environment import cpu_model
 from cnnjax.errors import UserError, unknown
+
+MODES = ("full", "quick")
 
 
 def run(main: Callable[[list[str]], None]) -> None:
@@ -20,27 +25,34 @@ def run(main: Callable[[list[str]], None]) -> None:
   app.run(partial(_guarded, main), flags_parser=_parse)
 
 
-def cache_folder() -> Path:
-  """Returns where compiled programs are kept from run to run: a folder for each kind of CPU."""
-  home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-  key = hashlib.sha256(f"{cpu_model()} {_cpu_flags()}".encode()).hexdigest()[:16]
-  return home / "cnnjax" / "xla" / key
-
-
 def keep_compiled() -> None:
-  """Turns the persistent compilation cache on, for programs of any size and compile time."""
+  """Turns the persistent compilation cache on, for programs of any size and compile time.
+
+  It lies in $JAX_COMPILATION_CACHE_DIR, else in ~/.cache/cnnjax/xla, a folder for each kind of CPU,
+  since a program compiled for one may not run on another.
+  """
   if not jax.config.jax_compilation_cache_dir:
-    jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    key = hashlib.sha256(cpu_model(flags=True).encode()).hexdigest()[:16]
+    jax.config.update("jax_compilation_cache_dir", str(home / "cnnjax" / "xla" / key))
   jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
   jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-def _cpu_flags() -> str:
-  try:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next(line for line in lines if line.startswith(("flags", "Features")))
-  except (OSError, StopIteration):
-    return ""
+def read_config(path: str) -> Any:
+  """Returns the config of FILE or FILE:MODE. Raises: UserError for a file or mode that is none."""
+  name, _, mode = path.partition(":")
+  if not Path(name).is_file() or Path(name).suffix != ".py":
+    known = (str(p) for p in Path("configs").rglob("*.py"))
+    raise unknown("config file", name, known)
+  if mode and mode not in MODES:
+    raise unknown("config mode", mode, MODES)
+  spec = importlib.util.spec_from_file_location("config", name)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  if not hasattr(module, "get_config"):
+    raise UserError(f"{name} is no config file: it defines no get_config(mode)")
+  return module.get_config(mode or "full")
 
 
 def _guarded(main, argv):
@@ -51,17 +63,32 @@ def _guarded(main, argv):
   except (UserError, OSError) as error:
     _stop(error)
   except KeyboardInterrupt:
-    print("interrupted", file=sys.stderr)
+    print("interrupted; the same command with the same --workdir goes on", file=sys.stderr)
     sys.exit(130)
+
+
+def _parse(argv):
+  try:
+    if "config" in flags.FLAGS:
+      _check_overrides(argv)
+    return flags.FLAGS(argv)
+  except (flags.Error, UserError) as error:
+    _stop(str(error).strip().splitlines()[-1])
+
+
+def _check_overrides(argv):
+  """Raises: UserError for --config.KEY where the config has no such key."""
+  paths = [a.partition("=")[2] for a in argv if re.match("--?config=", a)]
+  paths += [b for a, b in zip(argv, argv[1:]) if re.fullmatch("--?config", a)]
+  config = read_config(paths[-1] if paths else flags.FLAGS["config"].default)
+  known = flatten(config.to_dict())
+  sections = {".".join(key.split(".")[:n]) for key in known for n in range(1, key.count(".") + 1)}
+  for argument in argv:
+    found = re.match(r"--?(?:no)?config\.([^=]+)", argument)
+    if found and found[1] not in known.keys() | sections:
+      raise unknown("config key", found[1], known)
 
 
 def _stop(error: object) -> None:
   print(f"error: {error}", file=sys.stderr)
   sys.exit(2)
-
-
-def _parse(argv):
-  try:
-    return flags.FLAGS(argv)
-  except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-    raise

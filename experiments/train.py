@@ -14,8 +14,9 @@ from ml_collections import config_flags
 from cnnjax.data import catalogue
 from cnnjax.data.image import prepare
 from cnnjax.engine import log
+from cnnjax.engine.config import build, complete
 from cnnjax.engine.fit import fit, total_steps
-from cnnjax.engine.run import build, complete, new_folder, open_folder, read_rows
+from cnnjax.engine.run import new_folder, open_folder, read_rows
 from experiments import launch
 
 CONFIG = config_flags.DEFINE_config_file(
@@ -37,10 +38,10 @@ def train(config: Any, folder: Path, profile: bool = False) -> dict[str, Any]:
   print(f"model    {config.model.name}, input {model.preprocessing}")
   print(f"devices  {len(jax.devices())} {jax.devices()[0].device_kind}", flush=True)
   steps = total_steps(config, splits)
-  done = [r for r in read_rows(folder / "metrics.jsonl") if (r["step"], r["split"]) == (steps, "test")]
-  if done:
+  rows = read_rows(folder / "metrics.jsonl")
+  if rows and (rows[-1]["step"], rows[-1]["split"]) == (steps, "test"):
     print(f"finished: this run has made all its {steps} steps")
-    return done[-1]
+    return rows[-1]
   return fit(config, splits, folder, profile=profile)
 
 
@@ -50,8 +51,7 @@ def main(argv: list[str]) -> None:
   name = Path(config_file.split(":")[0]).stem + config_file.partition(":")[2]
   folder = Path(WORKDIR.value) if WORKDIR.value else new_folder(name)
   figures = train(CONFIG.value, folder, PROFILE.value)
-  plain = {k: v for k, v in figures.items() if isinstance(v, int | float)}
-  log.table("test", plain)
+  log.table("test", log.scalars(figures))
   print(f"next: python -m experiments.evaluate --workdir={folder}")
   print(f"      python -m experiments.predict --workdir={folder} IMAGE...")
 

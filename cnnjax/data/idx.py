@@ -43,7 +43,7 @@ def load(root: str, seed: int) -> dict[str, Table]:
       raise UserError(f"{paths[0]} has {len(image)} images but {paths[1]} {len(label)} labels")
     image = image[..., None] if image.ndim == 3 else image
     splits[split] = {"image": image, "label": label.astype(np.int32)}
-  count = 1 + max((int(s["label"].max(initial=0)) for s in splits.values()))
+  count = 1 + max(int(s["label"].max(initial=0)) for s in splits.values())
   classes = tuple(str(c) for c in range(count))
   return {split: Table(columns, classes) for split, columns in splits.items()}
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -10,8 +11,14 @@ from jax.sharding import Mesh
 
 from cnnjax.data import pipeline
 from cnnjax.engine.mesh import compile_step, make_mesh, replicated, shard
-from cnnjax.engine.step import predict_step
+from cnnjax.engine.step import eval_step, predict_step
 from cnnjax.tasks import task as task_of
+
+
+def evaluator(model: Any, task: ModuleType, mesh: Mesh) -> Callable:
+  """Returns (variables, batch) -> the sums of the task's metrics, compiled for the mesh."""
+  scale = partial(pipeline.scale, preprocessing=model.preprocessing)
+  return compile_step(partial(eval_step, model=model, task=task, scale=scale), mesh)
 
 
 def evaluate(
@@ -20,7 +27,7 @@ def evaluate(
   """Returns the metrics' sums over all batches, added in float64 and int64.
 
   Args:
-    step: (variables, batch) -> sums, compiled for the mesh.
+    step: of `evaluator`.
     variables: of the model.
     batches: of one size, padding masked out.
     mesh: of devices.

@@ -11,11 +11,12 @@ from cnnjax.data import pipeline
 from cnnjax.data.augment import augment
 from cnnjax.data.table import Table
 from cnnjax.engine import optim, state
-from cnnjax.engine.evaluate import evaluate
+from cnnjax.engine.config import build, example
+from cnnjax.engine.evaluate import evaluate, evaluator
 from cnnjax.engine.log import Diverged, Log
 from cnnjax.engine.mesh import check_batch, compile_step, make_mesh, replicated, shard
-from cnnjax.engine.run import build, example, open_store
-from cnnjax.engine.step import eval_step, train_step
+from cnnjax.engine.run import open_store
+from cnnjax.engine.step import train_step
 from cnnjax.errors import UserError
 
 PROFILE = (10, 15)  # the steps of a trace
@@ -44,7 +45,7 @@ def fit(
   folder, batch_size = Path(folder), config.data.batch_size
   mesh = make_mesh(config.mesh.devices)
   check_batch(batch_size, mesh)
-  if batch_size % config.train.accumulate or config.train.accumulate < 1:
+  if batch_size % config.train.accumulate:
     raise UserError(
       f"train.accumulate {config.train.accumulate} does not divide data.batch_size {batch_size}"
     )
@@ -72,12 +73,11 @@ def fit(
     mesh,
     donate=True,
   )
-  scale = partial(pipeline.scale, preprocessing=model.preprocessing)
-  eval_fn = compile_step(partial(eval_step, model=model, task=task, scale=scale), mesh)
+  sums_of = evaluator(model, task, mesh)
 
   def figures_of(now: state.State, split: str) -> dict[str, Any]:
     rows = pipeline.eval_batches(splits[split], batch_size)
-    return task.summarise(evaluate(eval_fn, now.ema or now.variables, rows, mesh))
+    return task.summarise(evaluate(sums_of, now.ema or now.variables, rows, mesh))
 
   every = config.train.evaluate_every * per_epoch
   evaluations = {round(i * every) for i in range(1, int(steps / every) + 1)} if every else set()

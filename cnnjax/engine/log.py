@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from tensorboardX import SummaryWriter
@@ -59,7 +60,9 @@ class Log:
     scratch.write_text("".join(json.dumps(row) + "\n" for row in rows))
     scratch.replace(self._path)
     self._file = self._path.open("a", buffering=1)
-    self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1 if start else None)
+    self._board = SummaryWriter(
+      str(folder / "tensorboard"), purge_step=start + 1 if start else None
+    )
     self._steps_per_epoch, self._batch_size = steps_per_epoch, batch_size
     self._every, self._rate = every, rate
     self._pending: deque[tuple[int, Any]] = deque()
@@ -92,14 +95,14 @@ class Log:
       return
     means = {name: total / count for name, (total, count) in self._sums.items()}
     speed = self._counted * self._batch_size / (time.perf_counter() - self._clock)
-    self._write(step, "train", {**means, "learning_rate": float(self._rate(step - 1)), "images_per_second": speed})
+    rate = float(self._rate(step - 1))
+    self._write(step, "train", {**means, "learning_rate": rate, "images_per_second": speed})
     self._sums, self._counted = {}, 0
     self.resume_clock()
 
   def evaluation(self, step: int, split: str, figures: dict[str, Any]) -> None:
     """Writes the figures of an evaluation."""
-    plain = {k: v for k, v in figures.items() if isinstance(v, int | float)}
-    self._write(step, split, plain)
+    self._write(step, split, scalars(figures))
     self.resume_clock()
 
   def resume_clock(self) -> None:
@@ -127,11 +130,8 @@ class Log:
     return f"epoch {step / self._steps_per_epoch:.2f}"
 
   def _write(self, step: int, split: str, values: dict[str, float]) -> None:
-    epoch = step / self._steps_per_epoch
-    seconds = time.perf_counter() - self._born
-    self._file.write(
-      json.dumps({"step": step, "epoch": epoch, "split": split, **values, "seconds": seconds}) + "\n"
-    )
+    row = {"step": step, "epoch": step / self._steps_per_epoch, "split": split, **values}
+    self._file.write(json.dumps({**row, "seconds": time.perf_counter() - self._born}) + "\n")
     for name, value in values.items():
       self._board.add_scalar(f"{split}/{name}", value, step)
     text = f"{split:10} loss {values.get('loss', math.nan):.4f}"
@@ -165,10 +165,29 @@ def _progress(console: Console) -> Progress:
   )
 
 
+def scalars(figures: dict[str, Any]) -> dict[str, float]:
+  """Returns the figures that are one number."""
+  return {k: v for k, v in figures.items() if isinstance(v, int | float)}
+
+
 def table(title: str, rows: dict[str, Any]) -> None:
-  """Prints figures by name."""
+  """Prints values by name."""
   shown = Table(title=title, title_justify="left", show_header=False)
   for name, value in rows.items():
-    text = f"{value:.4f}" if isinstance(value, float) else str(value)
-    shown.add_row(name, text)
+    shown.add_row(name, _text(value))
+  Console(highlight=False, soft_wrap=True).print(shown)
+
+
+def grid(title: str, rows: dict[str, dict[str, Any]]) -> None:
+  """Prints rows of equal columns by name."""
+  shown = Table(title=title, title_justify="left")
+  shown.add_column("")
+  for column in next(iter(rows.values())):
+    shown.add_column(str(column), justify="right")
+  for name, row in rows.items():
+    shown.add_row(name, *map(_text, row.values()))
   Console(highlight=False).print(shown)
+
+
+def _text(value: Any) -> str:
+  return f"{value:.4f}" if isinstance(value, float) else escape(str(value))

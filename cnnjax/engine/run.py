@@ -1,69 +1,19 @@
 """The run folder: what stands in it, and a finished or running one brought back."""
 
 import json
-import os
-import platform
-import subprocess
-import sys
 from dataclasses import dataclass
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from cnnjax.checkpoints.store import Store
-from cnnjax.data import pipeline
-from cnnjax.data.table import Table
+from cnnjax.engine.config import build, example, flatten, load_config, tuples
+from cnnjax.engine.environment import environment
 from cnnjax.engine.evaluate import predict
 from cnnjax.engine.mesh import make_mesh, replicated
 from cnnjax.errors import UserError
-from cnnjax.models import zoo
-from cnnjax.ops.preprocess import Preprocessing
-
-LIBRARIES = ("cnnjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
-
-
-def complete(config: Any, splits: dict[str, Table]) -> Any:
-  """Returns the config with what only the data tell: classes, mean and deviation.
-
-  Raises: UserError where the model has fewer classes than the data.
-  """
-  config = config.copy_and_resolve_references()
-  train = splits["train"]
-  with config.unlocked():
-    config.data.classes = config.data.classes or train.classes
-    config.model.num_classes = config.model.num_classes or len(train.classes)
-    if not config.data.mean:
-      config.data.mean, config.data.std = pipeline.moments(train)
-    config.data.channels = config.data.channels or train.columns["image"].shape[-1]
-  if config.model.num_classes < len(train.classes):
-    raise UserError(
-      f"model.num_classes is {config.model.num_classes}, but the data have {len(train.classes)} "
-      "classes; leave it at 0 to take theirs"
-    )
-  return config.lock()
-
-
-def build(config: Any) -> Any:
-  """Returns the model that a completed config names, with the run's own preprocessing."""
-  data, model = config.data, config.model
-  preprocessing = Preprocessing(
-    resize=tuple(data.resize) or None,
-    crop=tuple(data.crop) or None,
-    channels=data.channels,
-    mean=tuple(data.mean),
-    std=tuple(data.std),
-  )
-  return zoo.create_model(
-    model.name,
-    num_classes=model.num_classes,
-    dtype=model.dtype,
-    preprocessing=preprocessing,
-    **model.arguments,
-  )
 
 
 def new_folder(name: str, under: str | Path = "runs") -> Path:
@@ -86,7 +36,7 @@ def open_folder(folder: Path, config: Any) -> None:
   Raises: UserError where it holds something else, with the keys that differ.
   """
   if (folder / "config.json").exists():
-    old, new = _flat(load_config(folder).to_dict()), _flat(_tuples(config.to_dict()))
+    old, new = flatten(load_config(folder).to_dict()), flatten(tuples(config.to_dict()))
     differ = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
     if differ:
       shown = "; ".join(f"{k}: {old.get(k)!r} there, {new.get(k)!r} now" for k in differ[:5])
@@ -100,21 +50,6 @@ def open_folder(folder: Path, config: Any) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "config.json", config.to_dict())
   write_json(folder / "environment.json", environment())
-
-
-def load_config(folder: str | Path) -> Any:
-  """Returns the config of a run folder. Raises: UserError where there is none."""
-  from ml_collections import ConfigDict
-
-  path = Path(folder) / "config.json"
-  if not Path(folder).is_dir():
-    raise UserError(f"no run folder at {folder}")
-  if not path.exists():
-    raise UserError(f"{folder} holds no run: it has no config.json")
-  try:
-    return ConfigDict(_tuples(json.loads(path.read_text()))).lock()
-  except ValueError as error:
-    raise UserError(f"{path} is damaged: {error}") from error
 
 
 def open_store(folder: str | Path, config: Any) -> Store:
@@ -138,34 +73,6 @@ def write_json(path: Path, value: Any) -> None:
   scratch.replace(path)
 
 
-def environment() -> dict[str, Any]:
-  """Returns what a run's numbers may depend on: versions, devices, commit, command."""
-  here = Path(__file__).parent
-  git = subprocess.run(
-    ["git", "-C", here, "describe", "--always", "--dirty"], capture_output=True, text=True
-  )
-  return {
-    "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-    "commit": git.stdout.strip() or None,
-    "python": platform.python_version(),
-    **{name: metadata.version(name) for name in LIBRARIES},
-    "platform": platform.platform(),
-    "cpu": cpu_model(),
-    "cores": os.cpu_count(),
-    "devices": [f"{d.platform} {d.device_kind}" for d in jax.devices()],
-    "xla_flags": os.environ.get("XLA_FLAGS", ""),
-  }
-
-
-def cpu_model() -> str:
-  """Returns the processor's name."""
-  try:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-  except (OSError, StopIteration):
-    return platform.processor() or platform.machine()
-
-
 @dataclass(frozen=True)
 class Run:
   """A run brought back: `run.predict(images)` answers for images of any size.
@@ -176,6 +83,7 @@ class Run:
     model: with the run's preprocessing.
     variables: of the checkpoint.
     step: of the checkpoint.
+    parameters: "raw" or "ema".
     metrics: the rows of metrics.jsonl.
   """
 
@@ -184,6 +92,7 @@ class Run:
   model: Any
   variables: dict[str, Any]
   step: int
+  parameters: str
   metrics: list[dict[str, Any]]
 
   def predict(self, images: Any, **options: Any) -> list[dict[str, Any]]:
@@ -192,9 +101,7 @@ class Run:
     return predict(self.model, self.variables, images, task=task, classes=classes, **options)
 
 
-def restore(
-  folder: str | Path, checkpoint: str | int = "latest", parameters: str = "auto"
-) -> Run:
+def restore(folder: str | Path, checkpoint: str | int = "latest", parameters: str = "auto") -> Run:
   """Returns the run in a folder with the variables of one of its checkpoints.
 
   Args:
@@ -218,23 +125,5 @@ def restore(
     step = store.find(checkpoint)
     found = store.restore(step, {key: shapes}, replicated(make_mesh(1)))
   rows = read_rows(Path(folder) / "metrics.jsonl")
-  return Run(Path(folder), config, model, found[key], step, rows)
-
-
-def example(model: Any) -> jax.Array:
-  """Returns an input that a model's variables can be made with."""
-  return jnp.zeros((1, *model.preprocessing.shape), jnp.float32)
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-  flat = {}
-  for key, value in tree.items():
-    flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-  return flat
-
-
-def _tuples(value: Any) -> Any:
-  """JSON has lists where configs have tuples."""
-  if isinstance(value, dict):
-    return {k: _tuples(v) for k, v in value.items()}
-  return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
+  kind = "ema" if key == "ema" else "raw"
+  return Run(Path(folder), config, model, found[key], step, kind, rows)

@@ -26,9 +26,7 @@ class State:
   ema: dict[str, Any]
 
 
-def create(
-  variables: dict[str, Any], optimizer: optax.GradientTransformation, ema: bool
-) -> State:
+def create(variables: dict[str, Any], optimizer: optax.GradientTransformation, ema: bool) -> State:
   """Returns the state before the first step."""
   return State(
     step=jnp.zeros((), jnp.int32),

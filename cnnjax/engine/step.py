@@ -50,9 +50,7 @@ def train_step(
     rngs = {"dropout": dropout_key, "sample": sample_key}
     rngs = {name: jax.random.fold_in(k, index) for name, k in rngs.items()}
     variables = {**others, "params": params}
-    outputs, changed = model.apply(
-      variables, inputs(part), train=True, rngs=rngs, mutable=mutable
-    )
+    outputs, changed = model.apply(variables, inputs(part), train=True, rngs=rngs, mutable=mutable)
     value, logs = loss(outputs, part)
     return value, ({**others, **changed}, logs)
 

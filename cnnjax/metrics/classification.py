@@ -29,7 +29,7 @@ def sums(logits: jax.Array, label: jax.Array, mask: jax.Array) -> Sums:
 
 
 def summarise(sums: Sums, top_k: int = 5) -> dict[str, Any]:
-  """Returns accuracy, top-k accuracies, the confusion matrix and each class's precision, recall, F1.
+  """Returns accuracy, top-k, the confusion matrix, and each class's precision, recall and F1.
 
   A class never predicted has precision 0, one without examples recall 0, as in scikit-learn.
   """

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
-
 import jax.numpy as jnp
 
 from cnnjax.errors import UserError, unknown
@@ -52,5 +51,3 @@ def create_model(name: str, **arguments: Any) -> nn.Module:
     return make(**arguments)
   except TypeError as error:
     raise UserError(f"model {name}: {error}") from error
-
-

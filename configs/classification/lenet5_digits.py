@@ -1,6 +1,6 @@
 """LeNet-5 on scikit-learn's 1,797 handwritten digits.
 
-  python -m experiments.train
+python -m experiments.train
 """
 
 from ml_collections import ConfigDict
@@ -37,7 +37,7 @@ def get_config(mode="full"):
     clip_norm=0.0,
   )
   config.train = dict(
-    epochs=1.0 if quick else 60.0,
+    epochs=1.0 if quick else 40.0,
     watch="validation",
     evaluate_every=1.0 if quick else 10.0,
     log_every=100,

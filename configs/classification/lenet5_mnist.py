@@ -1,0 +1,50 @@
+"""LeNet-5 on MNIST: the error rate of at most 1 % that course/002 tells of.
+
+  python -m experiments.train --config=configs/classification/lenet5_mnist.py \\
+    --config.data.root=FOLDER_WITH_THE_FOUR_IDX_FILES
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config(mode="full"):
+  quick = {"full": False, "quick": True}[mode]
+  config = ConfigDict()
+  config.seed = 0
+  config.model = dict(name="lenet5", num_classes=0, dtype="float32", arguments={})
+  config.data = dict(
+    name="fake" if quick else "idx",
+    root="",
+    arguments={},
+    batch_size=64,
+    validation=0.05,
+    resize=(),
+    crop=(32, 32),  # 28x28 and a margin of 2, as in the paper
+    channels=0,
+    mean=(),
+    std=(),
+    classes=(),
+  )
+  config.augment = dict(shift=0)
+  config.task = dict(name="classification", label_smoothing=0.0)
+  config.optim = dict(
+    name="adam",
+    arguments={},
+    learning_rate=3e-3,
+    schedule="cosine",
+    warmup_epochs=0.2,
+    milestones=(),
+    decay=0.1,
+    clip_norm=0.0,
+  )
+  config.train = dict(
+    epochs=1.0 if quick else 2.0,
+    watch="validation",
+    evaluate_every=1.0,
+    log_every=100,
+    ema=0.0,
+    accumulate=1,
+  )
+  config.checkpoint = dict(every=0, keep=2, best="accuracy", mode="max")
+  config.mesh = dict(devices=0)
+  return config.lock()

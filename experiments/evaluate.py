@@ -1,0 +1,78 @@
+"""Scores a run on a split: python -m experiments.evaluate --workdir=RUN [--checkpoint=best].
+
+Prints the figures and writes RUN/evaluation.json and RUN/confusion.png.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+import cnnjax
+from cnnjax.data import catalogue, pipeline
+from cnnjax.data.image import prepare
+from cnnjax.engine import log
+from cnnjax.engine.evaluate import evaluate, evaluator
+from cnnjax.engine.mesh import check_batch, make_mesh
+from cnnjax.engine.run import write_json
+from cnnjax.errors import UserError, unknown
+from cnnjax.tasks import task
+from cnnjax.visualise.confusion import confusion
+from cnnjax.visualise.figure import save
+from experiments import launch
+
+WORKDIR = flags.DEFINE_string("workdir", None, "run folder", required=True)
+CHECKPOINT = flags.DEFINE_string("checkpoint", "latest", "best, latest or a step")
+SPLIT = flags.DEFINE_string("split", "test", "split of the data")
+PARAMETERS = flags.DEFINE_enum(
+  "parameters", "auto", ["auto", "raw", "ema"], "auto: the average where the run keeps one"
+)
+TOP_K = flags.DEFINE_integer("top_k", 5, "largest k of the top-k accuracies", lower_bound=1)
+DATA_ROOT = flags.DEFINE_string("data_root", None, "where the data lie now, if they were moved")
+
+
+def score(run: cnnjax.Run, split: str, top_k: int = 5, data_root: str | None = None) -> dict:
+  """Returns the figures of a run on one split of its data."""
+  config = run.config.copy_and_resolve_references()
+  if data_root:
+    config.data.root = data_root
+  splits = catalogue.load(config.data, config.seed)
+  if split not in splits:
+    raise unknown("split", split, splits)
+  if splits[split].classes != run.config.data.classes:
+    raise UserError(
+      f"the run was trained on the classes {run.config.data.classes}, "
+      f"the data now hold {splits[split].classes}"
+    )
+  mesh, kind = make_mesh(config.mesh.devices), task(config.task.name)
+  check_batch(config.data.batch_size, mesh)
+  table = prepare(splits[split], run.model.preprocessing)
+  batches = pipeline.eval_batches(table, config.data.batch_size)
+  sums = evaluate(evaluator(run.model, kind, mesh), run.variables, batches, mesh)
+  return kind.summarise(sums, top_k=top_k)
+
+
+def main(argv: list[str]) -> None:
+  """Prints and writes the figures."""
+  if argv[1:]:
+    raise UserError(f"unexpected argument {argv[1]!r}; evaluate takes flags only")
+  folder = Path(WORKDIR.value)
+  run = cnnjax.restore(folder, CHECKPOINT.value, PARAMETERS.value)
+  figures: dict[str, Any] = score(run, SPLIT.value, TOP_K.value, DATA_ROOT.value)
+  header = {"split": SPLIT.value, "checkpoint": run.step, "parameters": run.parameters}
+  log.table(f"{folder}", {**header, **log.scalars(figures)})
+  if "per_class" in figures:
+    log.grid("per class", {n: c for n, c in zip(run.config.data.classes, figures["per_class"])})
+  if "confusion" in figures:
+    names = run.config.data.classes
+    if len(names) <= 20:
+      rows = {n: dict(zip(names, row)) for n, row in zip(names, figures["confusion"])}
+      log.grid("confusion: true class by row, predicted by column", rows)
+    save(confusion(figures["confusion"], names), folder / "confusion.png")
+    print(f"wrote {folder / 'confusion.png'}")
+  write_json(folder / "evaluation.json", {**header, **figures, "classes": run.config.data.classes})
+  print(f"wrote {folder / 'evaluation.json'}")
+
+
+if __name__ == "__main__":
+  launch.run(main)

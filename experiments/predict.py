@@ -1,0 +1,89 @@
+"""Asks a run about image files: python -m experiments.predict --workdir=RUN IMAGE...
+
+An IMAGE is a file, a folder or a "glob*.png". Prints the answers and writes predictions.json and
+predictions.png into the run folder, or into --out.
+"""
+
+import glob
+from pathlib import Path
+
+from absl import flags
+
+import cnnjax
+from cnnjax.data import image
+from cnnjax.engine import log
+from cnnjax.engine.run import write_json
+from cnnjax.errors import UserError
+from cnnjax.visualise.figure import save
+from cnnjax.visualise.sheet import contact_sheet
+from experiments import launch
+
+WORKDIR = flags.DEFINE_string("workdir", None, "run folder", required=True)
+CHECKPOINT = flags.DEFINE_string("checkpoint", "latest", "best, latest or a step")
+PARAMETERS = flags.DEFINE_enum(
+  "parameters", "auto", ["auto", "raw", "ema"], "auto: the average where the run keeps one"
+)
+INVERT = flags.DEFINE_bool("invert", False, "turn dark on light into light on dark first")
+OUT = flags.DEFINE_string("out", None, "folder for predictions.json and .png; by default the run's")
+SHOWN = 100  # images on a contact sheet
+
+
+def find(patterns: list[str]) -> list[Path]:
+  """Returns the image files that paths, folders and globs name, each once, in their order.
+
+  Raises: UserError where one names none.
+  """
+  found = []
+  for pattern in patterns:
+    path = Path(pattern).expanduser()
+    if path.is_dir():
+      files = sorted(p for p in path.rglob("*") if p.suffix.lower() in image.SUFFIXES)
+      if not files:
+        raise UserError(f"folder {path} holds no image ({', '.join(image.SUFFIXES)})")
+    elif path.exists():
+      files = [path]
+    else:
+      files = sorted(p for p in map(Path, glob.glob(str(path), recursive=True)) if p.is_file())
+      if not files:
+        raise UserError(f"no image file at {pattern}")
+    found += files
+  return list(dict.fromkeys(found))
+
+
+def main(argv: list[str]) -> None:
+  """Prints and writes the answers."""
+  if not argv[1:]:
+    raise UserError("name at least one image: a file, a folder or a glob")
+  files = find(argv[1:])
+  pixels = [image.read(path) for path in files]  # all, before anything is written
+  if INVERT.value:
+    pixels = [255 - p for p in pixels]
+  run = cnnjax.restore(WORKDIR.value, CHECKPOINT.value, PARAMETERS.value)
+  classes = run.config.data.classes
+  answers = []
+  for path, answer in zip(files, run.predict(pixels)):
+    order = sorted(range(len(classes)), key=lambda c: -answer["probabilities"][c])[:5]
+    top = [{"class": classes[c], "probability": answer["probabilities"][c]} for c in order]
+    answers.append({"file": str(path), **answer, "top": top})
+  rows = {
+    a["file"]: {
+      "class": a["class"],
+      "probability": a["probability"],
+      "then": ", ".join(f"{t['class']} {t['probability']:.3f}" for t in a["top"][1:]),
+    }
+    for a in answers
+  }
+  log.grid(f"{run.folder}, checkpoint {run.step}", rows)
+  out = Path(OUT.value or WORKDIR.value)
+  out.mkdir(parents=True, exist_ok=True)
+  captions = [
+    f"{a['class']}  {a['probability']:.1%}\n{f.name[-24:]}" for a, f in zip(answers, files)
+  ]
+  save(contact_sheet(pixels[:SHOWN], captions[:SHOWN]), out / "predictions.png")
+  write_json(out / "predictions.json", answers)
+  more = f" (the first {SHOWN} of {len(files)})" if len(files) > SHOWN else ""
+  print(f"wrote {out / 'predictions.json'} and {out / 'predictions.png'}{more}")
+
+
+if __name__ == "__main__":
+  launch.run(main)
