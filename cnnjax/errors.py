@@ -11,6 +11,6 @@ class UserError(ValueError):
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
   """Returns the error for a name that is in no table, with the nearest that are."""
   known = sorted(known)
-  near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+  near = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
   hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
   return UserError(f"unknown {kind} {name!r}; {hint}")

@@ -21,14 +21,7 @@ from cnnjax.visualise.confusion import confusion
 from cnnjax.visualise.figure import save
 from experiments import launch
 
-WORKDIR = flags.DEFINE_string("workdir", None, "run folder", required=True)
-CHECKPOINT = flags.DEFINE_string("checkpoint", "latest", "best, latest or a step")
-SPLIT = flags.DEFINE_string("split", "test", "split of the data")
-PARAMETERS = flags.DEFINE_enum(
-  "parameters", "auto", ["auto", "raw", "ema"], "auto: the average where the run keeps one"
-)
-TOP_K = flags.DEFINE_integer("top_k", 5, "largest k of the top-k accuracies", lower_bound=1)
-DATA_ROOT = flags.DEFINE_string("data_root", None, "where the data lie now, if they were moved")
+FLAGS = flags.FLAGS
 
 
 def score(run: cnnjax.Run, split: str, top_k: int = 5, data_root: str | None = None) -> dict:
@@ -56,10 +49,10 @@ def main(argv: list[str]) -> None:
   """Prints and writes the figures."""
   if argv[1:]:
     raise UserError(f"unexpected argument {argv[1]!r}; evaluate takes flags only")
-  folder = Path(WORKDIR.value)
-  run = cnnjax.restore(folder, CHECKPOINT.value, PARAMETERS.value)
-  figures: dict[str, Any] = score(run, SPLIT.value, TOP_K.value, DATA_ROOT.value)
-  header = {"split": SPLIT.value, "checkpoint": run.step, "parameters": run.parameters}
+  folder = Path(FLAGS.workdir)
+  run = cnnjax.restore(folder, FLAGS.checkpoint, FLAGS.parameters)
+  figures: dict[str, Any] = score(run, FLAGS.split, FLAGS.top_k, FLAGS.data_root)
+  header = {"split": FLAGS.split, "checkpoint": run.step, "parameters": run.parameters}
   log.table(f"{folder}", {**header, **log.scalars(figures)})
   if "per_class" in figures:
     log.grid("per class", {n: c for n, c in zip(run.config.data.classes, figures["per_class"])})
@@ -75,4 +68,8 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
+  launch.define_run_flags()
+  flags.DEFINE_string("split", "test", "split of the data")
+  flags.DEFINE_integer("top_k", 5, "largest k of the top-k accuracies", lower_bound=1)
+  flags.DEFINE_string("data_root", None, "where the data lie now, if they were moved")
   launch.run(main)

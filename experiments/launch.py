@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 from absl import app, flags, logging
+from ml_collections import config_flags
 
 from cnnjax.engine.config import flatten
 from cnnjax.engine.environment import cpu_model
@@ -20,9 +21,22 @@ from cnnjax.errors import UserError, unknown
 MODES = ("full", "quick")
 
 
-def run(main: Callable[[list[str]], None]) -> None:
-  """Parses the flags and calls main with the arguments that are none."""
-  app.run(partial(_guarded, main), flags_parser=_parse)
+def run(main: Callable[[list[str]], None], config: str = "") -> None:
+  """Parses the flags and calls main with the arguments that are none.
+
+  Scripts define their flags where they are run, not where they are imported, so that a notebook can
+  import several. With `config`, the default's path, --config and its keys are flags as well.
+  """
+  app.run(partial(_guarded, main), flags_parser=partial(_parse, config=config))
+
+
+def define_run_flags() -> None:
+  """Defines the flags that say which run to bring back, and how."""
+  flags.DEFINE_string("workdir", None, "run folder", required=True)
+  flags.DEFINE_string("checkpoint", "latest", "best, latest or a step")
+  flags.DEFINE_enum(
+    "parameters", "auto", ["auto", "raw", "ema"], "auto: the average where the run keeps one"
+  )
 
 
 def keep_compiled() -> None:
@@ -56,7 +70,7 @@ def read_config(path: str) -> Any:
 
 
 def _guarded(main, argv):
-  logging.set_verbosity(logging.WARNING)  # Orbax says much
+  logging.set_verbosity(logging.ERROR)  # Orbax says much, and raises what matters
   keep_compiled()
   try:
     main(argv)
@@ -67,22 +81,22 @@ def _guarded(main, argv):
     sys.exit(130)
 
 
-def _parse(argv):
+def _parse(argv, config):
   try:
-    if "config" in flags.FLAGS:
-      _check_overrides(argv)
+    if config:
+      _check_overrides(argv, config)
+      config_flags.DEFINE_config_file("config", config, "config file; FILE:quick is a short try")
     return flags.FLAGS(argv)
   except (flags.Error, UserError) as error:
     _stop(str(error).strip().splitlines()[-1])
 
 
-def _check_overrides(argv):
+def _check_overrides(argv, default):
   """Raises: UserError for --config.KEY where the config has no such key."""
   paths = [a.partition("=")[2] for a in argv if re.match("--?config=", a)]
   paths += [b for a, b in zip(argv, argv[1:]) if re.fullmatch("--?config", a)]
-  config = read_config(paths[-1] if paths else flags.FLAGS["config"].default)
-  known = flatten(config.to_dict())
-  sections = {".".join(key.split(".")[:n]) for key in known for n in range(1, key.count(".") + 1)}
+  known = flatten(read_config(paths[-1] if paths else default).to_dict())
+  sections = {key.rpartition(".")[0] for key in known}
   for argument in argv:
     found = re.match(r"--?(?:no)?config\.([^=]+)", argument)
     if found and found[1] not in known.keys() | sections:

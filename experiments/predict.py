@@ -18,13 +18,7 @@ from cnnjax.visualise.figure import save
 from cnnjax.visualise.sheet import contact_sheet
 from experiments import launch
 
-WORKDIR = flags.DEFINE_string("workdir", None, "run folder", required=True)
-CHECKPOINT = flags.DEFINE_string("checkpoint", "latest", "best, latest or a step")
-PARAMETERS = flags.DEFINE_enum(
-  "parameters", "auto", ["auto", "raw", "ema"], "auto: the average where the run keeps one"
-)
-INVERT = flags.DEFINE_bool("invert", False, "turn dark on light into light on dark first")
-OUT = flags.DEFINE_string("out", None, "folder for predictions.json and .png; by default the run's")
+FLAGS = flags.FLAGS
 SHOWN = 100  # images on a contact sheet
 
 
@@ -56,9 +50,9 @@ def main(argv: list[str]) -> None:
     raise UserError("name at least one image: a file, a folder or a glob")
   files = find(argv[1:])
   pixels = [image.read(path) for path in files]  # all, before anything is written
-  if INVERT.value:
+  if FLAGS.invert:
     pixels = [255 - p for p in pixels]
-  run = cnnjax.restore(WORKDIR.value, CHECKPOINT.value, PARAMETERS.value)
+  run = cnnjax.restore(FLAGS.workdir, FLAGS.checkpoint, FLAGS.parameters)
   classes = run.config.data.classes
   answers = []
   for path, answer in zip(files, run.predict(pixels)):
@@ -74,7 +68,7 @@ def main(argv: list[str]) -> None:
     for a in answers
   }
   log.grid(f"{run.folder}, checkpoint {run.step}", rows)
-  out = Path(OUT.value or WORKDIR.value)
+  out = Path(FLAGS.out or FLAGS.workdir)
   out.mkdir(parents=True, exist_ok=True)
   captions = [
     f"{a['class']}  {a['probability']:.1%}\n{f.name[-24:]}" for a, f in zip(answers, files)
@@ -86,4 +80,7 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
+  launch.define_run_flags()
+  flags.DEFINE_bool("invert", False, "turn dark on light into light on dark first")
+  flags.DEFINE_string("out", None, "folder for predictions.json and .png; by default the run's")
   launch.run(main)

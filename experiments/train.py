@@ -9,52 +9,67 @@ from typing import Any
 
 import jax
 from absl import flags
-from ml_collections import config_flags
 
 from cnnjax.data import catalogue
 from cnnjax.data.image import prepare
 from cnnjax.engine import log
 from cnnjax.engine.config import build, complete
-from cnnjax.engine.fit import fit, total_steps
-from cnnjax.engine.run import new_folder, open_folder, read_rows
+from cnnjax.engine.fit import fit, plan
+from cnnjax.engine.run import next_folder, open_folder, read_rows
+from cnnjax.errors import UserError
 from experiments import launch
 
-CONFIG = config_flags.DEFINE_config_file(
-  "config", "configs/classification/lenet5_digits.py", "config file, with :quick for a short try"
-)
-WORKDIR = flags.DEFINE_string("workdir", None, "run folder; by default a new runs/<config>/<n>")
-PROFILE = flags.DEFINE_bool("profile", False, "write a trace of ten steps in into the run folder")
+FLAGS = flags.FLAGS
 
 
-def train(config: Any, folder: Path, profile: bool = False) -> dict[str, Any]:
-  """Trains into a run folder and returns the test split's figures."""
+def train(config: Any, folder: str | Path, profile: bool = False) -> dict[str, Any]:
+  """Trains into a run folder, on from where it stands, and returns the test split's figures.
+
+  Args:
+    config: of a config file.
+    folder: new, empty, or of a run of the same config.
+    profile: whether to write a trace of steps 10 to 15 into it.
+
+  Raises: UserError for whatever in the config, the data or the folder is not as it should be.
+  """
+  folder = Path(folder)
   splits = catalogue.load(config.data, config.seed)
   config = complete(config, splits)
-  model = build(config)
-  splits = {name: prepare(table, model.preprocessing) for name, table in splits.items()}
+  preprocessing = build(config).preprocessing
+  splits = {name: prepare(table, preprocessing) for name, table in splits.items()}
+  job = plan(config, splits)  # mistakes in the config show before anything is written
   open_folder(folder, config)
   print(f"run      {folder}")
   print(f"data     {config.data.name}: {', '.join(f'{n} {len(t)}' for n, t in splits.items())}")
-  print(f"model    {config.model.name}, input {model.preprocessing}")
-  print(f"devices  {len(jax.devices())} {jax.devices()[0].device_kind}", flush=True)
-  steps = total_steps(config, splits)
+  print(f"images   {preprocessing}")
+  print(f"model    {config.model.name}, {count(job.shapes.variables['params']):,} parameters")
+  print(f"devices  {job.mesh.size} x {jax.devices()[0].device_kind}", flush=True)
   rows = read_rows(folder / "metrics.jsonl")
-  if rows and (rows[-1]["step"], rows[-1]["split"]) == (steps, "test"):
-    print(f"finished: this run has made all its {steps} steps")
+  if rows and (rows[-1]["step"], rows[-1]["split"]) == (job.steps, "test"):
+    print(f"finished: this run has made all its {job.steps} steps")
     return rows[-1]
-  return fit(config, splits, folder, profile=profile)
+  return fit(job, config, splits, folder, profile=profile)
+
+
+def count(params: Any) -> int:
+  """Returns the number of learnt values."""
+  return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
 def main(argv: list[str]) -> None:
   """Trains, prints the test metrics and what to run next."""
-  config_file = flags.FLAGS["config"].config_filename
-  name = Path(config_file.split(":")[0]).stem + config_file.partition(":")[2]
-  folder = Path(WORKDIR.value) if WORKDIR.value else new_folder(name)
-  figures = train(CONFIG.value, folder, PROFILE.value)
+  if argv[1:]:
+    raise UserError(f"unexpected argument {argv[1]!r}; train takes flags only")
+  file, _, mode = FLAGS["config"].config_filename.partition(":")
+  name = "_".join(filter(None, (Path(file).stem, mode)))
+  folder = Path(FLAGS.workdir) if FLAGS.workdir else next_folder(name)
+  figures = train(FLAGS.config, folder, FLAGS.profile)
   log.table("test", log.scalars(figures))
   print(f"next: python -m experiments.evaluate --workdir={folder}")
   print(f"      python -m experiments.predict --workdir={folder} IMAGE...")
 
 
 if __name__ == "__main__":
-  launch.run(main)
+  flags.DEFINE_string("workdir", None, "run folder; by default a new runs/<config>/<n>")
+  flags.DEFINE_bool("profile", False, "write a trace of steps 10 to 15 into the run folder")
+  launch.run(main, config="configs/classification/lenet5_digits.py")

@@ -9,8 +9,6 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from cnnjax.errors import UserError
 
-NOT_METRICS = (list, dict, str)  # figures of an evaluation that a checkpoint does not carry
-
 
 class Store:
   """The checkpoints in a folder, a folder for each step.
@@ -48,11 +46,9 @@ class Store:
   def save(self, step: int, state: Any, figures: dict[str, Any]) -> None:
     """Starts to write a state; returns once its arrays may be overwritten.
 
-    Raises: UserError where the metric that picks the best is not among the figures.
+    The figures, where there are any, must hold the metric that picks the best.
     """
-    metrics = {k: float(v) for k, v in figures.items() if not isinstance(v, NOT_METRICS)}
-    if metrics and self._best and self._best not in metrics:
-      raise UserError(f"checkpoint.best is {self._best!r}, but the metrics are {sorted(metrics)}")
+    metrics = {k: v for k, v in figures.items() if isinstance(v, int | float)}
     self._manager.save(step, args=ocp.args.PyTreeSave(state), metrics=metrics or None)
 
   def steps(self) -> list[int]:

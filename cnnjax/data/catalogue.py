@@ -58,13 +58,15 @@ def hold_out(table: Table, fraction: float, seed: int) -> tuple[Table, Table]:
 
   if not 0 < fraction < 1:
     raise UserError(f"the fraction to hold out must lie between 0 and 1, found {fraction}")
+  label, what = table.columns.get("label"), f"cannot hold out {fraction:g} of {len(table)} examples"
   try:
     keep, out = train_test_split(
-      np.arange(len(table)),
-      test_size=fraction,
-      random_state=seed,
-      stratify=table.columns.get("label"),
+      np.arange(len(table)), test_size=fraction, random_state=seed, stratify=label
     )
   except ValueError as error:
-    raise UserError(f"cannot hold out {fraction:g} of {len(table)} examples: {error}") from error
+    raise UserError(f"{what}: {error}") from error
+  if label is not None:
+    for side in (keep, out):
+      for missing in np.setdiff1d(label, label[side])[:1]:
+        raise UserError(f"{what}: of class {missing} ({np.sum(label == missing)}) none is left")
   return table.take(np.sort(keep)), table.take(np.sort(out))

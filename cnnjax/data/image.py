@@ -25,11 +25,12 @@ def read(path: str | Path) -> np.ndarray:
       image = ImageOps.exif_transpose(file)
       if image.mode.startswith("I"):
         return np.clip(np.asarray(image, np.float64) * (255 / 65535) + 0.5, 0, 255).astype(np.uint8)
+      mode = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
       if image.has_transparency_data:
         image = image.convert("RGBA")
         paper = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(paper, image).convert("RGB")
-      return np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
+        image = Image.alpha_composite(paper, image)
+      return np.asarray(image.convert(mode))
   except FileNotFoundError:
     raise UserError(f"no image file at {path}") from None
   except UnidentifiedImageError:
@@ -58,8 +59,8 @@ def prepare(table: Table, to: Preprocessing) -> Table:
 
 
 def _fits(images: np.ndarray, to: Preprocessing) -> bool:
-  size = images.shape[1:3]
-  return images.dtype == np.uint8 and images.shape[3] == to.channels and to.resize in (None, size)
+  ready = images.dtype == np.uint8 and images.shape[3] == to.channels and 0 not in images.shape[1:]
+  return ready and to.resize in (None, images.shape[1:3])
 
 
 def _bytes(image: np.ndarray) -> np.ndarray:

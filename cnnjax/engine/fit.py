@@ -1,10 +1,15 @@
 """The training loop: every "each N steps" is an `if` that you can see."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import jax
+import numpy as np
+import optax
+from jax.sharding import Mesh
 
 from cnnjax import tasks
 from cnnjax.data import pipeline
@@ -17,131 +22,191 @@ from cnnjax.engine.log import Diverged, Log
 from cnnjax.engine.mesh import check_batch, compile_step, make_mesh, replicated, shard
 from cnnjax.engine.run import open_store
 from cnnjax.engine.step import train_step
-from cnnjax.errors import UserError
+from cnnjax.errors import UserError, unknown
 
-PROFILE = (10, 15)  # the steps of a trace
+PROFILE = (10, 15)  # the steps of a trace, counted from where this process began
 
 
-def total_steps(config: Any, splits: dict[str, Table]) -> int:
-  """Returns how many updates a run makes: epochs times examples over batch size."""
-  return max(1, round(config.train.epochs * len(splits["train"]) / config.data.batch_size))
+class Plan(NamedTuple):
+  """All that a config says of a training, made and checked, nothing computed yet.
+
+  Attributes:
+    model: with the run's preprocessing.
+    task: of `tasks`.
+    mesh: of devices.
+    fresh: key -> the state before the first step.
+    shapes: of that state.
+    batches: step -> the training batch of that place.
+    step: (state, batch) -> (state, logs), compiled for the mesh.
+    sums: (variables, batch) -> the sums of the metrics, compiled for the mesh.
+    rate: step -> learning rate.
+    steps: of the whole run.
+    steps_per_epoch: examples over batch size.
+    evaluations: the steps after which the watched split is scored.
+  """
+
+  model: Any
+  task: ModuleType
+  mesh: Mesh
+  fresh: Callable
+  shapes: state.State
+  batches: Callable[[int], pipeline.Batch]
+  step: Callable
+  sums: Callable
+  rate: optax.Schedule
+  steps: int
+  steps_per_epoch: float
+  evaluations: frozenset[int]
+
+
+def plan(config: Any, splits: dict[str, Table]) -> Plan:
+  """Returns what a config says, before anything is written.
+
+  Args:
+    config: completed by `config.complete`.
+    splits: with images as the network wants them.
+
+  Raises: UserError for whatever in the config does not fit the model, the data or the devices.
+  """
+  batch_size, train = config.data.batch_size, config.train
+  mesh = make_mesh(config.mesh.devices)
+  check_batch(batch_size, mesh)
+  if batch_size % (train.accumulate * mesh.size):
+    raise UserError(
+      f"train.accumulate {train.accumulate} cannot cut data.batch_size {batch_size} into equal "
+      f"parts on {mesh.size} devices"
+    )
+  batches = pipeline.train_batches(splits["train"], batch_size, config.seed)
+  per_epoch = len(splits["train"]) / batch_size
+  steps = max(1, round(train.epochs * per_epoch))
+  every = train.evaluate_every * per_epoch
+  evaluations = {round(i * every) for i in range(1, int(steps / every) + 1)} if every else set()
+
+  model, task = build(config), tasks.task(config.task.name)
+  rate = optim.schedule(config.optim, per_epoch, steps)
+  optimizer = optim.optimizer(config.optim, rate)
+  options = {k: v for k, v in config.task.items() if k != "name"}
+  step = partial(
+    train_step,
+    model=model,
+    inputs=task.inputs,
+    loss=partial(task.loss, **options),
+    transform=partial(_transform, preprocessing=model.preprocessing, options=config.augment),
+    optimizer=optimizer,
+    seed=config.seed,
+    ema=train.ema,
+    accumulate=train.accumulate,
+  )
+
+  def fresh(key):
+    variables = model.init(key, example(model), train=False)
+    return state.create(variables, optimizer, bool(train.ema))
+
+  shapes, sums = jax.eval_shape(fresh, jax.random.key(0)), evaluator(model, task, mesh)
+  if train.watch:
+    if train.watch not in splits:
+      raise unknown("train.watch", train.watch, splits)
+    metrics = _metric_names(task, jax.eval_shape(sums, shapes.variables, batches(0)))
+    if config.checkpoint.best and config.checkpoint.best not in metrics:
+      raise unknown("checkpoint.best", config.checkpoint.best, metrics)
+  return Plan(
+    model=model,
+    task=task,
+    mesh=mesh,
+    fresh=fresh,
+    shapes=shapes,
+    batches=batches,
+    step=compile_step(step, mesh, donate=True),
+    sums=sums,
+    rate=rate,
+    steps=steps,
+    steps_per_epoch=per_epoch,
+    evaluations=frozenset(evaluations | {steps}),
+  )
 
 
 def fit(
-  config: Any, splits: dict[str, Table], folder: str | Path, *, profile: bool = False
+  job: Plan, config: Any, splits: dict[str, Table], folder: str | Path, *, profile: bool = False
 ) -> dict[str, Any]:
-  """Trains what a config says, from the folder's newest checkpoint if it has one, to the end.
+  """Trains from the folder's newest checkpoint, if it has one, to the end.
 
   Args:
-    config: completed by `run.complete`.
-    splits: with images as the network wants them.
+    job: of `plan`.
+    config: that it was made from.
+    splits: likewise.
     folder: of the run, opened by `run.open_folder`.
     profile: whether to write a trace of steps 10 to 15 into the folder.
 
   Returns: the figures of the final variables (the average, where one is kept) on the test split.
 
-  Raises: UserError where the config does not fit the data or the devices, or the loss diverges.
+  Raises: UserError where the loss diverges; the last good checkpoint is kept.
   """
-  folder, batch_size = Path(folder), config.data.batch_size
-  mesh = make_mesh(config.mesh.devices)
-  check_batch(batch_size, mesh)
-  if batch_size % config.train.accumulate:
-    raise UserError(
-      f"train.accumulate {config.train.accumulate} does not divide data.batch_size {batch_size}"
-    )
-  watch = config.train.watch
-  if watch and watch not in splits:
-    raise UserError(f"train.watch is {watch!r}, but the splits are {sorted(splits)}")
-
-  model, task = build(config), tasks.task(config.task.name)
-  batches = pipeline.train_batches(splits["train"], batch_size, config.seed)
-  per_epoch, steps = len(splits["train"]) / batch_size, total_steps(config, splits)
-  rate = optim.schedule(config.optim, per_epoch, steps)
-  optimizer = optim.optimizer(config.optim, rate)
-  step_fn = compile_step(
-    partial(
-      train_step,
-      model=model,
-      inputs=task.inputs,
-      loss=partial(task.loss, **_arguments(config.task)),
-      transform=partial(_transform, preprocessing=model.preprocessing, options=config.augment),
-      optimizer=optimizer,
-      seed=config.seed,
-      ema=config.train.ema,
-      accumulate=config.train.accumulate,
-    ),
-    mesh,
-    donate=True,
-  )
-  sums_of = evaluator(model, task, mesh)
+  folder, watch, every = Path(folder), config.train.watch, config.checkpoint.every
 
   def figures_of(now: state.State, split: str) -> dict[str, Any]:
-    rows = pipeline.eval_batches(splits[split], batch_size)
-    return task.summarise(evaluate(sums_of, now.ema or now.variables, rows, mesh))
-
-  every = config.train.evaluate_every * per_epoch
-  evaluations = {round(i * every) for i in range(1, int(steps / every) + 1)} if every else set()
+    rows = pipeline.eval_batches(splits[split], config.data.batch_size)
+    return job.task.summarise(evaluate(job.sums, now.ema or now.variables, rows, job.mesh))
 
   with open_store(folder, config) as store:
-    now = _begin(config, model, optimizer, store, mesh)
+    now = _begin(job, config.seed, store)
     start = int(now.step)
-    with Log(
+    log = Log(
       folder,
       start=start,
-      steps=steps,
-      steps_per_epoch=per_epoch,
-      batch_size=batch_size,
+      steps=job.steps,
+      steps_per_epoch=job.steps_per_epoch,
+      batch_size=config.data.batch_size,
       every=config.train.log_every,
-      rate=rate,
-    ) as log:
+      rate=job.rate,
+    )
+    with log:
       if start:
-        log.say(f"goes on from step {start} of {steps}")
+        log.say(f"goes on from step {start} of {job.steps}")
       try:
-        for step in range(start + 1, steps + 1):
-          if profile and step == start + PROFILE[0]:
-            jax.profiler.start_trace(str(folder / "profile"))
-          now, logs = step_fn(now, shard(batches(step - 1), mesh))
+        for step in range(start + 1, job.steps + 1):
+          if profile:
+            _profile(step - start, now, folder)
+          now, logs = job.step(now, shard(job.batches(step - 1), job.mesh))
           log.step(step, logs)
-          if profile and step == start + PROFILE[1]:
-            jax.block_until_ready(now)
-            jax.profiler.stop_trace()
-          evaluates = step in evaluations or step == steps
-          if evaluates or (config.checkpoint.every and step % config.checkpoint.every == 0):
+          if step in job.evaluations or (every and step % every == 0):
             log.row(step)  # raises where the state is not worth saving
             figures = {}
-            if evaluates and watch:
+            if watch and step in job.evaluations:
               figures = figures_of(now, watch)
               log.evaluation(step, watch, figures)
             store.save(step, now, figures)
       except Diverged as error:
-        kept = store.steps()
+        kept = f"step {store.steps()[-1]}" if store.steps() else "none"
         raise UserError(
-          f"{error}; the run stops, its last good checkpoint is "
-          f"{f'step {kept[-1]}' if kept else 'none'}; try a lower optim.learning_rate or set "
-          "optim.clip_norm"
+          f"{error}; the run stops, its last good checkpoint is {kept}; "
+          "try a lower optim.learning_rate, or set optim.clip_norm"
         ) from error
       figures = figures_of(now, "test")
-      log.evaluation(steps, "test", figures)
+      log.evaluation(job.steps, "test", figures)
       store.wait()
   return figures
 
 
-def _begin(config, model, optimizer, store, mesh) -> state.State:
+def _begin(job: Plan, seed: int, store: Any) -> state.State:
   """Returns the newest saved state on the mesh, or a fresh one."""
-
-  def fresh(key):
-    variables = model.init(key, example(model), train=False)
-    return state.create(variables, optimizer, bool(config.train.ema))
-
-  key = jax.random.key(config.seed)
   if store.steps():
-    return store.restore(store.steps()[-1], jax.eval_shape(fresh, key), replicated(mesh))
-  return jax.jit(fresh, out_shardings=replicated(mesh))(key)
+    return store.restore(store.steps()[-1], job.shapes, replicated(job.mesh))
+  return jax.jit(job.fresh, out_shardings=replicated(job.mesh))(jax.random.key(seed))
+
+
+def _profile(count: int, now: state.State, folder: Path) -> None:
+  first, last = PROFILE
+  if count == first:
+    jax.profiler.start_trace(str(folder / "profile"))
+  elif count == last + 1:
+    jax.block_until_ready(now)
+    jax.profiler.stop_trace()
+
+
+def _metric_names(task: ModuleType, sums: Any) -> list[str]:
+  ones = jax.tree.map(lambda s: np.ones(s.shape, s.dtype), sums)
+  return sorted(k for k, v in task.summarise(ones).items() if isinstance(v, int | float))
 
 
 def _transform(key, batch, *, preprocessing, options):
   return pipeline.scale(augment(key, batch, **options), preprocessing)
-
-
-def _arguments(section: Any) -> dict[str, Any]:
-  return {k: v for k, v in section.items() if k != "name"}

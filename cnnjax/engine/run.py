@@ -16,18 +16,11 @@ from cnnjax.engine.mesh import make_mesh, replicated
 from cnnjax.errors import UserError
 
 
-def new_folder(name: str, under: str | Path = "runs") -> Path:
-  """Makes and returns runs/<name>/<n>, n the next number."""
+def next_folder(name: str, under: str | Path = "runs") -> Path:
+  """Returns runs/<name>/<n>, n the next number that is free."""
   parent = Path(under) / name
-  parent.mkdir(parents=True, exist_ok=True)
-  taken = [int(p.name) for p in parent.iterdir() if p.name.isdecimal()]
-  n = max(taken, default=0) + 1
-  while True:
-    try:
-      (parent / str(n)).mkdir()
-      return parent / str(n)
-    except FileExistsError:  # another process was quicker
-      n += 1
+  taken = [int(p.name) for p in parent.glob("*") if p.name.isdecimal()]
+  return parent / str(max(taken, default=0) + 1)
 
 
 def open_folder(folder: Path, config: Any) -> None:

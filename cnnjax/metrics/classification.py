@@ -13,17 +13,20 @@ def sums(logits: jax.Array, label: jax.Array, mask: jax.Array) -> Sums:
   """Returns counts of logits [B, C] against label [B], where mask [B] is 1.
 
   `rank` [C] counts how many classes stood above the true one (0 is a hit; of equal logits the
-  first counts as higher; where one is NaN nothing is a hit), `confusion` [C, C] true classes
-  by predicted ones, `examples` all.
+  first counts as higher), `confusion` [C, C] true classes by predicted ones; both leave out an
+  example with a NaN among its logits, which answers nothing. `support` [C] counts every example by
+  its true class, `examples` all.
   """
   count = logits.shape[-1]
   own = jnp.take_along_axis(logits, label[:, None], axis=-1)
   earlier = (logits == own) & (jnp.arange(count) < label[:, None])
-  rank = jnp.sum(~(logits <= own) | earlier, axis=-1).clip(0, count - 1)
+  rank = jnp.sum((logits > own) | earlier, axis=-1)
   real = mask.astype(jnp.int32)
+  answered = real * ~jnp.isnan(logits).any(-1)
   return {
-    "rank": jnp.zeros(count, jnp.int32).at[rank].add(real),
-    "confusion": jnp.zeros((count, count), jnp.int32).at[label, logits.argmax(-1)].add(real),
+    "rank": jnp.zeros(count, jnp.int32).at[rank].add(answered),
+    "confusion": jnp.zeros((count, count), jnp.int32).at[label, logits.argmax(-1)].add(answered),
+    "support": jnp.zeros(count, jnp.int32).at[label].add(real),
     "examples": real.sum(),
   }
 
@@ -37,7 +40,7 @@ def summarise(sums: Sums, top_k: int = 5) -> dict[str, Any]:
   examples = int(sums["examples"])
   hits = np.cumsum(rank) / examples
   right = np.diag(confusion).astype(np.float64)
-  support, predicted = confusion.sum(1), confusion.sum(0)
+  support, predicted = np.asarray(sums["support"]), confusion.sum(0)
   precision = np.divide(right, predicted, out=np.zeros_like(right), where=predicted > 0)
   recall = np.divide(right, support, out=np.zeros_like(right), where=support > 0)
   both = precision + recall
