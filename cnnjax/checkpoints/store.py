@@ -21,10 +21,6 @@ class Store:
   """
 
   def __init__(self, folder: str | Path, *, keep: int = 1, best: str = "", mode: str = "max"):
-    if mode not in ("max", "min"):
-      raise UserError(f'checkpoint.mode must be "max" or "min", found {mode!r}')
-    if keep < 1:
-      raise UserError(f"checkpoint.keep must be 1 or more, found {keep}")
     self.folder = Path(folder).absolute()
     self._best, self._sign = best, 1 if mode == "max" else -1
     keepers = [policies.LatestN(keep)]
@@ -84,8 +80,9 @@ class Store:
     Raises: UserError where a shape differs or a leaf is missing.
     """
     want = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding), like)
+    misfit = f"checkpoint {step} in {self.folder} does not fit the model: "
     try:
-      return self._manager.restore(
+      found = self._manager.restore(
         step,
         args=ocp.args.PyTreeRestore(
           want,
@@ -94,9 +91,11 @@ class Store:
         ),
       )
     except (ValueError, KeyError) as error:
-      raise UserError(
-        f"checkpoint {step} in {self.folder} does not fit the model: {str(error).splitlines()[0]}"
-      ) from error
+      raise UserError(misfit + str(error).splitlines()[0]) from error
+    for path, leaf in jax.tree.leaves_with_path(found):
+      if not isinstance(leaf, jax.Array):  # Orbax leaves what it did not find as it was asked for
+        raise UserError(f"{misfit}it has no {jax.tree_util.keystr(path)}")
+    return found
 
   def wait(self) -> None:
     """Returns when everything is on disk. Raises: whatever went wrong in the background."""

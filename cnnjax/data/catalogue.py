@@ -66,7 +66,7 @@ def hold_out(table: Table, fraction: float, seed: int) -> tuple[Table, Table]:
   except ValueError as error:
     raise UserError(f"{what}: {error}") from error
   if label is not None:
-    for side in (keep, out):
-      for missing in np.setdiff1d(label, label[side])[:1]:
-        raise UserError(f"{what}: of class {missing} ({np.sum(label == missing)}) none is left")
+    lost = set(label.tolist()) - (set(label[keep].tolist()) & set(label[out].tolist()))
+    if lost:
+      raise UserError(f"{what}: one side would hold no example of class {min(lost)}")
   return table.take(np.sort(keep)), table.take(np.sort(out))

@@ -41,6 +41,8 @@ def complete(config: Any, splits: dict[str, Table]) -> Any:
       raise UserError(f"the config has no {key}")
     if not flat[key] >= lowest:
       raise UserError(f"{key} must be at least {lowest}, found {flat[key]}")
+  if config.checkpoint.mode not in ("max", "min"):
+    raise UserError(f'checkpoint.mode must be "max" or "min", found {config.checkpoint.mode!r}')
   train = splits["train"]
   with config.unlocked():
     if config.data.root:

@@ -69,7 +69,10 @@ class Log:
     self._sums: dict[str, list[float]] = {}
     self._counted, self._born = 0, time.perf_counter()
     self._clock = self._born
-    self._console = Console(file=sys.stdout, highlight=False)
+    terminal = sys.stdout.isatty()  # a notebook is none, whatever it says of its colours
+    self._console = Console(
+      file=sys.stdout, highlight=False, force_terminal=terminal, force_jupyter=False
+    )
     self._bar = _progress(self._console) if self._console.is_terminal else None
     if self._bar:
       epochs = steps / steps_per_epoch

@@ -69,8 +69,8 @@ def train_step(
     average = jax.tree.map(lambda a, v: decay * a + (1 - decay) * v, average, variables)
   logs = {
     **logs,
-    "gradient_norm": (optax.global_norm(grads), 1.0),
-    "update_norm": (optax.global_norm(updates), 1.0),
+    "gradient_norm": (optax.tree.norm(grads), 1.0),
+    "update_norm": (optax.tree.norm(updates), 1.0),
   }
   return State(state.step + 1, variables, opt_state, average), logs
 

@@ -25,8 +25,10 @@ def avg_pool(
 ) -> jax.Array:
   """Returns the mean of each window of x [B, *space, C]; strides default to the window.
 
-  The zeros of the padding count as values, as in PyTorch, unless `count_padding` is False.
+  The zeros of the padding count as values, as in PyTorch, unless `count_padding` is False. Whole
+  numbers are averaged in float32: their own type may be too small for a sum.
   """
+  x = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.float32)
   total = _reduce(x, 0.0, lax.add, window, strides, padding)
   if count_padding:
     count = 1

@@ -17,5 +17,6 @@ def curves(rows: Sequence[dict[str, Any]], names: Sequence[str] = ("loss", "accu
         axes.plot(*zip(*points), marker=marker, label=split)
     axes.set(xlabel="epoch", ylabel=name)
     axes.grid(alpha=0.3)
-    axes.legend()
+    if axes.lines:
+      axes.legend()
   return figure

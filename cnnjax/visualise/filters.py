@@ -17,10 +17,12 @@ def filters(kernel: Any) -> Figure:
   kernel = np.asarray(kernel, np.float32)
   if kernel.ndim != 4:
     raise UserError(f"a kernel to draw is [h, w, C, D]; found shape {kernel.shape}")
+  if kernel.shape[2] != 3:
+    kernel = kernel.mean(2, keepdims=True)
   count = kernel.shape[-1]
-  columns = math.ceil(math.sqrt(2 * count))
-  rows = math.ceil(count / columns)
-  figure = Figure(figsize=(columns, rows * 1.1))
+  rows = max(1, round(math.sqrt(count / 2)))
+  columns = math.ceil(count / rows)
+  figure = Figure(figsize=(1.2 * columns, 1.3 * rows))
   grid = figure.subplots(rows, columns, squeeze=False).ravel()
   top = np.abs(kernel).max() or 1.0
   for place, axes in enumerate(grid):
@@ -30,6 +32,6 @@ def filters(kernel: Any) -> Figure:
       if kernel.shape[2] == 3:
         axes.imshow(0.5 + one / (2 * top))
       else:
-        axes.imshow(one.mean(-1), cmap="gray", vmin=-top, vmax=top)
+        axes.imshow(one, cmap="gray", vmin=-top, vmax=top)
       axes.set_title(str(place), fontsize=7, pad=2)
   return figure

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 def contact_sheet(images: Sequence[np.ndarray], captions: Sequence[str]) -> Figure:
   """Draws uint8 images [H, W] or [H, W, C] in a grid, their captions above."""
-  columns = min(len(images), max(1, math.ceil(math.sqrt(len(images) * 1.5))))
-  rows = math.ceil(len(images) / columns)
+  rows = max(1, round(math.sqrt(len(images) / 1.5)))
+  columns = math.ceil(len(images) / rows)
   figure = Figure(figsize=(1.7 * columns, 2.0 * rows), layout="constrained")
   grid = figure.subplots(rows, columns, squeeze=False).ravel()
   for axes in grid:

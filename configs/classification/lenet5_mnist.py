@@ -16,7 +16,7 @@ def get_config(mode="full"):
     name="fake" if quick else "idx",
     root="",
     arguments={},
-    batch_size=64,
+    batch_size=32,
     validation=0.05,
     resize=(),
     crop=(32, 32),  # 28x28 and a margin of 2, as in the paper
@@ -25,7 +25,7 @@ def get_config(mode="full"):
     std=(),
     classes=(),
   )
-  config.augment = dict(shift=0)
+  config.augment = dict(shift=1)
   config.task = dict(name="classification", label_smoothing=0.0)
   config.optim = dict(
     name="adam",
@@ -41,7 +41,7 @@ def get_config(mode="full"):
     epochs=1.0 if quick else 2.0,
     watch="validation",
     evaluate_every=1.0,
-    log_every=100,
+    log_every=500,
     ema=0.0,
     accumulate=1,
   )

@@ -1,0 +1,213 @@
+"""Runs: cut off and resumed, diverged, averaged, in bfloat16, finished, profiled."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+import cnnjax
+from cnnjax.data import catalogue
+from cnnjax.data.image import prepare
+from cnnjax.engine.config import build, complete
+from cnnjax.engine.fit import fit, plan
+from cnnjax.engine.log import CLOCK
+from cnnjax.engine.mesh import replicated
+from cnnjax.engine.run import open_folder, open_store, read_rows
+from cnnjax.errors import UserError
+from configs.classification import lenet5_digits
+from experiments.evaluate import score
+from experiments.train import train
+
+
+def quick(**changes):
+  """A run of 12 steps on generated images, saved every 5 and at its two evaluations."""
+  config = lenet5_digits.get_config("quick")
+  config.data.arguments = {"examples": 120}
+  config.update_from_flattened_dict(
+    {
+      "data.batch_size": 18,
+      "train.epochs": 2.0,
+      "train.log_every": 4,
+      "checkpoint.every": 5,
+      "augment.shift": 2,
+      "optim.schedule": "constant",
+      "optim.warmup_epochs": 0.0,
+      **changes,
+    }
+  )
+  return config
+
+
+def job_of(config):
+  splits = catalogue.load(config.data, config.seed)
+  config = complete(config, splits)
+  preprocessing = build(config).preprocessing
+  splits = {name: prepare(table, preprocessing) for name, table in splits.items()}
+  return plan(config, splits), config, splits
+
+
+def last_state(config, job, folder):
+  with open_store(folder, config) as store:
+    return store.restore(store.find("latest"), job.shapes, replicated(job.mesh))
+
+
+def rows_without_clock(folder):
+  rows = read_rows(folder / "metrics.jsonl")
+  return [{k: v for k, v in row.items() if k not in CLOCK} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("runs") / "whole"
+  job, config, splits = job_of(quick(**{"train.ema": 0.9}))
+  open_folder(folder, config)
+  figures = fit(job, config, splits, folder)
+  return folder, job, config, splits, figures
+
+
+def test_rows_and_checkpoints(finished):
+  folder, job, config, _, figures = finished
+  rows = read_rows(folder / "metrics.jsonl")
+  assert job.steps == 12
+  told = [(row["step"], row["split"]) for row in rows]
+  trained = [(s, "train") for s in (4, 5, 6, 8, 10, 12)]
+  scored = [(6, "validation"), (12, "validation"), (12, "test")]
+  assert sorted(told) == sorted(trained + scored)
+  for row in rows:
+    assert np.isfinite([v for v in row.values() if not isinstance(v, str)]).all()
+  assert rows[-1]["accuracy"] == figures["accuracy"]
+  with open_store(folder, config) as store:
+    assert store.steps()[-2:] == [10, 12]
+  assert list((folder / "tensorboard").glob("events.*"))
+  assert json.loads((folder / "environment.json").read_text())["jax"] == jax.__version__
+
+
+def test_a_run_cut_off_ends_with_the_same_bits(finished, tmp_path):
+  whole, job, config, splits, figures = finished
+  folder = tmp_path / "cut"
+  open_folder(folder, config)
+
+  def broken(step):
+    if step == 8:
+      raise KeyboardInterrupt
+    return job.batches(step)
+
+  with pytest.raises(KeyboardInterrupt):
+    fit(job._replace(batches=broken), config, splits, folder)
+  assert read_rows(folder / "metrics.jsonl")[-1]["step"] == 8  # beyond the checkpoint of step 6
+  assert fit(job, config, splits, folder) == figures
+  ours, theirs = (last_state(config, job, f) for f in (folder, whole))
+  assert jax.tree.all(jax.tree.map(np.array_equal, ours, theirs))
+  assert rows_without_clock(folder) == rows_without_clock(whole)
+
+
+def test_what_is_restored_scores_the_same(finished):
+  folder, _, config, _, figures = finished
+  run = cnnjax.restore(folder)
+  assert (run.step, run.parameters) == (12, "ema")
+  again = score(run, "test")
+  assert {k: again[k] for k in figures} == figures
+  raw = score(cnnjax.restore(folder, parameters="raw"), "test")
+  assert raw["loss"] != figures["loss"]
+  assert run.metrics == read_rows(folder / "metrics.jsonl")
+  assert score(cnnjax.restore(folder, "best"), "validation")["accuracy"] == max(
+    row["accuracy"] for row in run.metrics if row["split"] == "validation"
+  )
+
+
+def test_batch_size_does_not_change_a_score(finished):
+  run = cnnjax.restore(finished[0])
+  whole = score(run, "test")
+  with run.config.unlocked():
+    run.config.data.batch_size = 7  # the last batch of 120 is padded by 6
+  parts = score(run, "test")
+  assert parts["confusion"] == whole["confusion"]
+  assert parts["loss"] == pytest.approx(whole["loss"], rel=1e-6)
+
+
+def test_predictions_from_python(finished):
+  run, images = cnnjax.restore(finished[0]), finished[3]["test"].columns["image"][:5]
+  answers = run.predict(images)
+  assert [a["class"] for a in answers] == [run.config.data.classes[a["label"]] for a in answers]
+  for answer in answers:
+    assert answer["probability"] == max(answer["probabilities"])
+    assert sum(answer["probabilities"]) == pytest.approx(1, abs=1e-5)
+  one_by_one = [run.predict([image])[0] for image in images]
+  for a, b in zip(answers, one_by_one):
+    np.testing.assert_allclose(a["probabilities"], b["probabilities"], atol=1e-5)
+  floats = run.predict([image[..., 0] / 255.0 for image in images])
+  assert [a["label"] for a in floats] == [a["label"] for a in answers]
+  assert run.predict([]) == []
+  direct = cnnjax.predict(run.model, run.variables, images)
+  assert "class" not in direct[0] and direct[0]["label"] == answers[0]["label"]
+  colour = run.predict([np.repeat(np.kron(images[0], np.ones((2, 3, 1), np.uint8)), 3, axis=2)])
+  assert len(colour[0]["probabilities"]) == 10
+
+
+def test_a_finished_run_says_so(finished, capsys):
+  folder, _, config, _, figures = finished
+  again = train(quick(**{"train.ema": 0.9}), folder)
+  assert "finished" in capsys.readouterr().out
+  assert again["accuracy"] == figures["accuracy"]
+
+
+def test_another_config_is_refused(finished):
+  folder = finished[0]
+  before = (folder / "config.json").read_text()
+  with pytest.raises(UserError, match=r"holds another run \(optim.learning_rate: 0.003 there, 0.1"):
+    train(quick(**{"train.ema": 0.9, "optim.learning_rate": 0.1}), folder)
+  assert (folder / "config.json").read_text() == before
+
+
+def test_divergence_names_the_step_and_keeps_the_last_good(tmp_path):
+  job, config, splits = job_of(quick())
+  open_folder(tmp_path, config)
+
+  def poisoned(step):
+    batch = job.batches(step)
+    bad = np.float32(np.nan) if step == 6 else np.float32(1)
+    return {**batch, "mask": batch["mask"] * bad}
+
+  with pytest.raises(UserError, match="nan at step 7; .* last good checkpoint is step 6"):
+    fit(job._replace(batches=poisoned), config, splits, tmp_path)
+  state = last_state(config, job, tmp_path)
+  assert state.step == 6
+  assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.variables))
+
+
+def test_bfloat16_and_profile(tmp_path):
+  config = quick(**{"model.dtype": "bfloat16", "data.batch_size": 6})
+  figures = train(config, tmp_path, profile=True)
+  assert np.isfinite(figures["loss"])
+  variables = cnnjax.restore(tmp_path).variables
+  assert {leaf.dtype.name for leaf in jax.tree.leaves(variables)} == {"float32"}
+  traces = list((tmp_path / "profile").rglob("*.trace.json.gz"))
+  assert traces and list((tmp_path / "profile").rglob("*.xplane.pb"))
+
+
+@pytest.mark.parametrize(
+  ("changes", "sentence"),
+  [
+    ({"model.name": "lenet6"}, "did you mean lenet5"),
+    ({"model.num_classes": 3}, "the data have 10 classes"),
+    ({"model.arguments": {"depth": 3}}, "model lenet5: .*depth"),
+    ({"data.name": "digit"}, "did you mean digits"),
+    ({"data.arguments": {"exampels": 3}}, "data.arguments of fake: .*exampels"),
+    ({"data.batch_size": 200}, "fewer than one batch of 200"),
+    ({"data.batch_size": 0}, "data.batch_size must be at least 1"),
+    ({"data.resize": (16, 16)}, "at least 32x32, found 16x16"),
+    ({"data.resize": (32,)}, "data.resize must be"),
+    ({"data.validation": 1.5}, "between 0 and 1"),
+    ({"train.watch": "validaton"}, "did you mean validation"),
+    ({"train.accumulate": 5}, "train.accumulate 5 cannot cut data.batch_size 18"),
+    ({"checkpoint.best": "acuracy"}, "did you mean accuracy"),
+    ({"checkpoint.mode": "most"}, "checkpoint.mode"),
+    ({"mesh.devices": 4096}, "mesh.devices is 4096"),
+    ({"task.name": "clasification"}, "did you mean classification"),
+  ],
+)
+def test_refused_before_anything_is_written(tmp_path, changes, sentence):
+  with pytest.raises(UserError, match=sentence):
+    train(quick(**changes), tmp_path / "run")
+  assert not (tmp_path / "run").exists()

@@ -1,0 +1,95 @@
+"""Schedules by hand, and every optimiser of optax by its name."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from cnnjax.engine import optim
+from cnnjax.errors import UserError
+
+
+def section(**changes):
+  base = dict(
+    name="sgd",
+    arguments={},
+    learning_rate=0.1,
+    schedule="constant",
+    warmup_epochs=0.0,
+    milestones=(),
+    decay=0.1,
+    clip_norm=0.0,
+  )
+  return ConfigDict({**base, **changes})
+
+
+def rates(config, steps=40, per_epoch=10):
+  rate = optim.schedule(config, per_epoch, steps)
+  return np.array([float(rate(step)) for step in range(steps + 1)])
+
+
+def test_constant_and_step():
+  assert np.allclose(rates(section()), 0.1)
+  got = rates(section(schedule="step", milestones=(1, 3)))
+  assert np.allclose(got[[0, 9, 10, 29, 30, 40]], [0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
+
+
+def test_warmup_then_cosine():
+  got = rates(section(schedule="cosine", warmup_epochs=1.0))
+  assert np.allclose(got[:11], np.linspace(0, 0.1, 11))
+  assert np.allclose(got[10:], 0.05 * (1 + np.cos(np.pi * np.arange(31) / 30)))
+  assert rates(section(schedule="step", milestones=(2,), warmup_epochs=1.0))[[19, 20]] == (
+    pytest.approx([0.1, 0.01])
+  )
+
+
+def test_sgd_forms_follow_their_formulas():
+  grads = [np.float32(g) for g in (1.0, -2.0, 3.0)]
+
+  def walk(**arguments):
+    chosen = optim.optimizer(section(arguments=arguments), lambda step: 0.1)
+    state, places = chosen.init(jnp.float32(0)), [0.0]
+    for g in grads:
+      update, state = chosen.update(jnp.float32(g), state)
+      places.append(places[-1] + float(update))
+    return places[1:]
+
+  assert np.allclose(walk(), np.cumsum([-0.1, 0.2, -0.3]))
+  speed = np.array([1.0, -2 + 0.9, 3 + 0.9 * (-2 + 0.9)])
+  assert np.allclose(walk(momentum=0.9), np.cumsum(-0.1 * speed))
+  ahead = np.array(grads) + 0.9 * speed
+  assert np.allclose(walk(momentum=0.9, nesterov=True), np.cumsum(-0.1 * ahead))
+
+
+def test_clipping_bounds_the_norm():
+  chosen = optim.optimizer(section(clip_norm=1.0), lambda step: 1.0)
+  grads = {"a": jnp.full(4, 3.0)}
+  update, _ = chosen.update(grads, chosen.init(grads))
+  assert np.allclose(update["a"], -0.5)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "lion", "rmsprop", "adagrad"])
+def test_any_of_optax(name):
+  chosen = optim.optimizer(section(name=name), lambda step: 0.1)
+  params = {"a": jnp.ones(3)}
+  update, _ = chosen.update({"a": jnp.ones(3)}, chosen.init(params), params)
+  assert np.all(np.asarray(update["a"]) < 0)
+
+
+@pytest.mark.parametrize(
+  ("changes", "sentence"),
+  [
+    (dict(name="adamm"), "did you mean adam"),
+    (dict(name="softmax_cross_entropy"), "unknown optim.name"),
+    (dict(arguments=dict(momentun=0.9)), "did you mean momentum"),
+    (dict(arguments=dict(learning_rate=0.9)), "unknown optim.arguments"),
+  ],
+)
+def test_refusals(changes, sentence):
+  with pytest.raises(UserError, match=sentence):
+    optim.optimizer(section(**changes), lambda step: 0.1)
+
+
+def test_unknown_schedule():
+  with pytest.raises(UserError, match="did you mean cosine"):
+    optim.schedule(section(schedule="cosin"), 10, 40)

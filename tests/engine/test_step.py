@@ -1,0 +1,112 @@
+"""One update: what it computes, and that nothing else than its arguments decides it."""
+
+from functools import partial
+
+import flax.linen as nn
+import jax
+import numpy as np
+import optax
+import pytest
+
+from cnnjax.engine import state
+from cnnjax.engine.step import train_step
+from cnnjax.tasks import classification as task
+
+
+class Net(nn.Module):
+  """Has all that a model may have: batch statistics and dropout."""
+
+  norm: bool = True
+  dropout: float = 0.0
+
+  @nn.compact
+  def __call__(self, x, *, train):
+    x = nn.Dense(8)(x.reshape(x.shape[0], -1))
+    if self.norm:
+      x = nn.BatchNorm(use_running_average=not train, momentum=0.9)(x)
+    x = nn.Dropout(self.dropout, deterministic=not train)(nn.relu(x))
+    return {"logits": nn.Dense(3)(x)}
+
+
+def batch(size=8, seed=0):
+  rng = np.random.default_rng(seed)
+  image = rng.normal(size=(size, 4, 4, 1)).astype(np.float32)
+  return {"image": image, "label": np.arange(size) % 3, "mask": np.ones(size, np.float32)}
+
+
+def setup(model, optimizer, ema=0.0, **options):
+  variables = model.init(jax.random.key(1), batch()["image"], train=False)
+  now = state.create(variables, optimizer, bool(ema))
+  step = partial(
+    train_step,
+    model=model,
+    inputs=task.inputs,
+    loss=task.loss,
+    transform=lambda key, b: b,
+    optimizer=optimizer,
+    seed=0,
+    ema=ema,
+    **options,
+  )
+  return now, jax.jit(step)
+
+
+def test_sgd_by_hand():
+  model = Net(norm=False)
+  now, step = setup(model, optax.sgd(0.1))
+  after, logs = step(now, batch())
+
+  def loss(params):
+    logits = model.apply({"params": params}, batch()["image"], train=True)["logits"]
+    each = optax.softmax_cross_entropy_with_integer_labels(logits, batch()["label"])
+    return each.mean()
+
+  value, grads = jax.value_and_grad(loss)(now.variables["params"])
+  want = jax.tree.map(lambda p, g: p - 0.1 * g, now.variables["params"], grads)
+  for a, b in zip(jax.tree.leaves(after.variables["params"]), jax.tree.leaves(want)):
+    np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
+  assert after.step == 1
+  assert logs["loss"][0] / logs["loss"][1] == pytest.approx(float(value), rel=1e-6)
+  assert logs["gradient_norm"][0] == pytest.approx(float(optax.tree.norm(grads)), rel=1e-5)
+
+
+def test_batch_statistics_move():
+  now, step = setup(Net(), optax.sgd(0.1))
+  after, _ = step(now, batch())
+  before = now.variables["batch_stats"]["BatchNorm_0"]["mean"]
+  assert not np.allclose(after.variables["batch_stats"]["BatchNorm_0"]["mean"], before)
+
+
+def test_accumulation_is_the_whole_batch():
+  whole, step = setup(Net(norm=False), optax.sgd(0.1, momentum=0.9))
+  parts, step_in_parts = setup(Net(norm=False), optax.sgd(0.1, momentum=0.9), accumulate=4)
+  for k in range(3):
+    whole, logs = step(whole, batch(seed=k))
+    parts, logs_of_parts = step_in_parts(parts, batch(seed=k))
+  for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(parts)):
+    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+  np.testing.assert_allclose(logs["loss"][0], logs_of_parts["loss"][0], rtol=1e-5)
+  np.testing.assert_allclose(logs["accuracy"][1], logs_of_parts["accuracy"][1])
+
+
+def test_dropout_follows_seed_and_step():
+  now, step = setup(Net(norm=False, dropout=0.5), optax.sgd(0.0))
+  one, first = step(now, batch())
+  _, again = step(now, batch())
+  _, second = step(one, batch())
+  assert first["loss"][0] == again["loss"][0]
+  assert first["loss"][0] != second["loss"][0]
+
+
+def test_average_of_variables():
+  now, step = setup(Net(), optax.sgd(0.1), ema=0.99)
+  average, early = now.ema, 0.0
+  for k in range(4):
+    now, _ = step(now, batch(seed=k))
+    decay = min(0.99, (1 + k) / (10 + k))
+    average = jax.tree.map(lambda a, v, d=decay: d * a + (1 - d) * v, average, now.variables)
+    early = max(early, decay)
+  assert early < 0.99  # the average forgets its start
+  assert set(now.ema) == {"params", "batch_stats"}
+  for a, b in zip(jax.tree.leaves(now.ema), jax.tree.leaves(average)):
+    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)

@@ -1,0 +1,132 @@
+"""The commands as a user types them: the whole path, and one wrong input of each kind."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from cnnjax.engine.run import read_rows
+
+ROOT = Path(__file__).parents[2]
+MNIST = "--config=configs/classification/lenet5_mnist.py"
+
+
+def command(verb, *arguments):
+  return subprocess.run(
+    [sys.executable, "-m", f"experiments.{verb}", *map(str, arguments)],
+    capture_output=True,
+    text=True,
+    cwd=ROOT,
+    env={**os.environ, "COLUMNS": "120"},
+  )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+  """A run on the embedded digits, a twentieth of the main job."""
+  folder = tmp_path_factory.mktemp("runs") / "digits"
+  done = command("train", f"--workdir={folder}", "--config.train.epochs=4")
+  assert done.returncode == 0, done.stderr
+  return folder, done
+
+
+@pytest.mark.slow
+def test_train(run):
+  folder, done = run
+  assert done.stderr == ""
+  for told in ("test", "accuracy", f"experiments.evaluate --workdir={folder}", "images/s"):
+    assert told in done.stdout
+  last = read_rows(folder / "metrics.jsonl")[-1]
+  assert (last["split"], last["examples"]) == ("test", 360)
+  assert last["accuracy"] > 0.8
+
+
+@pytest.mark.slow
+def test_evaluate(run):
+  folder, _ = run
+  done = command("evaluate", f"--workdir={folder}")
+  assert done.returncode == 0, done.stderr
+  figures = json.loads((folder / "evaluation.json").read_text())
+  last = read_rows(folder / "metrics.jsonl")[-1]
+  assert (figures["accuracy"], figures["loss"]) == (last["accuracy"], last["loss"])
+  assert np.sum(figures["confusion"]) == 360
+  assert np.trace(figures["confusion"]) / 360 == pytest.approx(figures["accuracy"])
+  assert len(figures["per_class"]) == 10
+  assert Image.open(folder / "confusion.png").size > (200, 200)
+  for told in ("precision", "recall", "f1", "top_5", "confusion", f"{figures['accuracy']:.4f}"):
+    assert told in done.stdout
+  best = command("evaluate", f"--workdir={folder}", "--checkpoint=best", "--split=validation")
+  assert best.returncode == 0, best.stderr
+  assert json.loads((folder / "evaluation.json").read_text())["examples"] == 144
+
+
+@pytest.mark.slow
+def test_predict(run, tmp_path):
+  folder, _ = run
+  digits = load_digits()
+  pictures = tmp_path / "pictures"
+  pictures.mkdir()
+  for i in range(10):
+    grey = Image.fromarray((digits.images[i] * 15.9).astype(np.uint8)).resize((40 + 9 * i, 64))
+    grey.convert(("L", "RGB", "P", "RGBA")[i % 4]).save(pictures / f"{i}.png")
+  done = command("predict", f"--workdir={folder}", pictures, f"--out={tmp_path / 'out'}")
+  assert done.returncode == 0, done.stderr
+  answers = json.loads((tmp_path / "out" / "predictions.json").read_text())
+  assert [Path(a["file"]).name for a in answers] == [f"{i}.png" for i in range(10)]
+  assert sum(a["class"] == str(i) for i, a in enumerate(answers)) >= 7
+  for a in answers:
+    assert len(a["top"]) == 5 and a["top"][0]["class"] == a["class"]
+    assert a["top"][0]["probability"] == a["probability"]
+  assert Image.open(tmp_path / "out" / "predictions.png").size > (200, 200)
+  globbed = command("predict", f"--workdir={folder}", pictures / "[0-2].png", f"--out={tmp_path}")
+  assert len(json.loads((tmp_path / "predictions.json").read_text())) == 3, globbed.stderr
+
+
+def test_summarize():
+  done = command("summarize", "lenet5")
+  assert done.returncode == 0, done.stderr
+  assert "62,006" in done.stdout and "28x28x6" in done.stdout
+  assert "61,706" in command("summarize", "lenet5", "--input=32,32,1").stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  ("arguments", "sentence"),
+  [
+    (["train", "--config.optim.learning_ratee=1"], "did you mean optim.learning_rate"),
+    (["train", "--config.seed=abc"], "config.seed=abc"),
+    (["train", "--config=configs/nothing.py"], "unknown config file"),
+    (["train", "--config=configs/classification/lenet5_digits.py:qick"], "did you mean quick"),
+    (["train", "--workdirr=x"], "workdirr"),
+    (["train", "--config.model.name=lenet6"], "did you mean lenet5"),
+    (["train", MNIST], "data.root is empty"),
+    (["train", MNIST, "--config.data.root={tmp}/nowhere"], "nowhere is no folder"),
+    (["train", MNIST, "--config.data.root={tmp}"], "has no train-images-idx3-ubyte.gz"),
+    (["train", "--config.data.batch_size=5000"], "fewer than one batch of 5000"),
+    (["train", "--workdir={run}"], "holds another run (train.epochs: 4.0 there, 40.0 now)"),
+    (["evaluate", "--workdir={tmp}"], "holds no run"),
+    (["evaluate", "--workdir={run}", "--checkpoint=3"], "has no checkpoint 3"),
+    (["evaluate", "--workdir={run}", "--split=tset"], "did you mean test"),
+    (["evaluate", "--workdir={run}", "--parameters=ema"], "keeps no moving average"),
+    (["predict", "--workdir={run}"], "name at least one image"),
+    (["predict", "--workdir={run}", "{tmp}/none.png"], "no image file at"),
+    (["predict", "--workdir={run}", "{tmp}/text.png"], "is no image"),
+    (["predict", "--workdir={run}", "{tmp}/empty"], "holds no image"),
+    (["summarize", "lenet6"], "did you mean lenet5"),
+  ],
+)
+def test_wrong_input_ends_in_one_sentence(run, tmp_path, arguments, sentence):
+  (tmp_path / "text.png").write_text("no pixels")
+  (tmp_path / "empty").mkdir()
+  before = sorted(tmp_path.rglob("*")), sorted(run[0].glob("*"))
+  done = command(*(a.format(tmp=tmp_path, run=run[0]) for a in arguments))
+  assert done.returncode == 2, done.stdout + done.stderr
+  assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
+  assert sentence in done.stderr
+  assert (sorted(tmp_path.rglob("*")), sorted(run[0].glob("*"))) == before

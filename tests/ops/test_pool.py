@@ -1,0 +1,210 @@
+"""Pooling against the decks' numbers, their size formula and plain loops."""
+
+import itertools
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cnnjax.layers import AvgPool, Flatten, MaxPool
+from cnnjax.ops.pool import avg_pool, max_pool
+from tests.ops import brute
+
+DECK = [[12, 20, 30, 0], [8, 12, 2, 0], [34, 70, 37, 4], [112, 100, 25, 12]]  # course/001
+CONVOLVED = [  # course/004, "3x3 pooling over 5x5 convolved feature"
+  [3, 3, 2, 1, 0],
+  [0, 0, 1, 3, 1],
+  [3, 1, 2, 2, 3],
+  [2, 0, 0, 2, 2],
+  [2, 0, 0, 0, 1],
+]
+COUNTING = [[0, 1, 2], [3, 4, 5], [6, 7, 8]]  # course/004, "Maximum Pooling"
+
+
+def grey(values):
+  """Returns one image of one channel, [1, H, W, 1]."""
+  return jnp.asarray(values, jnp.float32)[None, ..., None]
+
+
+def plain(x):
+  return np.asarray(x)[0, ..., 0].tolist()
+
+
+def test_max_of_the_decks():
+  assert plain(MaxPool(2).apply({}, grey(DECK))) == [[20, 30], [112, 37]]
+
+
+def test_averages_of_the_decks():
+  assert plain(AvgPool(2).apply({}, grey(DECK))) == [[13, 8], [79, 19.5]]
+
+
+def test_overlapping_windows_of_the_decks():
+  assert plain(MaxPool(3, 1).apply({}, grey(CONVOLVED))) == [[3, 3, 3], [3, 3, 3], [3, 2, 3]]
+  assert plain(MaxPool(2, strides=1).apply({}, grey(COUNTING))) == [[4, 5], [7, 8]]
+  assert plain(AvgPool(2, strides=1).apply({}, grey(COUNTING))) == [[2, 3], [5, 6]]
+
+
+@pytest.mark.parametrize("layer", [MaxPool(2), AvgPool(2), Flatten()])
+def test_there_is_nothing_to_learn(layer):
+  y, variables = layer.init_with_output(jax.random.key(0), grey(DECK))
+  assert not jax.tree.leaves(variables)
+  assert layer.multiply_adds((1, 4, 4, 1), y.shape) == 0
+
+
+def test_flatten_keeps_the_batch():
+  x = jnp.arange(24).reshape(2, 3, 2, 2)
+  assert Flatten().apply({}, x).tolist() == [list(range(12)), list(range(12, 24))]
+
+
+def test_output_size_in_all_small_cases():
+  cases = 0
+  for n, k, before, after, s in itertools.product(
+    range(1, 10), range(1, 5), range(4), range(4), range(1, 4)
+  ):
+    want = brute.size(n, k, before + after, s)
+    if want >= 1:
+      x, place = jax.ShapeDtypeStruct((1, n, 1), "f4"), dict(strides=s, padding=[(before, after)])
+      for pool in (max_pool, avg_pool):
+        y = jax.eval_shape(partial(pool, window=k, **place), x)
+        assert y.shape == (1, want, 1), (pool, n, k, place)
+      cases += 1
+  assert cases == 1683
+
+
+@st.composite
+def problems(draw):
+  """Draws a pooling each of whose windows holds at least one real value."""
+  rank = draw(st.integers(1, 3))
+  window = [draw(st.integers(1, 3)) for _ in range(rank)]
+  strides = [draw(st.integers(1, 3)) for _ in range(rank)]
+  padding = [(draw(st.integers(0, k - 1)), draw(st.integers(0, k - 1))) for k in window]
+  space = [max(1, k - sum(p)) + draw(st.integers(0, 5 - rank)) for k, p in zip(window, padding)]
+  shape = (draw(st.integers(1, 2)), *space, draw(st.integers(1, 2)))
+  x = np.random.default_rng(draw(st.integers(0, 99))).integers(-9, 10, shape).astype(np.float32)
+  return x, window, strides, padding
+
+
+def by_loops(problem, fill, reduce):
+  x, window, strides, padding = problem
+  axes = tuple(range(1, 1 + len(window)))
+  places = brute.slide(x, window, strides, padding, [1] * len(window), fill)
+  return brute.stack({place: reduce(patch, axes) for place, patch in places})
+
+
+@given(problems())
+@settings(max_examples=20, deadline=None, derandomize=True)
+def test_max_is_that_of_plain_loops(problem):
+  np.testing.assert_array_equal(max_pool(*problem), by_loops(problem, -np.inf, np.max))
+
+
+@given(problems(), st.booleans())
+@settings(max_examples=25, deadline=None, derandomize=True)
+def test_average_is_that_of_plain_loops(problem, count_padding):
+  want = by_loops(problem, 0, np.mean) if count_padding else by_loops(problem, np.nan, np.nanmean)
+  found = avg_pool(*problem, count_padding=count_padding)
+  np.testing.assert_allclose(found, want, rtol=1e-6, atol=1e-6)
+
+
+def test_same_pads_evenly_and_the_odd_place_comes_last():
+  x = np.random.default_rng(0).normal(size=(1, 7, 5, 2)).astype(np.float32)
+  places = ((4, 2), 2, ((1, 2), (0, 1)))
+  np.testing.assert_array_equal(max_pool(x, (4, 2), 2, "SAME"), max_pool(x, *places))
+  np.testing.assert_array_equal(avg_pool(x, (4, 2), 2, "same"), avg_pool(x, *places))
+
+
+def test_strides_default_to_the_window():
+  x = jax.ShapeDtypeStruct((2, 9, 8, 3), "f4")
+  assert jax.eval_shape(lambda x: max_pool(x, (3, 2)), x).shape == (2, 3, 4, 3)
+  assert jax.eval_shape(lambda x: avg_pool(x, (3, 2)), x).shape == (2, 3, 4, 3)
+
+
+def test_the_padding_is_never_the_largest():
+  x = -grey([[1, 2], [3, 4]])
+  assert plain(max_pool(x, 2, 2, 1)) == [[-1, -2], [-3, -4]]
+
+
+def test_padding_counts_unless_told_otherwise():
+  x = grey(np.ones((4, 4)))
+  np.testing.assert_allclose(plain(avg_pool(x, 3, 3, 1)), [[4 / 9, 4 / 9], [4 / 9, 4 / 9]])
+  assert plain(avg_pool(x, 3, 3, 1, count_padding=False)) == [[1, 1], [1, 1]]
+  assert plain(AvgPool(3, 3, 1, count_padding=False).apply({}, x)) == [[1, 1], [1, 1]]
+
+
+@given(st.integers(0, 3), st.integers(0, 3))
+@settings(max_examples=16, deadline=None, derandomize=True)
+def test_a_shift_by_the_stride_moves_the_output_by_one(down, right):
+  x = np.random.default_rng(1).normal(size=(1, 10, 10, 1)).astype(np.float32)
+  shifted = np.roll(x, (2 * down, 2 * right), (1, 2))
+  for pool in (max_pool, avg_pool):
+    y = np.asarray(pool(x, 2))
+    moved = np.asarray(pool(shifted, 2))
+    np.testing.assert_array_equal(moved[:, down:, right:], y[:, : 5 - down, : 5 - right])
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "bfloat16", "float16"])
+def test_max_keeps_the_dtype(dtype):
+  low = 0 if dtype == "uint8" else -100
+  x = jnp.asarray([[low, low + 1], [low + 2, low + 3]], dtype)[None, ..., None]
+  y = max_pool(x, 2, 1, 1)
+  assert y.dtype == x.dtype
+  assert y[0, 0, 0, 0] == low and y[0, 1, 1, 0] == low + 3
+
+
+def test_average_in_bfloat16_stays_bfloat16():
+  y = avg_pool(grey(DECK).astype(jnp.bfloat16), 2)
+  assert y.dtype == jnp.bfloat16
+  assert plain(y.astype(jnp.float32)) == [[13, 8], [79, 19.5]]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32"])
+def test_average_of_whole_numbers_is_neither_cut_nor_overflows(dtype):
+  x = grey([[200, 201], [200, 201]]).astype(dtype)
+  assert plain(avg_pool(x, 2)) == [[200.5]]
+  assert plain(avg_pool(x, 2, 1, 1, count_padding=False))[0] == [200, 200.5, 201]
+
+
+def gradient(pool, x):
+  return plain(jax.grad(lambda x: pool(x).sum())(x))
+
+
+def test_gradient_of_max_goes_to_the_largest():
+  assert gradient(lambda x: max_pool(x, 2), grey(DECK)) == [
+    [0, 1, 1, 0],
+    [0, 0, 0, 0],
+    [0, 0, 1, 0],
+    [1, 0, 0, 0],
+  ]
+
+
+def test_gradient_of_overlapping_windows_adds_up():
+  peak = grey([[0, 1, 2], [3, 9, 5], [6, 7, 8]])
+  assert gradient(lambda x: max_pool(x, 2, 1), peak) == [[0, 0, 0], [0, 4, 0], [0, 0, 0]]
+  assert gradient(lambda x: max_pool(x, 2, 1), grey(COUNTING)) == [[0, 0, 0], [0, 1, 1], [0, 1, 1]]
+
+
+def test_gradient_of_max_does_not_enter_the_padding():
+  assert gradient(lambda x: max_pool(x, 2, 2, 1), -grey([[1, 2], [3, 4]])) == [[1, 1], [1, 1]]
+
+
+def test_gradient_of_the_average_is_spread_evenly():
+  assert gradient(lambda x: avg_pool(x, 2), grey(DECK)) == [[0.25] * 4] * 4
+  assert gradient(lambda x: avg_pool(x, 2, 1), grey(COUNTING)) == [
+    [0.25, 0.5, 0.25],
+    [0.5, 1.0, 0.5],
+    [0.25, 0.5, 0.25],
+  ]
+
+
+def test_gradient_without_counted_padding_is_that_of_the_smaller_window():
+  def pool(x):
+    return avg_pool(x, 2, 2, 1, count_padding=False)
+
+  assert gradient(pool, grey(np.ones((3, 3)))) == [
+    [1, 0.5, 0.5],
+    [0.5, 0.25, 0.25],
+    [0.5, 0.25, 0.25],
+  ]

@@ -1,0 +1,43 @@
+"""Every config: its full form is complete and locked, its quick form trains two steps."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from cnnjax.engine.config import LOWEST, flatten
+from cnnjax.engine.run import read_rows
+from experiments.train import train
+
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").rglob("*.py"))
+SECTIONS = {"seed", "model", "data", "augment", "task", "optim", "train", "checkpoint", "mesh"}
+
+
+def load(path):
+  spec = importlib.util.spec_from_file_location("config", path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def test_config(path, tmp_path):
+  module = load(path)
+  assert "python -m experiments.train" in module.__doc__
+  full, quick = module.get_config(), module.get_config("quick")
+  for config in (full, quick):
+    assert config.is_locked
+    assert set(config.keys()) == SECTIONS
+    assert LOWEST.keys() <= flatten(config.to_dict()).keys()
+  assert flatten(full.to_dict()).keys() == flatten(quick.to_dict()).keys()
+  with pytest.raises(KeyError):
+    module.get_config("no such mode")
+
+  quick.data.batch_size, quick.train.epochs = 16, 2 * 16 / (512 * (1 - quick.data.validation))
+  figures = train(quick, tmp_path / "run")
+  rows = read_rows(tmp_path / "run" / "metrics.jsonl")
+  assert [row["split"] for row in rows] == ["train", "validation", "test"]
+  assert {row["step"] for row in rows} == {2}
+  assert 0 <= figures["accuracy"] <= 1 and figures["examples"] == 512
+  assert json.loads((tmp_path / "run" / "config.json").read_text())["model"]["num_classes"] == 10

@@ -1,0 +1,52 @@
+"""Every figure draws what it is given, and is written whole."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnjax.errors import UserError
+from cnnjax.visualise.confusion import confusion
+from cnnjax.visualise.curves import curves
+from cnnjax.visualise.figure import save
+from cnnjax.visualise.filters import filters
+from cnnjax.visualise.sheet import contact_sheet
+
+
+def test_confusion_writes_each_count(tmp_path):
+  figure = confusion([[5, 1], [0, 7]], ["cat", "dog"])
+  axes = figure.axes[0]
+  assert {text.get_text() for text in axes.texts} == {"5", "1", "7"}
+  assert axes.get_title() == "12 of 13 right"
+  assert [t.get_text() for t in axes.get_yticklabels()] == ["cat", "dog"]
+  save(figure, tmp_path / "c.png")
+  assert Image.open(tmp_path / "c.png").format == "PNG"
+  assert [p.name for p in tmp_path.iterdir()] == ["c.png"]
+
+
+def test_curves_have_a_line_for_each_split():
+  rows = [{"epoch": e, "split": s, "loss": e + 1.0} for e in range(3) for s in ("train", "test")]
+  left, right = curves(rows).axes
+  assert [line.get_label() for line in left.lines] == ["train", "test"]
+  assert list(left.lines[0].get_ydata()) == [1.0, 2.0, 3.0]
+  assert not right.lines  # no accuracy was noted
+
+
+@pytest.mark.parametrize("channels", [1, 3, 6])
+def test_each_filter_has_its_place(channels):
+  kernel = np.random.default_rng(0).normal(size=(5, 5, channels, 6))
+  drawn = [axes for axes in filters(kernel).axes if axes.images]
+  assert len(drawn) == 6
+  shape = (5, 5, 3) if channels == 3 else (5, 5)
+  assert drawn[0].images[0].get_array().squeeze().shape == shape
+
+
+def test_filters_need_a_kernel():
+  with pytest.raises(UserError, match="found shape"):
+    filters(np.zeros((5, 5)))
+
+
+def test_contact_sheet_takes_any_image():
+  rng = np.random.default_rng(0)
+  images = [rng.integers(0, 256, s, np.uint8) for s in [(8, 9), (5, 4, 1), (6, 6, 3)]]
+  drawn = [axes for axes in contact_sheet(images, ["a", "b", "c"]).axes if axes.images]
+  assert [axes.get_title() for axes in drawn] == ["a", "b", "c"]
