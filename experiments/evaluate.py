@@ -13,7 +13,7 @@ from cnnjax.data import catalogue, pipeline
 from cnnjax.data.image import prepare
 from cnnjax.engine import log
 from cnnjax.engine.evaluate import evaluate, evaluator
-from cnnjax.engine.mesh import check_batch, make_mesh
+from cnnjax.engine.mesh import make_mesh
 from cnnjax.engine.run import write_json
 from cnnjax.errors import UserError, unknown
 from cnnjax.tasks import task
@@ -32,16 +32,17 @@ def score(run: cnnjax.Run, split: str, top_k: int = 5, data_root: str | None = N
   splits = catalogue.load(config.data, config.seed)
   if split not in splits:
     raise unknown("split", split, splits)
-  if splits[split].classes != run.config.data.classes:
+  if len(splits[split].classes) != len(run.config.data.classes):
     raise UserError(
-      f"the run was trained on the classes {run.config.data.classes}, "
-      f"the data now hold {splits[split].classes}"
+      f"the run knows {len(run.config.data.classes)} classes, the data hold "
+      f"{len(splits[split].classes)}: {splits[split].classes}"
     )
-  mesh, kind = make_mesh(config.mesh.devices), task(config.task.name)
-  check_batch(config.data.batch_size, mesh)
+  mesh, kind = make_mesh(), task(config.task.name)  # of this machine, whatever trained it
+  size = -(-config.data.batch_size // mesh.size) * mesh.size
   table = prepare(splits[split], run.model.preprocessing)
-  batches = pipeline.eval_batches(table, config.data.batch_size)
-  sums = evaluate(evaluator(run.model, kind, mesh), run.variables, batches, mesh)
+  sums = evaluate(
+    evaluator(run.model, kind, mesh), run.variables, pipeline.eval_batches(table, size), mesh
+  )
   return kind.summarise(sums, top_k=top_k)
 
 

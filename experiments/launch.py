@@ -86,6 +86,8 @@ def _parse(argv, config):
     if config:
       _check_overrides(argv, config)
       config_flags.DEFINE_config_file("config", config, "config file; FILE:quick is a short try")
+    for flag in flags.FLAGS.get_flags_for_module(__name__):
+      flags.FLAGS.register_key_flag_for_module(argv[0], flag)  # so that --help shows them
     return flags.FLAGS(argv)
   except (flags.Error, UserError) as error:
     _stop(str(error).strip().splitlines()[-1])

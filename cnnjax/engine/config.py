@@ -32,7 +32,7 @@ LOWEST = {  # config keys whose values have a lower bound
 def complete(config: Any, splits: dict[str, Table]) -> Any:
   """Returns the config with what only the data tell: classes, mean and deviation.
 
-  Raises: UserError where a value is below its bound, or the model has fewer classes than the data.
+  Raises: UserError where a value is below its bound, or the data have other classes.
   """
   config = config.copy_and_resolve_references()
   flat = flatten(config.to_dict())
@@ -52,7 +52,12 @@ def complete(config: Any, splits: dict[str, Table]) -> Any:
     if not config.data.mean:
       config.data.mean, config.data.std = pipeline.moments(train)
     config.data.channels = config.data.channels or train.columns["image"].shape[-1]
-  if config.model.num_classes < len(train.classes):
+  if len(config.data.classes) != len(train.classes):
+    raise UserError(
+      f"data.classes names {len(config.data.classes)} classes, but the data have "
+      f"{len(train.classes)}: {train.classes}"
+    )
+  if config.model.num_classes != len(train.classes):
     raise UserError(
       f"model.num_classes is {config.model.num_classes}, but the data have {len(train.classes)} "
       "classes; leave it at 0 to take theirs"

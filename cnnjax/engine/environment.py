@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from importlib import metadata
@@ -14,22 +15,33 @@ LIBRARIES = ("cnnjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "nu
 
 
 def environment() -> dict[str, Any]:
-  """Returns what a run's numbers may depend on: versions, devices, commit, command."""
-  here = Path(__file__).parent
-  git = subprocess.run(
-    ["git", "-C", here, "describe", "--always", "--dirty"], capture_output=True, text=True
-  )
+  """Returns versions, devices, commit and command."""
   return {
     "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-    "commit": git.stdout.strip() or None,
+    "commit": _commit(),
     "python": platform.python_version(),
-    **{name: metadata.version(name) for name in LIBRARIES},
+    **{name: _version(name) for name in LIBRARIES},
     "platform": platform.platform(),
     "cpu": cpu_model(),
     "cores": os.cpu_count(),
     "devices": [f"{d.platform} {d.device_kind}" for d in jax.devices()],
     "xla_flags": os.environ.get("XLA_FLAGS", ""),
   }
+
+
+def _commit() -> str | None:
+  """Returns the commit that the code was checked out at, with -dirty where it was changed."""
+  if not shutil.which("git"):
+    return None
+  command = ["git", "-C", Path(__file__).parent, "describe", "--always", "--dirty"]
+  return subprocess.run(command, capture_output=True, text=True).stdout.strip() or None
+
+
+def _version(name: str) -> str | None:
+  try:
+    return metadata.version(name)
+  except metadata.PackageNotFoundError:  # run from a checkout that was not installed
+    return None
 
 
 def cpu_model(flags: bool = False) -> str:

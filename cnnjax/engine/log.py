@@ -12,7 +12,7 @@ from typing import Any
 import jax
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from tensorboardX import SummaryWriter
 
@@ -67,8 +67,9 @@ class Log:
     self._every, self._rate = every, rate
     self._pending: deque[tuple[int, Any]] = deque()
     self._sums: dict[str, list[float]] = {}
-    self._counted, self._born = 0, time.perf_counter()
-    self._clock = self._born
+    self._counted, self._timed = 0, 0
+    self._born = self._clock = time.perf_counter()
+    self._compiled = False
     terminal = sys.stdout.isatty()  # a notebook is none, whatever it says of its colours
     self._console = Console(
       file=sys.stdout, highlight=False, force_terminal=terminal, force_jupyter=False
@@ -76,7 +77,9 @@ class Log:
     self._bar = _progress(self._console) if self._console.is_terminal else None
     if self._bar:
       epochs = steps / steps_per_epoch
-      self._shown = self._bar.add_task("", total=steps, completed=start, text="", epochs=epochs)
+      self._shown = self._bar.add_task(
+        self._epoch(start), total=steps, completed=start, text="compiles", epochs=epochs
+      )
       self._bar.start()
 
   def step(self, step: int, logs: dict[str, Any]) -> None:
@@ -97,9 +100,11 @@ class Log:
     if not self._counted:
       return
     means = {name: total / count for name, (total, count) in self._sums.items()}
-    speed = self._counted * self._batch_size / (time.perf_counter() - self._clock)
-    rate = float(self._rate(step - 1))
-    self._write(step, "train", {**means, "learning_rate": rate, "images_per_second": speed})
+    means["learning_rate"] = float(self._rate(step - 1))
+    if self._timed:
+      seconds = time.perf_counter() - self._clock
+      means["images_per_second"] = self._timed * self._batch_size / seconds
+    self._write(step, "train", means)
     self._sums, self._counted = {}, 0
     self.resume_clock()
 
@@ -110,7 +115,7 @@ class Log:
 
   def resume_clock(self) -> None:
     """Starts to measure speed anew: what came before was no training."""
-    self._clock = time.perf_counter()
+    self._clock, self._timed = time.perf_counter(), 0
 
   def say(self, text: str) -> None:
     """Prints a line, above the bar where there is one."""
@@ -126,6 +131,10 @@ class Log:
       sums[0] += value
       sums[1] += float(count)
     self._counted += 1
+    self._timed += 1
+    if not self._compiled:  # the first step's time is mostly the compiler's
+      self._compiled = True
+      self.resume_clock()
     if self._bar:
       self._bar.update(self._shown, completed=step, description=self._epoch(step))
 
@@ -137,15 +146,13 @@ class Log:
     self._file.write(json.dumps({**row, "seconds": time.perf_counter() - self._born}) + "\n")
     for name, value in values.items():
       self._board.add_scalar(f"{split}/{name}", value, step)
-    text = f"{split:10} loss {values.get('loss', math.nan):.4f}"
-    if "accuracy" in values:
-      text += f"  accuracy {values['accuracy']:.4f}"
+    shown = [f"{k} {values[k]:.4f}" for k in ("loss", "accuracy") if k in values]
     if "images_per_second" in values:
-      text += f"  {values['images_per_second']:,.0f} images/s"
+      shown.append(f"{values['images_per_second']:,.0f} images/s")
     if self._bar and split == "train":
-      self._bar.update(self._shown, text=text)
+      self._bar.update(self._shown, text="  ".join(shown))
     else:
-      self.say(f"{self._epoch(step):13} step {step:7} {text}")
+      self.say(f"{self._epoch(step):13} step {step:7} {split:10} {'  '.join(shown)}")
 
   def __enter__(self) -> "Log":
     return self
@@ -160,8 +167,7 @@ class Log:
 def _progress(console: Console) -> Progress:
   return Progress(
     TextColumn("{task.description} of {task.fields[epochs]:.0f}"),
-    BarColumn(),
-    MofNCompleteColumn(),
+    BarColumn(bar_width=16),
     TextColumn("{task.fields[text]}"),
     TimeRemainingColumn(),
     console=console,
