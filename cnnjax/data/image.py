@@ -25,12 +25,16 @@ def read(path: str | Path) -> np.ndarray:
       image = ImageOps.exif_transpose(file)
       if image.mode.startswith("I"):
         return np.clip(np.asarray(image, np.float64) * (255 / 65535) + 0.5, 0, 255).astype(np.uint8)
+      if image.mode == "F":
+        raise UserError(f"{path} holds float pixels of unknown range; expected 8 or 16 bits")
       mode = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
       if image.has_transparency_data:
         image = image.convert("RGBA")
         paper = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(paper, image)
       return np.asarray(image.convert(mode))
+  except UserError:
+    raise
   except FileNotFoundError:
     raise UserError(f"no image file at {path}") from None
   except UnidentifiedImageError:
@@ -43,7 +47,12 @@ def fit(images: np.ndarray | Sequence[np.ndarray], to: Preprocessing) -> np.ndar
   """Returns images, of one size or several, as uint8 [N, H, W, to.channels], resized and cropped.
 
   Each is uint8, or float from 0 to 1, of shape [H, W], [H, W, 1], [H, W, 3] or [H, W, channels].
+
+  Raises: UserError for an array that is no image, or a single one that is not in a list.
   """
+  alone = isinstance(images, np.ndarray) and images.ndim < 4
+  if alone and (images.ndim < 3 or images.shape[2] in (1, 3)):
+    raise UserError(f"expected several images, found one array {images.shape}; put it in a list")
   if isinstance(images, np.ndarray) and images.ndim == 4 and _fits(images, to):
     return _crop(images, to.crop)
   fitted = [_crop(_resize(_channels(_bytes(i), to.channels), to.resize), to.crop) for i in images]

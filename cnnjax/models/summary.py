@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from cnnjax.errors import UserError
 from cnnjax.models import zoo
 
 
@@ -73,12 +74,18 @@ def summarize(model: str | nn.Module, input: tuple[int, ...] | None = None, **ar
     model: a name of the zoo, or a module.
     input: (height, width, channels) of one example; by default the zoo's, or the module's own.
     **arguments: of `create_model`.
+
+  Raises: UserError for an unknown name, or a module that states no input size where none is given.
   """
   title = model if isinstance(model, str) else type(model).__name__
   if isinstance(model, str):
     input = input or zoo.row(model).input
     model = zoo.create_model(model, **arguments)
-  x = jax.ShapeDtypeStruct((1, *(input or model.preprocessing.shape)), jnp.float32)
+  preprocessing = getattr(model, "preprocessing", None)
+  input = input or (preprocessing and preprocessing.shape)
+  if not input:
+    raise UserError(f"{title} states no input size; give input=(height, width, channels)")
+  x = jax.ShapeDtypeStruct((1, *input), jnp.float32)
   calls, variables = _trace(model, x)
   params = variables.get("params", {})
   rows, seen = [], set()

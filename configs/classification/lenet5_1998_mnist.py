@@ -18,8 +18,8 @@ def get_config(mode="full"):
     arguments={},
     batch_size=32,
     validation=0.05,
-    resize=(),
-    crop=(32, 32),  # 28x28 and a margin of 2, as in the paper
+    resize=(28, 28),
+    crop=(32, 32),  # a margin of 2, as in the paper
     channels=1,
     mean=(0.0784,),  # paper becomes -0.1 and ink 1.175, as in the paper's section II.B
     std=(0.7843,),
@@ -28,17 +28,17 @@ def get_config(mode="full"):
   config.augment = dict(shift=1)
   config.task = dict(name="classification", label_smoothing=0.0)
   config.optim = dict(
-    name="adam",
-    arguments={},
-    learning_rate=2e-3,
+    name="sgd",
+    arguments=dict(momentum=0.9, nesterov=True),
+    learning_rate=2e-2,
     schedule="cosine",
     warmup_epochs=0.2,
     milestones=(),
     decay=0.1,
-    clip_norm=0.0,
+    clip_norm=2.0,
   )
   config.train = dict(
-    epochs=1.0 if quick else 4.0,
+    epochs=1.0 if quick else 6.0,
     watch="validation",
     evaluate_every=1.0,
     log_every=500,

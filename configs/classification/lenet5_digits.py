@@ -15,7 +15,7 @@ def get_config(mode="full"):
     name="fake" if quick else "digits",
     root="",
     arguments={},
-    batch_size=64,
+    batch_size=32,
     validation=0.1,
     resize=(32, 32),
     crop=(),
@@ -37,10 +37,10 @@ def get_config(mode="full"):
     clip_norm=0.0,
   )
   config.train = dict(
-    epochs=1.0 if quick else 40.0,
+    epochs=1.0 if quick else 20.0,
     watch="validation",
-    evaluate_every=1.0 if quick else 10.0,
-    log_every=100,
+    evaluate_every=1.0 if quick else 5.0,
+    log_every=200,
     ema=0.0,
     accumulate=1,
   )

@@ -145,7 +145,13 @@ def test_fit_keeps_what_fits():
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_floats_run_from_0_to_1(dtype):
-  same(fit(np.array([[[0, 0.2, 1]]], dtype), Preprocessing(channels=1))[0, 0, :, 0], [0, 51, 255])
+  image = np.array([[0, 0.2, 0.5, 1]], dtype)
+  same(fit([image], Preprocessing(channels=1))[0, ..., 0], [[0, 51, 128, 255]])
+
+
+def test_every_level_survives_as_a_float():
+  levels = np.arange(256, dtype=np.uint8)[None]
+  same(fit([levels / np.float32(255)], Preprocessing(channels=1))[0, ..., 0], levels)
 
 
 def test_grey_is_repeated_and_colour_is_weighed():
@@ -234,3 +240,14 @@ def test_a_table_keeps_its_other_columns():
   found = prepare(table, Preprocessing(resize=(4, 4)))
   assert found.columns["image"].shape == (2, 4, 4, 3)
   assert found.columns["label"].tolist() == [3, 1] and found.classes == table.classes
+
+
+def test_float_files_are_refused(saved):
+  with pytest.raises(UserError, match="float pixels"):
+    read(saved(Image.fromarray(np.ones((4, 4), np.float32)), "image.tiff"))
+
+
+@pytest.mark.parametrize("image", [GREY, GREY[..., None], COLOUR, COLOUR[0, 0]])
+def test_a_single_image_is_to_be_put_in_a_list(image):
+  with pytest.raises(UserError, match="put it in a list"):
+    fit(image, WHOLE)

@@ -61,6 +61,7 @@ def test_far_steps_need_no_way_there():
 def test_seeds_differ():
   rows = [stream(50, 10, 5, seed).tolist() for seed in range(4)]
   assert len(set(map(tuple, rows))) == 4
+  assert (stream(50, 10, 10, seed=0)[50:] != stream(50, 10, 5, seed=1)).any()  # nor by an epoch
 
 
 def test_columns_stay_together_and_nothing_is_masked():

@@ -109,7 +109,7 @@ def test_summarize():
     (["train", MNIST, "--config.data.root={tmp}/nowhere"], "nowhere is no folder"),
     (["train", MNIST, "--config.data.root={tmp}"], "has no train-images-idx3-ubyte.gz"),
     (["train", "--config.data.batch_size=5000"], "fewer than one batch of 5000"),
-    (["train", "--workdir={run}"], "holds another run (train.epochs: 4.0 there, 40.0 now)"),
+    (["train", "--workdir={run}"], "holds another run (train.epochs: 4.0 there, 20.0 now)"),
     (["evaluate", "--workdir={tmp}"], "holds no run"),
     (["evaluate", "--workdir={run}", "--checkpoint=3"], "has no checkpoint 3"),
     (["evaluate", "--workdir={run}", "--split=tset"], "did you mean test"),

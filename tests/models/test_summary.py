@@ -107,3 +107,8 @@ def test_a_model_without_parameters():
 
   summary = summarize(Bare(), (4, 4, 3))
   assert [r.layer for r in summary.rows] == ["pool"] and summary.parameters == 0
+
+
+def test_a_module_must_state_its_input():
+  with pytest.raises(UserError, match="Dense states no input size"):
+    summarize(Dense(3))

@@ -55,7 +55,7 @@ def codes(num_classes: int) -> np.ndarray:
 
 
 def squash(x: jax.Array) -> jax.Array:
-  """Returns 1.7159 tanh(2x/3): slope about 1 at 0, and 1 at 1 (appendix A)."""
+  """Returns 1.7159 tanh(2x/3), which is 1 at 1 and -1 at -1 (appendix A)."""
   return 1.7159 * jnp.tanh(2 / 3 * x)
 
 
