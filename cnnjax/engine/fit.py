@@ -19,7 +19,14 @@ from cnnjax.engine import optim, state
 from cnnjax.engine.config import build, example
 from cnnjax.engine.evaluate import evaluate, evaluator
 from cnnjax.engine.log import Diverged, Log
-from cnnjax.engine.mesh import check_batch, compile_step, make_mesh, replicated, shard
+from cnnjax.engine.mesh import (
+  check_batch,
+  compile_once,
+  compile_step,
+  make_mesh,
+  replicated,
+  shard,
+)
 from cnnjax.engine.run import open_store
 from cnnjax.engine.step import train_step
 from cnnjax.errors import UserError, unknown
@@ -191,7 +198,7 @@ def _begin(job: Plan, seed: int, store: Any) -> state.State:
   """Returns the newest saved state on the mesh, or a fresh one."""
   if store.steps():
     return store.restore(store.steps()[-1], job.shapes, replicated(job.mesh))
-  return jax.jit(job.fresh, out_shardings=replicated(job.mesh))(jax.random.key(seed))
+  return compile_once(job.fresh, job.mesh)(jax.random.key(seed))
 
 
 def _profile(count: int, now: state.State, folder: Path) -> None:
