@@ -19,7 +19,8 @@ from cnnjax.visualise.sheet import contact_sheet
 from experiments import launch
 
 FLAGS = flags.FLAGS
-SHOWN = 100  # images on a contact sheet
+CHUNK = 64  # images in memory at once, as large as they come
+SHOWN, SIDE = 100, 256  # images on a contact sheet, and their largest side there
 
 
 def find(patterns: list[str]) -> list[Path]:
@@ -49,16 +50,17 @@ def main(argv: list[str]) -> None:
   if not argv[1:]:
     raise UserError("name at least one image: a file, a folder or a glob")
   files = find(argv[1:])
-  pixels = [image.read(path) for path in files]  # all, before anything is written
-  if FLAGS.invert:
-    pixels = [255 - p for p in pixels]
   run = cnnjax.restore(FLAGS.workdir, FLAGS.checkpoint, FLAGS.parameters)
   classes = run.config.data.classes
-  answers = []
-  for path, answer in zip(files, run.predict(pixels)):
-    order = sorted(range(len(classes)), key=lambda c: -answer["probabilities"][c])[:5]
-    top = [{"class": classes[c], "probability": answer["probabilities"][c]} for c in order]
-    answers.append({"file": str(path), **answer, "top": top})
+  answers, shown = [], []
+  for start in range(0, len(files), CHUNK):  # to the end before anything is written
+    chunk = files[start : start + CHUNK]
+    pixels = [255 - image.read(p) if FLAGS.invert else image.read(p) for p in chunk]
+    shown += [image.thumbnail(p, SIDE) for p in pixels[: SHOWN - len(shown)]]
+    for path, answer in zip(chunk, run.predict(pixels)):
+      order = sorted(range(len(classes)), key=lambda c, a=answer: -a["probabilities"][c])[:5]
+      top = [{"class": classes[c], "probability": answer["probabilities"][c]} for c in order]
+      answers.append({"file": str(path), **answer, "top": top})
   rows = {
     a["file"]: {
       "class": a["class"],
@@ -73,7 +75,7 @@ def main(argv: list[str]) -> None:
   captions = [
     f"{a['class']}  {a['probability']:.1%}\n{f.name[-24:]}" for a, f in zip(answers, files)
   ]
-  save(contact_sheet(pixels[:SHOWN], captions[:SHOWN]), out / "predictions.png")
+  save(contact_sheet(shown, captions[:SHOWN]), out / "predictions.png")
   write_json(out / "predictions.json", answers)
   more = f" (the first {SHOWN} of {len(files)})" if len(files) > SHOWN else ""
   print(f"wrote {out / 'predictions.json'} and {out / 'predictions.png'}{more}")

@@ -39,21 +39,17 @@ def train(config: Any, folder: str | Path, profile: bool = False) -> dict[str, A
   splits = {name: prepare(table, preprocessing) for name, table in splits.items()}
   job = plan(config, splits)  # mistakes in the config show before anything is written
   open_folder(folder, config)
+  parameters = sum(leaf.size for leaf in jax.tree.leaves(job.shapes.variables["params"]))
   print(f"run      {folder}")
   print(f"data     {config.data.name}: {', '.join(f'{n} {len(t)}' for n, t in splits.items())}")
   print(f"images   {preprocessing}")
-  print(f"model    {config.model.name}, {count(job.shapes.variables['params']):,} parameters")
+  print(f"model    {config.model.name}, {parameters:,} parameters")
   print(f"devices  {job.mesh.size} x {jax.devices()[0].device_kind}", flush=True)
   rows = read_rows(folder / "metrics.jsonl")
   if rows and (rows[-1]["step"], rows[-1]["split"]) == (job.steps, "test"):
     print(f"finished: this run has made all its {job.steps} steps")
     return rows[-1]
   return fit(job, config, splits, folder, profile=profile)
-
-
-def count(params: Any) -> int:
-  """Returns the number of learnt values."""
-  return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
 def main(argv: list[str]) -> None:

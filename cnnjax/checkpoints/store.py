@@ -18,9 +18,18 @@ class Store:
     keep: how many of the newest to keep.
     best: name of the metric whose best step is kept as well; "" for none.
     mode: "max" where more of it is better, "min" where less is.
+    read_only: nothing is made or deleted.
   """
 
-  def __init__(self, folder: str | Path, *, keep: int = 1, best: str = "", mode: str = "max"):
+  def __init__(
+    self,
+    folder: str | Path,
+    *,
+    keep: int = 1,
+    best: str = "",
+    mode: str = "max",
+    read_only: bool = False,
+  ):
     self.folder = Path(folder).absolute()
     self._best, self._sign = best, 1 if mode == "max" else -1
     keepers = [policies.LatestN(keep)]
@@ -33,6 +42,8 @@ class Store:
       options=ocp.CheckpointManagerOptions(
         preservation_policy=policies.AnyPreservationPolicy(keepers),
         best_fn=self._score if best else None,  # without it Orbax writes no metrics
+        create=not read_only,
+        read_only=read_only,
       ),
     )
 

@@ -43,6 +43,13 @@ def read(path: str | Path) -> np.ndarray:
     raise UserError(f"{path} cannot be read as an image: {error}") from error
 
 
+def thumbnail(image: np.ndarray, side: int) -> np.ndarray:
+  """Returns a uint8 image [H, W] or [H, W, 3] scaled down so that neither side is longer."""
+  small = Image.fromarray(image)
+  small.thumbnail((side, side))
+  return np.asarray(small)
+
+
 def fit(images: np.ndarray | Sequence[np.ndarray], to: Preprocessing) -> np.ndarray:
   """Returns images, of one size or several, as uint8 [N, H, W, to.channels], resized and cropped.
 

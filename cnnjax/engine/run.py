@@ -45,10 +45,16 @@ def open_folder(folder: Path, config: Any) -> None:
   write_json(folder / "environment.json", environment())
 
 
-def open_store(folder: str | Path, config: Any) -> Store:
+def open_store(folder: str | Path, config: Any, read_only: bool = False) -> Store:
   """Returns the checkpoints of a run folder."""
-  c = config.checkpoint
-  return Store(Path(folder) / "checkpoints", keep=c.keep, best=c.best, mode=c.mode)
+  options = config.checkpoint
+  return Store(
+    Path(folder) / "checkpoints",
+    keep=options.keep,
+    best=options.best,
+    mode=options.mode,
+    read_only=read_only,
+  )
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -114,7 +120,7 @@ def restore(folder: str | Path, checkpoint: str | int = "latest", parameters: st
     raise UserError(f"{folder} holds no checkpoint yet")
   model = build(config)
   shapes = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), example(model))
-  with open_store(folder, config) as store:
+  with open_store(folder, config, read_only=True) as store:
     step = store.find(checkpoint)
     found = store.restore(step, {key: shapes}, replicated(make_mesh(1)))
   rows = read_rows(Path(folder) / "metrics.jsonl")

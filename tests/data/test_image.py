@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnjax.data.image import fit, prepare, read
+from cnnjax.data.image import fit, prepare, read, thumbnail
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
 from cnnjax.ops.preprocess import Preprocessing
@@ -251,3 +251,8 @@ def test_float_files_are_refused(saved):
 def test_a_single_image_is_to_be_put_in_a_list(image):
   with pytest.raises(UserError, match="put it in a list"):
     fit(image, WHOLE)
+
+
+def test_thumbnail_keeps_the_proportions():
+  assert thumbnail(np.zeros((40, 100, 3), np.uint8), 50).shape == (20, 50, 3)
+  same(thumbnail(GREY, 50), GREY)

@@ -1,0 +1,59 @@
+"""Devices: which batches they can share, and that sharing one changes nothing."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cnnjax.engine.mesh import check_batch, make_mesh, shard, split
+from cnnjax.engine.run import read_rows
+from cnnjax.errors import UserError
+
+
+class Eight:
+  """Stands for a mesh of eight devices."""
+
+  size = 8
+
+
+@pytest.mark.parametrize(("size", "nearest"), [(101, 104), (4, 8), (12, 16), (63, 64), (9, 8)])
+def test_a_batch_that_devices_do_not_divide(size, nearest):
+  with pytest.raises(UserError, match=f"the nearest that can is {nearest}$"):
+    check_batch(size, Eight)
+  check_batch(64, Eight)
+
+
+def test_a_batch_lies_on_the_mesh():
+  mesh = make_mesh(1)
+  batch = shard({"image": np.arange(8.0)}, mesh)
+  assert batch["image"].sharding == split(mesh)
+  np.testing.assert_array_equal(batch["image"], np.arange(8.0))
+
+
+@pytest.mark.slow
+def test_eight_devices_train_as_one(tmp_path):
+  """The whole quick run, evaluations too, on one device and cut over eight simulated ones."""
+  for devices in (1, 8):
+    done = subprocess.run(
+      [
+        *(sys.executable, "-m", "experiments.train", f"--workdir={tmp_path / str(devices)}"),
+        *("--config=configs/classification/lenet5_digits.py:quick", "--config.train.epochs=0.5"),
+        *("--config.optim.name=sgd", "--config.train.ema=0.9", "--config.train.accumulate=2"),
+      ],
+      capture_output=True,
+      text=True,
+      cwd=Path(__file__).parents[2],
+      env={**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"},
+    )
+    assert done.returncode == 0, done.stderr
+    environment = json.loads((tmp_path / str(devices) / "environment.json").read_text())
+    assert len(environment["devices"]) == devices
+  one, eight = (read_rows(tmp_path / d / "metrics.jsonl") for d in ("1", "8"))
+  assert len(one) == len(eight) == 3
+  for a, b in zip(one, eight):
+    assert a["loss"] == pytest.approx(b["loss"], rel=1e-5)
+    assert a["accuracy"] == b["accuracy"]
