@@ -5,6 +5,7 @@ import importlib.util
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -63,10 +64,14 @@ def read_config(path: str) -> Any:
     raise unknown("config mode", mode, MODES)
   spec = importlib.util.spec_from_file_location("config", name)
   module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  if not hasattr(module, "get_config"):
-    raise UserError(f"{name} is no config file: it defines no get_config(mode)")
-  return module.get_config(mode or "full")
+  try:
+    spec.loader.exec_module(module)
+    return module.get_config(mode or "full")
+  except Exception as error:
+    line = traceback.extract_tb(error.__traceback__)[-1].lineno
+    raise UserError(
+      f"{name} gives no config: {type(error).__name__} in line {line}: {error}"
+    ) from error
 
 
 def _guarded(main, argv):
@@ -102,6 +107,11 @@ def _check_overrides(argv, default):
   for argument in argv:
     found = re.match(r"--?(?:no)?config\.([^=]+)", argument)
     if found and found[1] not in known.keys() | sections:
+      parent, _, last = found[1].rpartition(".")
+      if known.get(parent) == {}:
+        raise UserError(
+          f"{parent} is empty; give it whole: --config.{parent}=\"{{'{last}': ...}}\""
+        )
       raise unknown("config key", found[1], known)
 
 

@@ -32,7 +32,8 @@ def find(patterns: list[str]) -> list[Path]:
   for pattern in patterns:
     path = Path(pattern).expanduser()
     if path.is_dir():
-      files = sorted(p for p in path.rglob("*") if p.suffix.lower() in image.SUFFIXES)
+      inside = (p for p in path.rglob("*") if p.suffix.lower() in image.SUFFIXES)
+      files = sorted(p for p in inside if p.is_file())
       if not files:
         raise UserError(f"folder {path} holds no image ({', '.join(image.SUFFIXES)})")
     elif path.exists():

@@ -1,7 +1,8 @@
 """Trains what a config says: python -m experiments.train [--config=FILE[:quick]] [--workdir=DIR].
 
 Any key of the config is a flag: --config.optim.learning_rate=0.01 --config.seed=1. The run folder
-holds all that evaluate and predict need; the same command goes on where a run was cut off.
+holds all that evaluate and predict need; the same command with the same --workdir goes on where a
+run was cut off.
 """
 
 from pathlib import Path
@@ -13,31 +14,37 @@ from absl import flags
 from cnnjax.data import catalogue
 from cnnjax.data.image import prepare
 from cnnjax.engine import log
-from cnnjax.engine.config import build, complete
+from cnnjax.engine.config import build, check, complete
 from cnnjax.engine.fit import fit, plan
-from cnnjax.engine.run import next_folder, open_folder, read_rows
+from cnnjax.engine.run import new_folder, note_environment, open_folder, read_rows
 from cnnjax.errors import UserError
 from experiments import launch
 
 FLAGS = flags.FLAGS
 
 
-def train(config: Any, folder: str | Path, profile: bool = False) -> dict[str, Any]:
-  """Trains into a run folder, on from where it stands, and returns the test split's figures.
+def train(
+  config: Any, folder: str | Path | None = None, *, name: str = "run", profile: bool = False
+) -> tuple[Path, dict[str, Any]]:
+  """Trains into a run folder, on from where it stands.
 
   Args:
     config: of a config file.
-    folder: new, empty, or of a run of the same config.
+    folder: new, empty, or of a run of the same config; None for a new runs/<name>/<n>.
+    name: of the config.
     profile: whether to write a trace of steps 10 to 15 into it.
+
+  Returns: the folder, and the test split's figures.
 
   Raises: UserError for whatever in the config, the data or the folder is not as it should be.
   """
-  folder = Path(folder)
+  check(config)
   splits = catalogue.load(config.data, config.seed)
   config = complete(config, splits)
   preprocessing = build(config).preprocessing
   splits = {name: prepare(table, preprocessing) for name, table in splits.items()}
   job = plan(config, splits)  # mistakes in the config show before anything is written
+  folder = Path(folder) if folder else new_folder(name)
   open_folder(folder, config)
   parameters = sum(leaf.size for leaf in jax.tree.leaves(job.shapes.variables["params"]))
   print(f"run      {folder}")
@@ -48,8 +55,9 @@ def train(config: Any, folder: str | Path, profile: bool = False) -> dict[str, A
   rows = read_rows(folder / "metrics.jsonl")
   if rows and (rows[-1]["step"], rows[-1]["split"]) == (job.steps, "test"):
     print(f"finished: this run has made all its {job.steps} steps")
-    return rows[-1]
-  return fit(job, config, splits, folder, profile=profile)
+    return folder, rows[-1]
+  note_environment(folder)
+  return folder, fit(job, config, splits, folder, profile=profile)
 
 
 def main(argv: list[str]) -> None:
@@ -58,8 +66,7 @@ def main(argv: list[str]) -> None:
     raise UserError(f"unexpected argument {argv[1]!r}; train takes flags only")
   file, _, mode = FLAGS["config"].config_filename.partition(":")
   name = "_".join(filter(None, (Path(file).stem, mode)))
-  folder = Path(FLAGS.workdir) if FLAGS.workdir else next_folder(name)
-  figures = train(FLAGS.config, folder, FLAGS.profile)
+  folder, figures = train(FLAGS.config, FLAGS.workdir, name=name, profile=FLAGS.profile)
   log.table("test", log.scalars(figures))
   print(f"next: python -m experiments.evaluate --workdir={folder}")
   print(f"      python -m experiments.predict --workdir={folder} IMAGE...")

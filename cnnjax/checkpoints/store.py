@@ -1,5 +1,6 @@
 """A run's checkpoints: written by Orbax in the background; the newest few and the best are kept."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,8 @@ class Store:
     )
 
   def _score(self, metrics: dict[str, float]) -> float:
-    return self._sign * metrics[self._best]
+    score = self._sign * metrics[self._best]
+    return -math.inf if math.isnan(score) else score
 
   def save(self, step: int, state: Any, figures: dict[str, Any]) -> None:
     """Starts to write a state; returns once its arrays may be overwritten.

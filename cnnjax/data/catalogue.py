@@ -1,5 +1,6 @@
 """Where examples come from: the one table of sources, and how they are split."""
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -37,10 +38,12 @@ def load(data: Any, seed: int) -> dict[str, Table]:
   """
   if data.name not in SOURCES:
     raise unknown("data.name", data.name, SOURCES)
+  source, arguments = SOURCES[data.name], dict(data.arguments)
   try:
-    splits = SOURCES[data.name](data.root, seed, **data.arguments)
+    inspect.signature(source).bind(data.root, seed, **arguments)
   except TypeError as error:
     raise UserError(f"data.arguments of {data.name}: {error}") from error
+  splits = source(data.root, seed, **arguments)
   for name, table in splits.items():
     if not len(table):
       raise UserError(f"the {name} split of {data.name} {data.root} holds no example")

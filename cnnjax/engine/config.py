@@ -1,6 +1,7 @@
 """A run's config: checked, completed from the data, kept as JSON, turned into a model."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,45 +14,78 @@ from cnnjax.errors import UserError
 from cnnjax.models import zoo
 from cnnjax.ops.preprocess import Preprocessing
 
-LOWEST = {  # config keys whose values have a lower bound
-  "data.batch_size": 1,
-  "data.validation": 0,
-  "train.accumulate": 1,
-  "train.ema": 0,
-  "train.epochs": 0,
-  "train.evaluate_every": 0,
-  "train.log_every": 1,
-  "checkpoint.every": 0,
-  "checkpoint.keep": 1,
-  "mesh.devices": 0,
-  "optim.clip_norm": 0,
-  "optim.warmup_epochs": 0,
+KEYS = {  # what every config has, and where its numbers lie: from low, below high
+  "seed": (0, 2**32),
+  "model.name": None,
+  "model.num_classes": (0, math.inf),
+  "model.dtype": None,
+  "model.arguments": None,
+  "data.name": None,
+  "data.root": None,
+  "data.arguments": None,
+  "data.batch_size": (1, math.inf),
+  "data.validation": (0, 1),
+  "data.resize": None,
+  "data.crop": None,
+  "data.channels": (0, math.inf),
+  "data.mean": None,
+  "data.std": None,
+  "data.classes": None,
+  "augment.shift": (0, math.inf),
+  "task.name": None,
+  "optim.name": None,
+  "optim.arguments": None,
+  "optim.learning_rate": (0, math.inf),
+  "optim.schedule": None,
+  "optim.warmup_epochs": (0, math.inf),
+  "optim.milestones": None,
+  "optim.decay": (0, math.inf),
+  "optim.clip_norm": (0, math.inf),
+  "train.epochs": (0, math.inf),
+  "train.watch": None,
+  "train.evaluate_every": (0, math.inf),
+  "train.log_every": (1, math.inf),
+  "train.ema": (0, 1),
+  "train.accumulate": (1, math.inf),
+  "checkpoint.every": (0, math.inf),
+  "checkpoint.keep": (1, math.inf),
+  "checkpoint.best": None,
+  "checkpoint.mode": None,
+  "mesh.devices": (0, math.inf),
 }
+MORE = {"task.label_smoothing": (0, 1)}  # keys that only some configs have
 
 
 def complete(config: Any, splits: dict[str, Table]) -> Any:
-  """Returns the config with what only the data tell: classes, mean and deviation.
+  """Returns the config with what only the data tell: classes, size, channels, mean and deviation.
 
-  Raises: UserError where a value is below its bound, or the data have other classes.
+  Raises: UserError where the values do not fit together, or do not fit the data.
   """
+  from cnnjax.data.image import prepare  # Pillow: not needed to build and train
+
   config = config.copy_and_resolve_references()
-  flat = flatten(config.to_dict())
-  for key, lowest in LOWEST.items():
-    if key not in flat:
-      raise UserError(f"the config has no {key}")
-    if not flat[key] >= lowest:
-      raise UserError(f"{key} must be at least {lowest}, found {flat[key]}")
-  if config.checkpoint.mode not in ("max", "min"):
-    raise UserError(f'checkpoint.mode must be "max" or "min", found {config.checkpoint.mode!r}')
-  train = splits["train"]
+  data, train = config.data, splits["train"]
+  height, width, channels = train.columns["image"].shape[1:]
   with config.unlocked():
-    if config.data.root:
-      config.data.root = str(Path(config.data.root).expanduser().resolve())
-    config.data.classes = config.data.classes or train.classes
+    if data.root:
+      data.root = str(Path(data.root).expanduser().resolve())
+    data.classes = data.classes or train.classes
     config.model.num_classes = config.model.num_classes or len(train.classes)
-    if not config.data.mean:
-      config.data.mean, config.data.std = pipeline.moments(train)
-    config.data.channels = config.data.channels or train.columns["image"].shape[-1]
+    if not data.resize and not data.crop:
+      data.resize = (height, width)
+    data.channels = data.channels or channels
+    if not data.mean and not data.std:
+      same = data.channels == channels
+      seen = train if same else prepare(train, Preprocessing(channels=data.channels))
+      data.mean, data.std = pipeline.moments(seen)
+  for key in ("mean", "std"):
+    if len(data[key]) not in (1, data.channels) or not all(map(math.isfinite, data[key])):
+      raise UserError(
+        f"data.{key} must be one number, or one for each of {data.channels} channels, or () "
+        f"together with the other of mean and std to be measured; found {data[key]}"
+      )
+  if min(data.std) <= 0:
+    raise UserError(f"data.std must be above 0, found {data.std}")
   if len(config.data.classes) != len(train.classes):
     raise UserError(
       f"data.classes names {len(config.data.classes)} classes, but the data have "
@@ -63,6 +97,22 @@ def complete(config: Any, splits: dict[str, Table]) -> Any:
       "classes; leave it at 0 to take theirs"
     )
   return config.lock()
+
+
+def check(config: Any) -> None:
+  """Raises: UserError for a key that is missing, or a number out of its bounds."""
+  flat = flatten(config.to_dict())
+  for key in KEYS.keys() - flat.keys():
+    if not any(known.startswith(f"{key}.") for known in flat):  # an open section, such as arguments
+      raise UserError(f"the config has no {key}")
+  for key, bounds in (KEYS | MORE).items():
+    if bounds and key in flat:
+      value, (low, high) = flat[key], bounds
+      if not isinstance(value, int | float) or not low <= value < high:
+        above = f" and below {high}" if high < math.inf else ", and finite"
+        raise UserError(f"{key} must be a number of at least {low}{above}; found {value!r}")
+  if config.checkpoint.mode not in ("max", "min"):
+    raise UserError(f'checkpoint.mode must be "max" or "min", found {config.checkpoint.mode!r}')
 
 
 def build(config: Any) -> Any:
@@ -88,7 +138,7 @@ def _size(key: str, value: Any) -> tuple[int, int] | None:
   if not value:
     return None
   if len(value) != 2 or not all(isinstance(v, int) and v > 0 for v in value):
-    raise UserError(f"{key} must be (height, width) in pixels, or () for none; found {value}")
+    raise UserError(f"{key} must be (height, width) in pixels, or (); found {value}")
   return tuple(value)
 
 
@@ -107,9 +157,11 @@ def load_config(folder: str | Path) -> Any:
   if not path.exists():
     raise UserError(f"{folder} holds no run: it has no config.json")
   try:
-    return ConfigDict(tuples(json.loads(path.read_text()))).lock()
-  except ValueError as error:
+    config = ConfigDict(tuples(json.loads(path.read_text()))).lock()
+    check(config)
+  except (ValueError, TypeError, AttributeError) as error:
     raise UserError(f"{path} is damaged: {error}") from error
+  return config
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

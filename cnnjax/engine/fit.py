@@ -1,6 +1,7 @@
 """The training loop: every "each N steps" is an `if` that you can see."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -85,7 +86,9 @@ def plan(config: Any, splits: dict[str, Table]) -> Plan:
     )
   batches = pipeline.train_batches(splits["train"], batch_size, config.seed)
   per_epoch = len(splits["train"]) / batch_size
-  steps = max(1, round(train.epochs * per_epoch))
+  steps = round(train.epochs * per_epoch)
+  if steps < 1:
+    raise UserError(f"train.epochs {train.epochs} makes no step of {batch_size} examples")
   every = train.evaluate_every * per_epoch
   evaluations = {round(i * every) for i in range(1, int(steps / every) + 1)} if every else set()
 
@@ -110,12 +113,14 @@ def plan(config: Any, splits: dict[str, Table]) -> Plan:
     return state.create(variables, optimizer, bool(train.ema))
 
   shapes, sums = jax.eval_shape(fresh, jax.random.key(0)), evaluator(model, task, mesh)
-  if train.watch:
-    if train.watch not in splits:
-      raise unknown("train.watch", train.watch, splits)
-    metrics = _metric_names(task, jax.eval_shape(sums, shapes.variables, batches(0)))
-    if config.checkpoint.best and config.checkpoint.best not in metrics:
-      raise unknown("checkpoint.best", config.checkpoint.best, metrics)
+  step = compile_step(step, mesh, donate=True)
+  jax.eval_shape(step, shapes, batches(0))
+  metrics = _metric_names(task, jax.eval_shape(sums, shapes.variables, batches(0)))
+  if config.checkpoint.best and config.checkpoint.best not in metrics:
+    raise unknown("checkpoint.best", config.checkpoint.best, metrics)
+  if train.watch and train.watch not in splits:
+    hint = "; data.validation is 0" if train.watch == "validation" else ""
+    raise UserError(f"{unknown('train.watch', train.watch, splits)}{hint}")
   return Plan(
     model=model,
     task=task,
@@ -123,7 +128,7 @@ def plan(config: Any, splits: dict[str, Table]) -> Plan:
     fresh=fresh,
     shapes=shapes,
     batches=batches,
-    step=compile_step(step, mesh, donate=True),
+    step=step,
     sums=sums,
     rate=rate,
     steps=steps,
@@ -166,13 +171,12 @@ def fit(
       every=config.train.log_every,
       rate=job.rate,
     )
-    with log:
+    with log, _trace(log, folder if profile else None) as trace:
       if start:
         log.say(f"goes on from step {start} of {job.steps}")
       try:
         for step in range(start + 1, job.steps + 1):
-          if profile:
-            _profile(step - start, now, folder)
+          trace(step - start, now)
           now, logs = job.step(now, shard(job.batches(step - 1), job.mesh))
           log.step(step, logs)
           if step in job.evaluations or (every and step % every == 0):
@@ -189,8 +193,8 @@ def fit(
           "try a lower optim.learning_rate, or set optim.clip_norm"
         ) from error
       figures = figures_of(now, "test")
+      store.wait()  # the row below says that the run has finished
       log.evaluation(job.steps, "test", figures)
-      store.wait()
   return figures
 
 
@@ -201,13 +205,31 @@ def _begin(job: Plan, seed: int, store: Any) -> state.State:
   return compile_once(job.fresh, job.mesh)(jax.random.key(seed))
 
 
-def _profile(count: int, now: state.State, folder: Path) -> None:
-  first, last = PROFILE
-  if count == first:
-    jax.profiler.start_trace(str(folder / "profile"))
-  elif count == last + 1:
+@contextmanager
+def _trace(log: Log, folder: Path | None) -> Iterator[Callable]:
+  """Yields trace(count, state), called before each step, which profiles some into the folder."""
+  at, (first, last) = 0, PROFILE
+
+  def stop(now=None):
     jax.block_until_ready(now)
     jax.profiler.stop_trace()
+    log.say(f"wrote a trace of steps {first} to {min(at, last)} to {folder / 'profile'}")
+
+  def trace(count: int, now: state.State) -> None:
+    nonlocal at
+    if folder and count == first:
+      jax.profiler.start_trace(str(folder / "profile"))
+    elif folder and count == last + 1:
+      stop(now)
+    at = count
+
+  try:
+    yield trace
+  finally:
+    if folder and first <= at <= last:
+      stop()
+    elif folder and at < first:
+      log.say(f"wrote no trace: it begins with step {first}, and there were only {at} to go")
 
 
 def _metric_names(task: ModuleType, sums: Any) -> list[str]:

@@ -61,7 +61,8 @@ class Log:
     scratch.replace(self._path)
     self._file = self._path.open("a", buffering=1)
     self._board = SummaryWriter(
-      str(folder / "tensorboard"), purge_step=start + 1 if start else None
+      str(folder / "tensorboard"),
+      purge_step=start + 1,  # what a cut-off run left beyond it
     )
     self._steps_per_epoch, self._batch_size = steps_per_epoch, batch_size
     self._every, self._rate = every, rate
@@ -99,12 +100,7 @@ class Log:
       self._take()
     if not self._counted:
       return
-    means = {name: total / count for name, (total, count) in self._sums.items()}
-    means["learning_rate"] = float(self._rate(step - 1))
-    if self._timed:
-      seconds = time.perf_counter() - self._clock
-      means["images_per_second"] = self._timed * self._batch_size / seconds
-    self._write(step, "train", means)
+    self._write(step, "train", {**self._means(), "learning_rate": float(self._rate(step - 1))})
     self._sums, self._counted = {}, 0
     self.resume_clock()
 
@@ -136,7 +132,15 @@ class Log:
       self._compiled = True
       self.resume_clock()
     if self._bar:
-      self._bar.update(self._shown, completed=step, description=self._epoch(step))
+      text, epoch = _told(self._means()), self._epoch(step)
+      self._bar.update(self._shown, completed=step, description=epoch, text=text)
+
+  def _means(self) -> dict[str, float]:
+    means = {name: total / count for name, (total, count) in self._sums.items()}
+    if self._timed:
+      seconds = time.perf_counter() - self._clock
+      means["images_per_second"] = self._timed * self._batch_size / seconds
+    return means
 
   def _epoch(self, step: int) -> str:
     return f"epoch {step / self._steps_per_epoch:.2f}"
@@ -146,13 +150,8 @@ class Log:
     self._file.write(json.dumps({**row, "seconds": time.perf_counter() - self._born}) + "\n")
     for name, value in values.items():
       self._board.add_scalar(f"{split}/{name}", value, step)
-    shown = [f"{k} {values[k]:.4f}" for k in ("loss", "accuracy") if k in values]
-    if "images_per_second" in values:
-      shown.append(f"{values['images_per_second']:,.0f} images/s")
-    if self._bar and split == "train":
-      self._bar.update(self._shown, text="  ".join(shown))
-    else:
-      self.say(f"{self._epoch(step):13} step {step:7} {split:10} {'  '.join(shown)}")
+    if not self._bar or split != "train":
+      self.say(f"{self._epoch(step):13} step {step:7} {split:10} {_told(values)}")
 
   def __enter__(self) -> "Log":
     return self
@@ -162,6 +161,13 @@ class Log:
       self._bar.stop()
     self._file.close()
     self._board.close()
+
+
+def _told(values: dict[str, float]) -> str:
+  shown = [f"{k} {values[k]:.4f}" for k in ("loss", "accuracy") if k in values]
+  if "images_per_second" in values:
+    shown.append(f"{values['images_per_second']:,.0f} images/s")
+  return "  ".join(shown)
 
 
 def _progress(console: Console) -> Progress:
@@ -181,20 +187,20 @@ def scalars(figures: dict[str, Any]) -> dict[str, float]:
 
 def table(title: str, rows: dict[str, Any]) -> None:
   """Prints values by name."""
-  shown = Table(title=title, title_justify="left", show_header=False)
+  shown = Table(title=escape(title), title_justify="left", show_header=False)
   for name, value in rows.items():
-    shown.add_row(name, _text(value))
+    shown.add_row(escape(name), _text(value))
   Console(highlight=False, soft_wrap=True).print(shown)
 
 
 def grid(title: str, rows: dict[str, dict[str, Any]]) -> None:
   """Prints rows of equal columns by name."""
-  shown = Table(title=title, title_justify="left")
+  shown = Table(title=escape(title), title_justify="left")
   shown.add_column("")
   for column in next(iter(rows.values())):
-    shown.add_column(str(column), justify="right")
+    shown.add_column(escape(str(column)), justify="right")
   for name, row in rows.items():
-    shown.add_row(name, *map(_text, row.values()))
+    shown.add_row(escape(name), *map(_text, row.values()))
   Console(highlight=False).print(shown)
 
 

@@ -4,6 +4,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import optax
 
 from cnnjax.errors import UserError, unknown
@@ -43,10 +45,10 @@ def schedule(optim: Any, steps_per_epoch: float, steps: int) -> optax.Schedule:
 
 
 def names() -> dict[str, Callable]:
-  """Returns optax's optimisers: its functions that take a learning rate."""
+  """Returns optax's optimisers: its functions that take a learning rate and are no mere scaling."""
   found = {}
   for name, make in vars(optax).items():
-    if callable(make) and not name.startswith("_") and name.islower():
+    if callable(make) and not name.startswith(("_", "scale_by_")) and name.islower():
       try:
         if "learning_rate" in inspect.signature(make).parameters:
           found[name] = make
@@ -61,8 +63,11 @@ def optimizer(optim: Any, rate: optax.Schedule) -> optax.GradientTransformation:
   Momentum and Nesterov are arguments of sgd. Gradients are scaled down to a global norm of at most
   `optim.clip_norm` where that is above 0.
 
-  Raises: UserError for an optimiser or an argument that optax does not have.
+  Raises: UserError for an optimiser or an argument that optax does not have, or an optimiser that
+    takes no schedule, or that needs more than gradients.
   """
+  if optim.schedule == "constant" and not optim.warmup_epochs:
+    rate = optim.learning_rate  # a few of optax's optimisers take only a number
   known = names()
   if optim.name not in known:
     raise unknown("optim.name", optim.name, known)
@@ -73,8 +78,13 @@ def optimizer(optim: Any, rate: optax.Schedule) -> optax.GradientTransformation:
       raise unknown(f"optim.arguments of {optim.name}", argument, allowed)
   try:
     chosen = make(rate, **arguments)
-  except (TypeError, ValueError) as error:
-    raise UserError(f"optim.arguments of {optim.name}: {error}") from error
+    params = {"kernel": jnp.ones((2, 2))}
+    jax.eval_shape(lambda p: chosen.update(p, chosen.init(p), p), params)
+  except Exception as error:  # optax's optimisers fail in their own ways, and ours has to be said
+    raise UserError(
+      f"optim.name {optim.name} with optim.schedule {optim.schedule!r} and optim.arguments "
+      f"{arguments} cannot train: {str(error).splitlines()[0]}"
+    ) from error
   if optim.clip_norm > 0:
     return optax.chain(optax.clip_by_global_norm(optim.clip_norm), chosen)
   return chosen

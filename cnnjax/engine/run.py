@@ -16,11 +16,17 @@ from cnnjax.engine.mesh import make_mesh, replicated
 from cnnjax.errors import UserError
 
 
-def next_folder(name: str, under: str | Path = "runs") -> Path:
-  """Returns runs/<name>/<n>, n the next number that is free."""
+def new_folder(name: str, under: str | Path = "runs") -> Path:
+  """Makes and returns runs/<name>/<n>, n the next number that is free."""
   parent = Path(under) / name
-  taken = [int(p.name) for p in parent.glob("*") if p.name.isdecimal()]
-  return parent / str(max(taken, default=0) + 1)
+  parent.mkdir(parents=True, exist_ok=True)
+  number = 1 + max((int(p.name) for p in parent.glob("*") if p.name.isdecimal()), default=0)
+  while True:
+    try:
+      (parent / str(number)).mkdir()
+      return parent / str(number)
+    except FileExistsError:  # another run was started at the same time
+      number += 1
 
 
 def open_folder(folder: Path, config: Any) -> None:
@@ -28,6 +34,8 @@ def open_folder(folder: Path, config: Any) -> None:
 
   Raises: UserError where it holds something else, with the keys that differ.
   """
+  if folder.exists() and not folder.is_dir():
+    raise UserError(f"--workdir must be a folder, but {folder} is a file")
   if (folder / "config.json").exists():
     old, new = flatten(load_config(folder).to_dict()), flatten(tuples(config.to_dict()))
     differ = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
@@ -42,7 +50,13 @@ def open_folder(folder: Path, config: Any) -> None:
   else:
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "config.json", config.to_dict())
-  write_json(folder / "environment.json", environment())
+
+
+def note_environment(folder: Path) -> None:
+  """Adds what trains now to environment.json, a list with an entry for each process that did."""
+  path = folder / "environment.json"
+  before = json.loads(path.read_text()) if path.exists() else []
+  write_json(path, [*before, environment()])
 
 
 def open_store(folder: str | Path, config: Any, read_only: bool = False) -> Store:
@@ -51,18 +65,27 @@ def open_store(folder: str | Path, config: Any, read_only: bool = False) -> Stor
   return Store(
     Path(folder) / "checkpoints",
     keep=options.keep,
-    best=options.best,
+    best=options.best if config.train.watch else "",  # without figures there is no best
     mode=options.mode,
     read_only=read_only,
   )
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-  """Returns the rows of a metrics.jsonl, without a last line that was cut off."""
+  """Returns the rows of a metrics.jsonl, without a last line that was cut off.
+
+  Raises: UserError for a line that is no JSON.
+  """
   if not path.exists():
     return []
-  lines = path.read_text().splitlines(keepends=True)
-  return [json.loads(line) for line in lines if line.endswith("\n")]
+  rows = []
+  for number, line in enumerate(path.read_text().splitlines(keepends=True), 1):
+    if line.endswith("\n"):
+      try:
+        rows.append(json.loads(line))
+      except ValueError as error:
+        raise UserError(f"{path} is damaged in line {number}: {error}") from error
+  return rows
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -34,7 +34,8 @@ def sums(logits: jax.Array, label: jax.Array, mask: jax.Array) -> Sums:
 def summarise(sums: Sums, top_k: int = 5) -> dict[str, Any]:
   """Returns accuracy, top-k, the confusion matrix, and each class's precision, recall and F1.
 
-  A class never predicted has precision 0, one without examples recall 0, as in scikit-learn.
+  A class never predicted has precision 0, one without examples recall 0; one that is neither there
+  nor predicted does not count in the macro averages, as in scikit-learn.
   """
   rank, confusion = np.asarray(sums["rank"]), np.asarray(sums["confusion"])
   examples = int(sums["examples"])
@@ -45,13 +46,14 @@ def summarise(sums: Sums, top_k: int = 5) -> dict[str, Any]:
   recall = np.divide(right, support, out=np.zeros_like(right), where=support > 0)
   both = precision + recall
   f1 = np.divide(2 * precision * recall, both, out=np.zeros_like(right), where=both > 0)
+  seen = support + predicted > 0
   top = {f"top_{k}": float(hits[k - 1]) for k in range(2, 1 + min(top_k, len(rank)))}
   return {
     "accuracy": float(hits[0]),
     **top,
-    "macro_precision": float(precision.mean()),
-    "macro_recall": float(recall.mean()),
-    "macro_f1": float(f1.mean()),
+    "macro_precision": float(precision[seen].mean()),
+    "macro_recall": float(recall[seen].mean()),
+    "macro_f1": float(f1[seen].mean()),
     "examples": examples,
     "per_class": [
       {"precision": float(p), "recall": float(r), "f1": float(f), "examples": int(n)}

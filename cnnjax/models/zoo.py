@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from cnnjax.errors import UserError, unknown
@@ -26,6 +27,8 @@ ZOO = {
   "lenet5_1998": Row(LeNet51998, "classification", (32, 32, 1), 60_000, "LeCun et al. 1998"),
 }  # fmt: skip
 
+DTYPES = ("float32", "bfloat16", "float16", "float64")
+
 
 def row(name: str) -> Row:
   """Returns the zoo's row of a name. Raises: UserError with the nearest names."""
@@ -39,15 +42,25 @@ def list_models(task: str | None = None) -> list[str]:
   return [name for name, r in ZOO.items() if task in (None, r.task)]
 
 
+def _dtype(dtype: Any) -> jnp.dtype:
+  name = dtype if isinstance(dtype, str) else jnp.dtype(dtype or "float32").name
+  if name not in DTYPES:
+    raise unknown("dtype", name, DTYPES)
+  if name == "float64" and not jax.config.jax_enable_x64:
+    raise UserError("dtype float64 needs JAX_ENABLE_X64=1; without it jax computes in float32")
+  return jnp.dtype(name)
+
+
 def create_model(name: str, **arguments: Any) -> nn.Module:
   """Returns a model by its name, e.g. create_model("lenet5", num_classes=4, dtype="bfloat16").
 
-  Raises: UserError for an unknown name, or an argument that the model does not take.
+  Raises: UserError for an unknown name, a dtype that no model computes in, or an argument that this
+    model does not take.
   """
   make = row(name).make
+  if "dtype" in arguments:
+    arguments["dtype"] = _dtype(arguments["dtype"])
   try:
-    if "dtype" in arguments:
-      arguments["dtype"] = jnp.dtype(arguments["dtype"])
     return make(**arguments)
   except TypeError as error:
     raise UserError(f"model {name}: {error}") from error

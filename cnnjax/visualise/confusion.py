@@ -16,8 +16,8 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> Figure
   share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
   axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
   axes.set(xlabel="predicted", ylabel="true", xticks=range(n), yticks=range(n))
-  axes.set_xticklabels(classes, rotation=90 if max(map(len, classes)) > 2 else 0)
-  axes.set_yticklabels(classes)
+  axes.set_xticklabels(classes, rotation=90 if max(map(len, classes)) > 2 else 0, parse_math=False)
+  axes.set_yticklabels(classes, parse_math=False)
   axes.set_title(f"{np.trace(counts):,} of {counts.sum():,} right")
   if n <= 30:
     for (row, column), count in np.ndenumerate(counts):

@@ -18,5 +18,5 @@ def contact_sheet(images: Sequence[np.ndarray], captions: Sequence[str]) -> Figu
   for axes, image, caption in zip(grid, images, captions):
     grey = image.ndim == 2 or image.shape[-1] == 1
     axes.imshow(image.squeeze(), cmap="gray" if grey else None, vmin=0, vmax=255)
-    axes.set_title(caption, fontsize=8)
+    axes.set_title(caption, fontsize=8, parse_math=False)
   return figure

@@ -40,6 +40,15 @@ def test_best_may_be_the_least_and_ties_go_to_the_newest(tmp_path):
     assert store.find("best") == 3 and store.steps() == [3, 4]
 
 
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_nan_is_never_the_best(tmp_path, mode):
+  with Store(tmp_path / "c", keep=1, best="loss", mode=mode) as store:
+    for step, loss in [(1, np.nan), (2, 0.5), (3, np.nan), (4, 0.5), (5, np.nan)]:
+      store.save(step, state(step), {"loss": float(loss)})
+    store.wait()
+    assert store.find("best") == 4 and store.steps() == [4, 5]
+
+
 def test_a_part_is_enough_and_a_misfit_is_told(tmp_path):
   with Store(tmp_path / "c") as store:
     store.save(1, state(7), {})

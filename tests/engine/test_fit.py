@@ -1,19 +1,24 @@
 """Runs: cut off and resumed, diverged, averaged, in bfloat16, finished, profiled."""
 
 import json
+import math
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
 import cnnjax
+from cnnjax.checkpoints.store import Store
 from cnnjax.data import catalogue
+from cnnjax.data.augment import random_shift
 from cnnjax.data.image import prepare
 from cnnjax.engine.config import build, complete
 from cnnjax.engine.fit import fit, plan
 from cnnjax.engine.log import CLOCK
-from cnnjax.engine.mesh import replicated
-from cnnjax.engine.run import open_folder, open_store, read_rows
+from cnnjax.engine.mesh import compile_once, replicated, shard
+from cnnjax.engine.run import new_folder, open_folder, open_store, read_rows
 from cnnjax.errors import UserError
 from configs.classification import lenet5_digits
 from experiments.evaluate import score
@@ -31,7 +36,6 @@ def quick(**changes):
       "train.log_every": 4,
       "checkpoint.every": 5,
       "augment.shift": 2,
-      "optim.schedule": "constant",
       "optim.warmup_epochs": 0.0,
       **changes,
     }
@@ -80,7 +84,26 @@ def test_rows_and_checkpoints(finished):
   with open_store(folder, config) as store:
     assert store.steps()[-2:] == [10, 12]
   assert list((folder / "tensorboard").glob("events.*"))
-  assert json.loads((folder / "environment.json").read_text())["jax"] == jax.__version__
+  rates = {row["step"]: row["learning_rate"] for row in rows if row["split"] == "train"}
+  assert rates == {step: float(np.float32(job.rate(step - 1))) for step in rates}
+  assert len(set(rates.values())) == len(rates)
+
+
+def test_a_step_is_made_of_the_configs_parts(finished):
+  """Augmentation and smoothing reach the loss, with other keys at each step."""
+  _, job, config, _, _ = finished
+  now = compile_once(job.fresh, job.mesh)(jax.random.key(config.seed))
+  for step in (0, 1):
+    variables, batch = jax.tree.map(np.asarray, now.variables), job.batches(step)
+    now, logs = job.step(now, shard(batch, job.mesh))
+    key = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), step), 3)[0]
+    moved = random_shift(key, batch["image"], config.augment.shift)
+    assert not np.array_equal(moved, batch["image"])
+    image = (moved / 255 - np.float32(config.data.mean)) / np.float32(config.data.std)
+    logits = job.model.apply(variables, image, train=False)["logits"]
+    target = 0.9 * np.eye(10)[batch["label"]] + 0.1 / 10
+    want = -np.sum(target * np.asarray(jax.nn.log_softmax(logits)), axis=-1).mean()
+    assert logs["loss"][0] / logs["loss"][1] == pytest.approx(want, rel=1e-5)
 
 
 def test_a_run_cut_off_ends_with_the_same_bits(finished, tmp_path):
@@ -147,9 +170,33 @@ def test_predictions_from_python(finished):
 
 def test_a_finished_run_says_so(finished, capsys):
   folder, _, config, _, figures = finished
-  again = train(quick(**{"train.ema": 0.9}), folder)
+  _, again = train(quick(**{"train.ema": 0.9}), folder)
   assert "finished" in capsys.readouterr().out
   assert again["accuracy"] == figures["accuracy"]
+
+
+def test_no_run_is_finished_before_its_last_checkpoint_is(finished, tmp_path, monkeypatch):
+  _, job, config, splits, _ = finished
+  open_folder(tmp_path, config)
+
+  def cut(store):
+    raise KeyboardInterrupt
+
+  with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    patch.setattr(Store, "wait", cut)
+    fit(job, config, splits, tmp_path)
+  assert "test" not in {row["split"] for row in read_rows(tmp_path / "metrics.jsonl")}
+
+
+def test_a_folder_for_each_run_and_a_note_for_each_process(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  first, _ = train(quick(), name="lenet")
+  with ThreadPoolExecutor(8) as pool:
+    others = list(pool.map(new_folder, ["lenet"] * 8))
+  assert first == Path("runs/lenet/1") and len({first, *others}) == 9
+  train(quick(), first)  # finished: it trains nothing, and notes nothing
+  (note,) = json.loads((first / "environment.json").read_text())
+  assert note["jax"] == jax.__version__
 
 
 def test_another_config_is_refused(finished):
@@ -178,12 +225,20 @@ def test_divergence_names_the_step_and_keeps_the_last_good(tmp_path):
 
 def test_bfloat16_and_profile(tmp_path):
   config = quick(**{"model.dtype": "bfloat16", "data.batch_size": 6})
-  figures = train(config, tmp_path, profile=True)
+  _, figures = train(config, tmp_path, profile=True)
   assert np.isfinite(figures["loss"])
   variables = cnnjax.restore(tmp_path).variables
   assert {leaf.dtype.name for leaf in jax.tree.leaves(variables)} == {"float32"}
   traces = list((tmp_path / "profile").rglob("*.trace.json.gz"))
   assert traces and list((tmp_path / "profile").rglob("*.xplane.pb"))
+
+
+def test_a_trace_of_a_run_that_ends_in_it(tmp_path, capsys):
+  train(quick(), tmp_path / "twelve", profile=True)
+  assert list((tmp_path / "twelve" / "profile").rglob("*.xplane.pb"))
+  assert "wrote a trace of steps 10 to 12" in capsys.readouterr().out
+  train(quick(**{"train.epochs": 1.0}), tmp_path / "six", profile=True)
+  assert "wrote no trace" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -195,10 +250,23 @@ def test_bfloat16_and_profile(tmp_path):
     ({"data.name": "digit"}, "did you mean digits"),
     ({"data.arguments": {"exampels": 3}}, "data.arguments of fake: .*exampels"),
     ({"data.batch_size": 200}, "fewer than one batch of 200"),
-    ({"data.batch_size": 0}, "data.batch_size must be at least 1"),
+    ({"data.batch_size": 0}, "data.batch_size must be a number of at least 1"),
     ({"data.resize": (16, 16)}, "at least 32x32, found 16x16"),
     ({"data.resize": (32,)}, "data.resize must be"),
-    ({"data.validation": 1.5}, "between 0 and 1"),
+    ({"data.validation": 1.5}, "data.validation must be .* below 1"),
+    ({"data.validation": 0.0}, "unknown train.watch 'validation'.*data.validation is 0"),
+    ({"data.mean": (0.1,)}, "data.std must be one number"),
+    ({"data.mean": (0.1, 0.2), "data.std": (1.0,)}, "data.mean must be one number"),
+    ({"data.mean": (0.1,), "data.std": (0.0,)}, "data.std must be above 0"),
+    ({"augment.shift": -1}, "augment.shift must be a number of at least 0"),
+    ({"train.epochs": math.inf}, "train.epochs must be .* finite; found inf"),
+    ({"train.epochs": 0.0}, "makes no step"),
+    ({"train.ema": 2.0}, "train.ema must be .* below 1"),
+    ({"task.label_smoothing": 1.0}, "task.label_smoothing must be .* below 1"),
+    ({"seed": -1}, "seed must be a number of at least 0"),
+    ({"model.dtype": "int32"}, "unknown dtype 'int32'"),
+    ({"model.dtype": "float64"}, "JAX_ENABLE_X64"),
+    ({"optim.name": "lbfgs"}, "optim.name lbfgs .* cannot train"),
     ({"train.watch": "validaton"}, "did you mean validation"),
     ({"train.accumulate": 5}, "train.accumulate 5 cannot cut data.batch_size 18"),
     ({"checkpoint.best": "acuracy"}, "did you mean accuracy"),

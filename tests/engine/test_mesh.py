@@ -50,7 +50,7 @@ def test_eight_devices_train_as_one(tmp_path):
       env={**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"},
     )
     assert done.returncode == 0, done.stderr
-    environment = json.loads((tmp_path / str(devices) / "environment.json").read_text())
+    (environment,) = json.loads((tmp_path / str(devices) / "environment.json").read_text())
     assert len(environment["devices"]) == devices
   one, eight = (read_rows(tmp_path / d / "metrics.jsonl") for d in ("1", "8"))
   assert len(one) == len(eight) == 3

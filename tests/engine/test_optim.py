@@ -47,7 +47,7 @@ def test_sgd_forms_follow_their_formulas():
   grads = [np.float32(g) for g in (1.0, -2.0, 3.0)]
 
   def walk(**arguments):
-    chosen = optim.optimizer(section(arguments=arguments), lambda step: 0.1)
+    chosen = optim.optimizer(section(arguments=arguments, schedule="cosine"), lambda step: 0.1)
     state, places = chosen.init(jnp.float32(0)), [0.0]
     for g in grads:
       update, state = chosen.update(jnp.float32(g), state)
@@ -62,13 +62,15 @@ def test_sgd_forms_follow_their_formulas():
 
 
 def test_clipping_bounds_the_norm():
-  chosen = optim.optimizer(section(clip_norm=1.0), lambda step: 1.0)
+  chosen = optim.optimizer(section(clip_norm=1.0, learning_rate=1.0), lambda step: 1.0)
   grads = {"a": jnp.full(4, 3.0)}
   update, _ = chosen.update(grads, chosen.init(grads))
   assert np.allclose(update["a"], -0.5)
 
 
-@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "lion", "rmsprop", "adagrad"])
+@pytest.mark.parametrize(
+  "name", ["sgd", "adam", "adamw", "lion", "rmsprop", "adagrad", "rprop", "sm3"]
+)
 def test_any_of_optax(name):
   chosen = optim.optimizer(section(name=name), lambda step: 0.1)
   params = {"a": jnp.ones(3)}
@@ -81,6 +83,9 @@ def test_any_of_optax(name):
   [
     (dict(name="adamm"), "did you mean adam"),
     (dict(name="softmax_cross_entropy"), "unknown optim.name"),
+    (dict(name="scale_by_rprop"), "unknown optim.name"),
+    (dict(name="rprop", schedule="cosine"), "optim.name rprop .* cannot train"),
+    (dict(name="lbfgs"), "optim.name lbfgs .* cannot train"),
     (dict(arguments=dict(momentun=0.9)), "did you mean momentum"),
     (dict(arguments=dict(learning_rate=0.9)), "unknown optim.arguments"),
   ],

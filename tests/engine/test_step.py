@@ -89,6 +89,41 @@ def test_accumulation_is_the_whole_batch():
   np.testing.assert_allclose(logs["accuracy"][1], logs_of_parts["accuracy"][1])
 
 
+def test_accumulation_by_hand():
+  """Each part has its own dropout, and leaves its batch statistics to the next."""
+  model, parts = Net(dropout=0.5), 2
+  now, step = setup(model, optax.sgd(0.1), accumulate=parts)
+  after, logs = step(now, batch())
+  _, dropout, sample = jax.random.split(jax.random.fold_in(jax.random.key(0), 0), 3)
+  variables, params = now.variables, now.variables["params"]
+
+  def loss(params, statistics, part, index):
+    rngs = {"dropout": dropout, "sample": sample}
+    rngs = {name: jax.random.fold_in(key, index) for name, key in rngs.items()}
+    outputs, changed = model.apply(
+      {"params": params, "batch_stats": statistics},
+      part["image"],
+      train=True,
+      rngs=rngs,
+      mutable=["batch_stats"],
+    )
+    return task.loss(outputs, part)[0], changed["batch_stats"]
+
+  statistics, grads, values = variables["batch_stats"], [], []
+  for index in range(parts):
+    part = {key: value[index::parts] for key, value in batch().items()}
+    gradient = jax.value_and_grad(loss, has_aux=True)
+    (value, statistics), grad = gradient(params, statistics, part, index)
+    grads.append(grad)
+    values.append(value)
+  want = jax.tree.map(lambda p, a, b: p - 0.1 * (a + b) / 2, params, *grads)
+  wanted = {"params": want, "batch_stats": statistics}
+  assert jax.tree.structure(after.variables) == jax.tree.structure(wanted)
+  for a, b in zip(jax.tree.leaves(after.variables), jax.tree.leaves(wanted)):
+    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+  assert logs["loss"][0] / logs["loss"][1] == pytest.approx(np.mean(values), rel=1e-5)
+
+
 def test_dropout_follows_seed_and_step():
   now, step = setup(Net(norm=False, dropout=0.5), optax.sgd(0.0))
   one, first = step(now, batch())

@@ -29,7 +29,7 @@ def command(verb, *arguments):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-  """A run on the embedded digits, a twentieth of the main job."""
+  """A run on the embedded digits, a fifth of the main job."""
   folder = tmp_path_factory.mktemp("runs") / "digits"
   done = command("train", f"--workdir={folder}", "--config.train.epochs=4")
   assert done.returncode == 0, done.stderr
@@ -75,6 +75,7 @@ def test_predict(run, tmp_path):
   for i in range(10):
     grey = Image.fromarray((digits.images[i] * 15.9).astype(np.uint8)).resize((40 + 9 * i, 64))
     grey.convert(("L", "RGB", "P", "RGBA")[i % 4]).save(pictures / f"{i}.png")
+  (pictures / "folder.png").mkdir()
   done = command("predict", f"--workdir={folder}", pictures, f"--out={tmp_path / 'out'}")
   assert done.returncode == 0, done.stderr
   answers = json.loads((tmp_path / "out" / "predictions.json").read_text())
@@ -84,7 +85,10 @@ def test_predict(run, tmp_path):
     assert len(a["top"]) == 5 and a["top"][0]["class"] == a["class"]
     assert a["top"][0]["probability"] == a["probability"]
   assert Image.open(tmp_path / "out" / "predictions.png").size > (200, 200)
-  globbed = command("predict", f"--workdir={folder}", pictures / "[0-2].png", f"--out={tmp_path}")
+  (pictures / "1.png").rename(tmp_path / "[bold]$x_$.png")
+  odd = command("predict", f"--workdir={folder}", tmp_path / "[bold]$x_$.png", f"--out={tmp_path}")
+  assert "[bold]" in odd.stdout, odd.stderr
+  globbed = command("predict", f"--workdir={folder}", pictures / "[2-4].png", f"--out={tmp_path}")
   assert len(json.loads((tmp_path / "predictions.json").read_text())) == 3, globbed.stderr
 
 
@@ -104,6 +108,9 @@ def test_summarize():
     (["train", "--config=configs/nothing.py"], "unknown config file"),
     (["train", "--config=configs/classification/lenet5_digits.py:qick"], "did you mean quick"),
     (["train", "--workdirr=x"], "workdirr"),
+    (["train", "--config={tmp}/config.py"], "gives no config: ZeroDivisionError in line 2"),
+    (["train", "--config.optim.arguments.b1=0.8"], "give it whole: --config.optim.arguments"),
+    (["train", "--workdir={tmp}/text.png"], "text.png is a file"),
     (["train", "--config.model.name=lenet6"], "did you mean lenet5"),
     (["train", MNIST], "data.root is empty"),
     (["train", MNIST, "--config.data.root={tmp}/nowhere"], "nowhere is no folder"),
@@ -124,6 +131,7 @@ def test_summarize():
 def test_wrong_input_ends_in_one_sentence(run, tmp_path, arguments, sentence):
   (tmp_path / "text.png").write_text("no pixels")
   (tmp_path / "empty").mkdir()
+  (tmp_path / "config.py").write_text("def get_config(mode):\n  return 1 / 0\n")
   before = sorted(tmp_path.rglob("*")), sorted(run[0].glob("*"))
   done = command(*(a.format(tmp=tmp_path, run=run[0]) for a in arguments))
   assert done.returncode == 2, done.stdout + done.stderr

@@ -45,6 +45,12 @@ def test_filters_need_a_kernel():
     filters(np.zeros((5, 5)))
 
 
+def test_names_are_no_formulas(tmp_path):
+  names = ["cost$x_$", "$\\oops$"]
+  save(contact_sheet([np.zeros((4, 4), np.uint8)] * 2, names), tmp_path / "sheet.png")
+  save(confusion([[1, 0], [0, 1]], names), tmp_path / "confusion.png")
+
+
 def test_contact_sheet_takes_any_image():
   rng = np.random.default_rng(0)
   images = [rng.integers(0, 256, s, np.uint8) for s in [(8, 9), (5, 4, 1), (6, 6, 3)]]
