@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cnnjax.engine.config import LOWEST, flatten
+from cnnjax.engine.config import check, flatten
 from cnnjax.engine.run import read_rows
 from experiments.train import train
 
@@ -29,13 +29,13 @@ def test_config(path, tmp_path):
   for config in (full, quick):
     assert config.is_locked
     assert set(config.keys()) == SECTIONS
-    assert LOWEST.keys() <= flatten(config.to_dict()).keys()
+    check(config)
   assert flatten(full.to_dict()).keys() == flatten(quick.to_dict()).keys()
   with pytest.raises(KeyError):
     module.get_config("no such mode")
 
   quick.data.batch_size, quick.train.epochs = 16, 2 * 16 / (512 * (1 - quick.data.validation))
-  figures = train(quick, tmp_path / "run")
+  _, figures = train(quick, tmp_path / "run")
   rows = read_rows(tmp_path / "run" / "metrics.jsonl")
   assert [row["split"] for row in rows] == ["train", "validation", "test"]
   assert {row["step"] for row in rows} == {2}

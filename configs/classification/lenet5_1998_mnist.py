@@ -2,6 +2,10 @@
 
   python -m experiments.train --config=configs/classification/lenet5_1998_mnist.py \\
     --config.data.root=FOLDER_WITH_THE_FOUR_IDX_FILES
+
+The last line of its log (docs/results.md has three seeds):
+
+  epoch 6.00    step   10688 test       loss 0.0358  accuracy 0.9873
 """
 
 from ml_collections import ConfigDict

@@ -1,6 +1,10 @@
 """LeNet-5 on scikit-learn's 1,797 handwritten digits.
 
-python -m experiments.train
+  python -m experiments.train
+
+The last line of its log (docs/results.md has five seeds):
+
+  epoch 20.00   step     808 test       loss 0.1347  accuracy 0.9972
 """
 
 from ml_collections import ConfigDict

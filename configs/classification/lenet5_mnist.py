@@ -2,6 +2,10 @@
 
   python -m experiments.train --config=configs/classification/lenet5_mnist.py \\
     --config.data.root=FOLDER_WITH_THE_FOUR_IDX_FILES
+
+The last line of its log (docs/results.md has five seeds):
+
+  epoch 2.00    step    3562 test       loss 0.0253  accuracy 0.9923
 """
 
 from ml_collections import ConfigDict
