@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -15,8 +16,10 @@ import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from cnnjax.engine import hosts
 from cnnjax.engine.config import flatten
 from cnnjax.engine.environment import cpu_model
+from cnnjax.engine.hosts import Stopped
 from cnnjax.errors import UserError, unknown
 
 MODES = ("full", "quick")
@@ -38,6 +41,25 @@ def define_run_flags() -> None:
   flags.DEFINE_enum(
     "parameters", "auto", ["auto", "raw", "ema"], "auto: the average where the run keeps one"
   )
+
+
+def define_host_flags() -> None:
+  """Defines the flags that make a process one of several."""
+  flags.DEFINE_bool(
+    "distributed", False, "one of several processes, as Slurm, GKE or a TPU pod has it"
+  )
+  flags.DEFINE_string("coordinator", "", "elsewhere: HOST:PORT of process 0, the same for all")
+  flags.DEFINE_integer("processes", 0, "elsewhere: how many processes there are")
+  flags.DEFINE_integer("process", -1, "elsewhere: which of them this is, from 0")
+
+
+def _connect() -> None:
+  """Finds the other processes, where the flags say that there are some."""
+  if "coordinator" not in flags.FLAGS:
+    return
+  told = flags.FLAGS.coordinator, flags.FLAGS.processes, flags.FLAGS.process
+  if flags.FLAGS.distributed or told != ("", 0, -1):
+    hosts.connect(*told)
 
 
 def keep_compiled() -> None:
@@ -78,12 +100,25 @@ def _guarded(main, argv):
   logging.set_verbosity(logging.ERROR)  # Orbax says much, and raises what matters
   keep_compiled()
   try:
+    _connect()
     main(argv)
   except (UserError, OSError) as error:
     _stop(error)
+  except Stopped as word:
+    print(f"{word}; the same command with the same --workdir goes on", file=sys.stderr)
+    _exit(128 + signal.SIGTERM)
   except KeyboardInterrupt:
     print("interrupted; the same command with the same --workdir goes on", file=sys.stderr)
-    sys.exit(130)
+    _exit(130)
+  except Exception as error:
+    if jax.process_count() == 1:
+      raise
+    print(
+      f"error: another process of this run was lost ({str(error).splitlines()[0]}); start all of "
+      "them again with the same --workdir, and it goes on from the last checkpoint",
+      file=sys.stderr,
+    )
+    _exit(3)
 
 
 def _parse(argv, config):
@@ -117,4 +152,12 @@ def _check_overrides(argv, default):
 
 def _stop(error: object) -> None:
   print(f"error: {error}", file=sys.stderr)
-  sys.exit(2)
+  _exit(2)
+
+
+def _exit(status: int) -> None:
+  if jax.distributed.is_initialized():  # at a usual exit it would wait for the other processes
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+  sys.exit(status)

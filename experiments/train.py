@@ -5,6 +5,7 @@ holds all that evaluate and predict need; the same command with the same --workd
 run was cut off.
 """
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from cnnjax.data.image import prepare
 from cnnjax.engine import log
 from cnnjax.engine.config import build, check, complete
 from cnnjax.engine.fit import fit, plan
+from cnnjax.engine.hosts import by_primary, is_primary, sole
 from cnnjax.engine.run import new_folder, note_environment, open_folder, read_rows
 from cnnjax.errors import UserError
 from experiments import launch
@@ -37,6 +39,7 @@ def train(
   Returns: the folder, and the test split's figures.
 
   Raises: UserError for whatever in the config, the data or the folder is not as it should be.
+    Stopped after SIGTERM, once the state is saved.
   """
   check(config)
   splits = catalogue.load(config.data, config.seed)
@@ -44,20 +47,33 @@ def train(
   preprocessing = build(config).preprocessing
   splits = {name: prepare(table, preprocessing) for name, table in splits.items()}
   job = plan(config, splits)  # mistakes in the config show before anything is written
+  if jax.process_count() > 1 and not folder:
+    raise UserError("several processes need one --workdir, a folder that all of them reach")
   folder = Path(folder) if folder else new_folder(name)
-  open_folder(folder, config)
-  parameters = sum(leaf.size for leaf in jax.tree.leaves(job.shapes.variables["params"]))
-  print(f"run      {folder}")
-  print(f"data     {config.data.name}: {', '.join(f'{n} {len(t)}' for n, t in splits.items())}")
-  print(f"images   {preprocessing}")
-  print(f"model    {config.model.name}, {parameters:,} parameters")
-  print(f"devices  {job.mesh.size} x {jax.devices()[0].device_kind}", flush=True)
+  by_primary(lambda: open_folder(folder, config))
+  with sole(folder) if is_primary() else nullcontext():
+    return folder, _run(job, config, splits, folder, profile)
+
+
+def _run(job, config, splits, folder, profile):
+  if is_primary():
+    _describe(job, config, splits, folder)
   rows = read_rows(folder / "metrics.jsonl")
   if rows and (rows[-1]["step"], rows[-1]["split"]) == (job.steps, "test"):
     print(f"finished: this run has made all its {job.steps} steps")
-    return folder, rows[-1]
-  note_environment(folder)
-  return folder, fit(job, config, splits, folder, profile=profile)
+    return rows[-1]
+  by_primary(lambda: note_environment(folder))
+  return fit(job, config, splits, folder, profile=profile)
+
+
+def _describe(job, config, splits, folder):
+  parameters = sum(leaf.size for leaf in jax.tree.leaves(job.shapes.variables["params"]))
+  print(f"run      {folder}")
+  print(f"data     {config.data.name}: {', '.join(f'{n} {len(t)}' for n, t in splits.items())}")
+  print(f"images   {job.model.preprocessing}")
+  print(f"model    {config.model.name}, {parameters:,} parameters")
+  hosts = f" on {jax.process_count()} hosts" if jax.process_count() > 1 else ""
+  print(f"devices  {job.mesh.size} x {jax.devices()[0].device_kind}{hosts}", flush=True)
 
 
 def main(argv: list[str]) -> None:
@@ -67,6 +83,8 @@ def main(argv: list[str]) -> None:
   file, _, mode = FLAGS["config"].config_filename.partition(":")
   name = "_".join(filter(None, (Path(file).stem, mode)))
   folder, figures = train(FLAGS.config, FLAGS.workdir, name=name, profile=FLAGS.profile)
+  if not is_primary():
+    return
   log.table("test", log.scalars(figures))
   print(f"next: python -m experiments.evaluate --workdir={folder}")
   print(f"      python -m experiments.predict --workdir={folder} IMAGE...")
@@ -74,5 +92,6 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
   flags.DEFINE_string("workdir", None, "run folder; by default a new runs/<config>/<n>")
+  launch.define_host_flags()
   flags.DEFINE_bool("profile", False, "write a trace of steps 10 to 15 into the run folder")
   launch.run(main, config="configs/classification/lenet5_digits.py")

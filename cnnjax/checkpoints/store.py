@@ -1,18 +1,30 @@
-"""A run's checkpoints: written by Orbax in the background; the newest few and the best are kept."""
+"""A run's checkpoints: written by Orbax in the background, with checksums; newest and best kept."""
 
+import hashlib
 import math
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as policies
 
 from cnnjax.errors import UserError
 
+SUMS = "SHA256SUMS"  # in each step's folder, for `sha256sum --check` too
+UNSUMMED = (SUMS, "_CHECKPOINT_METADATA", "commit_success.txt")  # the last two hold times, no data
+
 
 class Store:
   """The checkpoints in a folder, a folder for each step.
+
+  Orbax writes a step into a scratch folder; once all is there, the primary process adds a SHA-256
+  for each file, and only then the folder takes its name. So a step that is there is whole, and one
+  that was damaged later is known and passed over.
 
   Args:
     folder: where they lie; made when the first is saved.
@@ -33,6 +45,10 @@ class Store:
   ):
     self.folder = Path(folder).absolute()
     self._best, self._sign = best, 1 if mode == "max" else -1
+    self._flaws: dict[int, str] = {}
+    self._saving = -1
+    if not read_only:
+      self._set_damaged_aside()
     keepers = [policies.LatestN(keep)]
     if best:
       keepers.append(
@@ -45,6 +61,8 @@ class Store:
         best_fn=self._score if best else None,  # without it Orbax writes no metrics
         create=not read_only,
         read_only=read_only,
+        cleanup_tmp_directories=not read_only,  # of a process that was killed
+        async_options=ocp.options.AsyncOptions(post_finalization_callback=self._seal),
       ),
     )
 
@@ -52,13 +70,55 @@ class Store:
     score = self._sign * metrics[self._best]
     return -math.inf if math.isnan(score) else score
 
-  def save(self, step: int, state: Any, figures: dict[str, Any]) -> None:
+  def save(self, step: int, state: Any, figures: dict[str, Any], notes: Any = None) -> None:
     """Starts to write a state; returns once its arrays may be overwritten.
 
-    The figures, where there are any, must hold the metric that picks the best.
+    Args:
+      step: later than those that are there.
+      state: a tree of arrays.
+      figures: of an evaluation; where there are any, the metric that picks the best among them.
+      notes: what the host remembers, as JSON can hold it.
+
+    Raises: UserError where this or the last save failed, with the cause.
     """
     metrics = {k: v for k, v in figures.items() if isinstance(v, int | float)}
-    self._manager.save(step, args=ocp.args.PyTreeSave(state), metrics=metrics or None)
+    args = ocp.args.Composite(
+      state=ocp.args.PyTreeSave(state), notes=ocp.args.JsonSave({"notes": notes})
+    )
+    self.wait()
+    with self._failure_told(step):
+      self._saving = step
+      if not self._manager.save(step, args=args, metrics=metrics or None):
+        raise RuntimeError("a later one is there")
+
+  def _seal(self) -> None:
+    """Writes the checksums of the step that Orbax is about to give its name."""
+    if jax.process_index():
+      return
+    scratch = next(self.folder.glob(f"{self._saving}.*"), self.folder / str(self._saving))
+    lines = [f"{_sha256(scratch / name)}  {name}\n" for name in _files(scratch)]
+    (scratch / SUMS).write_text("".join(lines))
+
+  def flaw(self, step: int) -> str:
+    """Returns what is wrong with a step's files, "" where they are what was written."""
+    if step not in self._flaws:
+      self._flaws[step] = _flaw(self.folder / str(step))
+    return self._flaws[step]
+
+  def _set_damaged_aside(self) -> None:
+    """Moves damaged steps out of the way of the run that goes on before them."""
+    if jax.process_index() == 0 and self.folder.is_dir():
+      for step in (int(p.name) for p in self.folder.iterdir() if p.name.isdecimal()):
+        if self.flaw(step):
+          aside = self.folder.with_name("damaged_checkpoints")
+          aside.mkdir(exist_ok=True)
+          place, count = aside / str(step), 1
+          while place.exists():
+            place, count = aside / f"{step}.{count}", count + 1
+          (self.folder / str(step)).rename(place)
+          _say(f"checkpoint {step} is damaged ({self.flaw(step)}): moved to {place}")
+    if jax.process_count() > 1:
+      multihost_utils.sync_global_devices("damaged checkpoints are set aside")
 
   def steps(self) -> list[int]:
     """Returns the steps that are there, oldest first."""
@@ -67,42 +127,60 @@ class Store:
   def find(self, which: str | int) -> int:
     """Returns the step that "latest", "best" or a number names.
 
+    A damaged step is passed over for the next, which is said, unless it was asked for by number.
+
     Raises: UserError where there is none, with those that there are.
     """
+    step = self._find(which) if jax.process_index() == 0 else 0
+    if jax.process_count() > 1:
+      step = int(multihost_utils.broadcast_one_to_all(step))
+    return step
+
+  def _find(self, which: str | int) -> int:
     steps = self.steps()
     if not steps:
       raise UserError(f"{self.folder} holds no checkpoint yet")
-    if which == "latest":
-      return steps[-1]
-    if which == "best":
-      scored = [(self._score(m), s) for s in steps if (m := self._manager.metrics(s))]
-      if not self._best or not scored:
+    if which not in ("best", "latest"):
+      if not str(which).isdecimal() or int(which) not in steps:
         raise UserError(
-          f"{self.folder} keeps no best checkpoint; expected latest or one of the steps {steps}"
+          f"{self.folder} has no checkpoint {which}; expected best, latest or {steps}"
         )
-      return max(scored)[1]
-    if str(which).isdecimal() and int(which) in steps:
+      if self.flaw(int(which)):
+        raise UserError(f"checkpoint {which} in {self.folder} is damaged: {self.flaw(int(which))}")
       return int(which)
-    raise UserError(f"{self.folder} has no checkpoint {which}; expected best, latest or {steps}")
+    whole = [step for step in steps if not self.flaw(step)]
+    for step in set(steps) - set(whole):
+      _say(f"checkpoint {step} in {self.folder} is passed over: {self.flaw(step)}")
+    if not whole:
+      raise UserError(f"none of the checkpoints {steps} in {self.folder} is whole")
+    if which == "latest":
+      return whole[-1]
+    scored = [(self._score(m), s) for s in whole if (m := self._manager.metrics(s))]
+    if not self._best or not scored:
+      raise UserError(
+        f"{self.folder} keeps no best checkpoint; expected latest or one of the steps {whole}"
+      )
+    return max(scored)[1]
 
-  def restore(self, step: int, like: Any, sharding: jax.sharding.Sharding) -> Any:
+  def restore(self, step: int, like: Any, sharding: Any) -> Any:
     """Returns what was saved at a step, of the structure, shapes and types of `like`.
 
-    A part of what was saved is enough: leaves that `like` lacks are not read.
+    A part of what was saved is enough: leaves that `like` lacks are not read. `sharding` is one for
+    all leaves, or a tree of them; it need not be the one that was saved with.
 
     Raises: UserError where a shape differs or a leaf is missing.
     """
-    want = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding), like)
+    if isinstance(sharding, jax.sharding.Sharding):
+      sharding = jax.tree.map(lambda a: sharding, like)
+    want = jax.tree.map(
+      lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), like, sharding
+    )
     misfit = f"checkpoint {step} in {self.folder} does not fit the model: "
+    part = ocp.args.PyTreeRestore(
+      want, restore_args=ocp.checkpoint_utils.construct_restore_args(want), partial_restore=True
+    )
     try:
-      found = self._manager.restore(
-        step,
-        args=ocp.args.PyTreeRestore(
-          want,
-          restore_args=ocp.checkpoint_utils.construct_restore_args(want),
-          partial_restore=True,
-        ),
-      )
+      found = self._manager.restore(step, args=ocp.args.Composite(state=part))["state"]
     except (ValueError, KeyError) as error:
       raise UserError(misfit + str(error).splitlines()[0]) from error
     for path, leaf in jax.tree.leaves_with_path(found):
@@ -110,12 +188,67 @@ class Store:
         raise UserError(f"{misfit}it has no {jax.tree_util.keystr(path)}")
     return found
 
+  def notes(self, step: int) -> Any:
+    """Returns the notes that were saved with a step."""
+    part = ocp.args.Composite(notes=ocp.args.JsonRestore())
+    return self._manager.restore(step, args=part)["notes"]["notes"]
+
   def wait(self) -> None:
-    """Returns when everything is on disk. Raises: whatever went wrong in the background."""
-    self._manager.wait_until_finished()
+    """Returns when everything is on disk. Raises: UserError where the last save failed."""
+    with self._failure_told(self._saving):
+      self._manager.wait_until_finished()
+
+  @contextmanager
+  def _failure_told(self, step: int) -> Iterator[None]:
+    try:
+      yield
+    except Exception as error:  # whatever Orbax and the file system raise: the run must end with it
+      cause = next(filter(None, str(error).splitlines()), type(error).__name__)
+      raise UserError(
+        f"checkpoint {step} could not be written to {self.folder}: {cause}"
+      ) from error
 
   def __enter__(self) -> "Store":
     return self
 
-  def __exit__(self, *error: Any) -> None:
-    self._manager.close()
+  def __exit__(self, kind: Any, *error: Any) -> None:
+    try:
+      self.wait()
+      self._manager.close()
+    except Exception:
+      if kind is None:  # else the error under way is the one to tell
+        raise
+
+
+def _files(folder: Path) -> list[str]:
+  """Returns the names of the files that are summed, relative to a step's folder."""
+  names = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+  return sorted(name for name in names if name not in UNSUMMED)
+
+
+def _sha256(path: Path) -> str:
+  with path.open("rb") as file:
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flaw(folder: Path) -> str:
+  if not (folder / SUMS).is_file():
+    return f"it has no {SUMS}"
+  try:
+    sums = [line.split("  ", 1)[::-1] for line in (folder / SUMS).read_text().splitlines()]
+    sums = dict(sums)
+  except ValueError:
+    return f"its {SUMS} cannot be read"
+  for name in _files(folder):
+    if name not in sums:
+      return f"{name} is not in its {SUMS}"
+  for name, digest in sums.items():
+    if not (folder / name).is_file():
+      return f"{name} is missing"
+    if _sha256(folder / name) != digest:
+      return f"{name} is not what was written"
+  return "" if sums else f"its {SUMS} is empty"
+
+
+def _say(text: str) -> None:
+  print(text, file=sys.stderr, flush=True)

@@ -23,8 +23,16 @@ def moments(table: Table) -> tuple[tuple[float, ...], tuple[float, ...]]:
   return tuple(round(m, 6) for m in mean), tuple(round(max(v**0.5, 1e-3), 6) for v in var)
 
 
-def train_batches(table: Table, batch_size: int, seed: int) -> Callable[[int], Batch]:
+def train_batches(
+  table: Table, batch_size: int, seed: int, rows: np.ndarray | None = None
+) -> Callable[[int], Batch]:
   """Returns batches as a pure function of the step: places [kB, (k+1)B) of the epochs' orders.
+
+  Args:
+    table: of examples.
+    batch_size: B, over all hosts.
+    seed: of the orders.
+    rows: of each batch that this host holds; all by default.
 
   Raises: UserError for a table smaller than one batch.
   """
@@ -34,13 +42,14 @@ def train_batches(table: Table, batch_size: int, seed: int) -> Callable[[int], B
       f"set data.batch_size to {len(table)} or less"
     )
   n = len(table)
+  rows = np.arange(batch_size) if rows is None else rows
 
   @lru_cache(maxsize=2)
   def order(epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(n)
 
   def batch(step: int) -> Batch:
-    places = step * batch_size + np.arange(batch_size)
+    places = step * batch_size + rows
     first, last = places[0] // n, places[-1] // n
     if first == last:
       chosen = order(int(first))[places % n]
@@ -49,16 +58,21 @@ def train_batches(table: Table, batch_size: int, seed: int) -> Callable[[int], B
         places // n == first, order(int(first))[places % n], order(int(last))[places % n]
       )
     columns = {key: column[chosen] for key, column in table.columns.items()}
-    return {**columns, "mask": np.ones(batch_size, np.float32)}
+    return {**columns, "mask": np.ones(len(rows), np.float32)}
 
   return batch
 
 
-def eval_batches(table: Table, batch_size: int) -> Iterator[Batch]:
-  """Yields every example once, in order; the last batch is padded, its padding masked out."""
+def eval_batches(table: Table, batch_size: int, rows: np.ndarray | None = None) -> Iterator[Batch]:
+  """Yields every example once, in order; the last batch is padded, its padding masked out.
+
+  Of each batch a host reads its `rows` only, in rising order; all by default.
+  """
+  rows = np.arange(batch_size) if rows is None else rows
   for start in range(0, len(table), batch_size):
-    columns = {k: column[start : start + batch_size] for k, column in table.columns.items()}
-    yield pad(columns, batch_size)
+    places = start + rows
+    there = places[places < len(table)]
+    yield pad({key: column[there] for key, column in table.columns.items()}, len(rows))
 
 
 def pad(columns: dict[str, np.ndarray], size: int) -> Batch:

@@ -52,6 +52,7 @@ KEYS = {  # what every config has, and where its numbers lie: from low, below hi
   "checkpoint.best": None,
   "checkpoint.mode": None,
   "mesh.devices": (0, math.inf),
+  "mesh.parameters": None,
 }
 MORE = {"task.label_smoothing": (0, 1)}  # keys that only some configs have
 

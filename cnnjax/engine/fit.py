@@ -13,19 +13,22 @@ import optax
 from jax.sharding import Mesh
 
 from cnnjax import tasks
+from cnnjax.checkpoints.store import Store
 from cnnjax.data import pipeline
 from cnnjax.data.augment import augment
 from cnnjax.data.table import Table
 from cnnjax.engine import optim, state
 from cnnjax.engine.config import build, example
 from cnnjax.engine.evaluate import evaluate, evaluator
+from cnnjax.engine.hosts import Stopped, asked_to_stop, is_primary
 from cnnjax.engine.log import Diverged, Log
 from cnnjax.engine.mesh import (
   check_batch,
   compile_once,
   compile_step,
+  local_rows,
   make_mesh,
-  replicated,
+  placement,
   shard,
 )
 from cnnjax.engine.run import open_store
@@ -44,6 +47,7 @@ class Plan(NamedTuple):
     mesh: of devices.
     fresh: key -> the state before the first step.
     shapes: of that state.
+    place: where its leaves lie on the devices.
     batches: step -> the training batch of that place.
     step: (state, batch) -> (state, logs), compiled for the mesh.
     sums: (variables, batch) -> the sums of the metrics, compiled for the mesh.
@@ -58,6 +62,7 @@ class Plan(NamedTuple):
   mesh: Mesh
   fresh: Callable
   shapes: state.State
+  place: state.State
   batches: Callable[[int], pipeline.Batch]
   step: Callable
   sums: Callable
@@ -84,7 +89,8 @@ def plan(config: Any, splits: dict[str, Table]) -> Plan:
       f"train.accumulate {train.accumulate} cannot cut data.batch_size {batch_size} into equal "
       f"parts on {mesh.size} devices"
     )
-  batches = pipeline.train_batches(splits["train"], batch_size, config.seed)
+  rows = local_rows(batch_size, mesh)
+  batches = pipeline.train_batches(splits["train"], batch_size, config.seed, rows)
   per_epoch = len(splits["train"]) / batch_size
   steps = round(train.epochs * per_epoch)
   if steps < 1:
@@ -113,9 +119,13 @@ def plan(config: Any, splits: dict[str, Table]) -> Plan:
     return state.create(variables, optimizer, bool(train.ema))
 
   shapes, sums = jax.eval_shape(fresh, jax.random.key(0)), evaluator(model, task, mesh)
-  step = compile_step(step, mesh, donate=True)
-  jax.eval_shape(step, shapes, batches(0))
-  metrics = _metric_names(task, jax.eval_shape(sums, shapes.variables, batches(0)))
+  place = placement(shapes, mesh, config.mesh.parameters)
+  step = compile_step(step, mesh, place, donate=True)
+  batch = jax.tree.map(
+    lambda a: jax.ShapeDtypeStruct((batch_size, *a.shape[1:]), a.dtype), batches(0)
+  )
+  jax.eval_shape(step, shapes, batch)
+  metrics = _metric_names(task, jax.eval_shape(sums, shapes.variables, batch))
   if config.checkpoint.best and config.checkpoint.best not in metrics:
     raise unknown("checkpoint.best", config.checkpoint.best, metrics)
   if train.watch and train.watch not in splits:
@@ -127,6 +137,7 @@ def plan(config: Any, splits: dict[str, Table]) -> Plan:
     mesh=mesh,
     fresh=fresh,
     shapes=shapes,
+    place=place,
     batches=batches,
     step=step,
     sums=sums,
@@ -151,16 +162,18 @@ def fit(
 
   Returns: the figures of the final variables (the average, where one is kept) on the test split.
 
-  Raises: UserError where the loss diverges; the last good checkpoint is kept.
+  Raises: UserError where the loss diverges, the last good checkpoint kept; Stopped after SIGTERM,
+    once the state is saved.
   """
   folder, watch, every = Path(folder), config.train.watch, config.checkpoint.every
 
   def figures_of(now: state.State, split: str) -> dict[str, Any]:
-    rows = pipeline.eval_batches(splits[split], config.data.batch_size)
-    return job.task.summarise(evaluate(job.sums, now.ema or now.variables, rows, job.mesh))
+    size = config.data.batch_size
+    batches = pipeline.eval_batches(splits[split], size, local_rows(size, job.mesh))
+    return job.task.summarise(evaluate(job.sums, now.ema or now.variables, batches, job.mesh))
 
   with open_store(folder, config) as store:
-    now = _begin(job, config.seed, store)
+    now, notes = _begin(job, config.seed, store)
     start = int(now.step)
     log = Log(
       folder,
@@ -170,8 +183,11 @@ def fit(
       batch_size=config.data.batch_size,
       every=config.train.log_every,
       rate=job.rate,
+      notes=notes,
+      writes=is_primary(),
     )
-    with log, _trace(log, folder if profile else None) as trace:
+    tracing = _trace(log, folder if profile and is_primary() else None)
+    with log, tracing as trace, asked_to_stop() as stop:
       if start:
         log.say(f"goes on from step {start} of {job.steps}")
       try:
@@ -179,13 +195,19 @@ def fit(
           trace(step - start, now)
           now, logs = job.step(now, shard(job.batches(step - 1), job.mesh))
           log.step(step, logs)
-          if step in job.evaluations or (every and step % every == 0):
-            log.row(step)  # raises where the state is not worth saving
+          stopped = stop(step)
+          if stopped or step in job.evaluations or (every and step % every == 0):
+            log.check()  # raises where the state is not worth saving
+            if step == job.steps:
+              log.row(step)
             figures = {}
             if watch and step in job.evaluations:
               figures = figures_of(now, watch)
               log.evaluation(step, watch, figures)
-            store.save(step, now, figures)
+            store.save(step, now, figures, log.notes())
+            if stopped:
+              store.wait()
+              raise Stopped(f"stopped after step {step} of {job.steps}, which is saved")
       except Diverged as error:
         kept = f"step {store.steps()[-1]}" if store.steps() else "none"
         raise UserError(
@@ -198,11 +220,12 @@ def fit(
   return figures
 
 
-def _begin(job: Plan, seed: int, store: Any) -> state.State:
-  """Returns the newest saved state on the mesh, or a fresh one."""
+def _begin(job: Plan, seed: int, store: Store) -> tuple[state.State, Any]:
+  """Returns the newest saved state on the mesh and the log's notes, or a fresh state and None."""
   if store.steps():
-    return store.restore(store.steps()[-1], job.shapes, replicated(job.mesh))
-  return compile_once(job.fresh, job.mesh)(jax.random.key(seed))
+    step = store.find("latest")
+    return store.restore(step, job.shapes, job.place), store.notes(step)
+  return compile_once(job.fresh, job.place)(jax.random.key(seed)), None
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from tensorboardX import SummaryWriter
 
-from cnnjax.engine.run import read_rows
+from cnnjax.engine.run import read_rows, write_text
 from cnnjax.errors import UserError
 
 CLOCK = ("images_per_second", "seconds")  # fields of a row that no two runs share
@@ -41,6 +41,8 @@ class Log:
     batch_size: images a step.
     every: steps from row to row.
     rate: learning rate as a function of the step.
+    notes: of the log that was cut off, as saved with the step that training goes on from.
+    writes: whether this is the process that writes and prints.
   """
 
   def __init__(
@@ -53,29 +55,32 @@ class Log:
     batch_size: int,
     every: int,
     rate: Callable[[int], Any],
+    notes: dict[str, Any] | None = None,
+    writes: bool = True,
   ):
-    self._path = folder / "metrics.jsonl"
-    rows = [row for row in read_rows(self._path) if row["step"] <= start]
-    scratch = self._path.with_suffix(".tmp")
-    scratch.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    scratch.replace(self._path)
-    self._file = self._path.open("a", buffering=1)
-    self._board = SummaryWriter(
-      str(folder / "tensorboard"),
-      purge_step=start + 1,  # what a cut-off run left beyond it
-    )
+    self._writes, self._file, self._board = writes, None, None
+    if writes:
+      path = folder / "metrics.jsonl"
+      rows = [row for row in read_rows(path) if row["step"] <= start]
+      write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+      self._file = path.open("a", buffering=1)
+      self._board = SummaryWriter(
+        str(folder / "tensorboard"),
+        purge_step=start + 1,  # what a cut-off run left beyond it
+      )
     self._steps_per_epoch, self._batch_size = steps_per_epoch, batch_size
     self._every, self._rate = every, rate
     self._pending: deque[tuple[int, Any]] = deque()
-    self._sums: dict[str, list[float]] = {}
-    self._counted, self._timed = 0, 0
+    notes = notes or {"sums": {}, "counted": 0}
+    self._sums: dict[str, list[float]] = notes["sums"]
+    self._counted, self._timed = notes["counted"], 0
     self._born = self._clock = time.perf_counter()
     self._compiled = False
     terminal = sys.stdout.isatty()  # a notebook is none, whatever it says of its colours
     self._console = Console(
       file=sys.stdout, highlight=False, force_terminal=terminal, force_jupyter=False
     )
-    self._bar = _progress(self._console) if self._console.is_terminal else None
+    self._bar = _progress(self._console) if self._console.is_terminal and writes else None
     if self._bar:
       epochs = steps / steps_per_epoch
       self._shown = self._bar.add_task(
@@ -94,10 +99,18 @@ class Log:
     if step % self._every == 0:
       self.row(step)
 
-  def row(self, step: int) -> None:
-    """Writes the means since the last row, if any step was taken since. Raises: Diverged."""
+  def check(self) -> None:
+    """Returns once all steps' sums are here. Raises: Diverged."""
     while self._pending:
       self._take()
+
+  def notes(self) -> dict[str, Any]:
+    """Returns what a log that goes on from here needs: the sums since the last row."""
+    return {"sums": self._sums, "counted": self._counted}
+
+  def row(self, step: int) -> None:
+    """Writes the means since the last row, if any step was taken since. Raises: Diverged."""
+    self.check()
     if not self._counted:
       return
     self._write(step, "train", {**self._means(), "learning_rate": float(self._rate(step - 1))})
@@ -115,7 +128,8 @@ class Log:
 
   def say(self, text: str) -> None:
     """Prints a line, above the bar where there is one."""
-    self._console.print(text, markup=False, soft_wrap=True)
+    if self._writes:
+      self._console.print(text, markup=False, soft_wrap=True)
 
   def _take(self) -> None:
     step, logs = self._pending.popleft()
@@ -146,6 +160,8 @@ class Log:
     return f"epoch {step / self._steps_per_epoch:.2f}"
 
   def _write(self, step: int, split: str, values: dict[str, float]) -> None:
+    if not self._writes:
+      return
     row = {"step": step, "epoch": step / self._steps_per_epoch, "split": split, **values}
     self._file.write(json.dumps({**row, "seconds": time.perf_counter() - self._born}) + "\n")
     for name, value in values.items():
@@ -159,8 +175,9 @@ class Log:
   def __exit__(self, *error: Any) -> None:
     if self._bar:
       self._bar.stop()
-    self._file.close()
-    self._board.close()
+    if self._writes:
+      self._file.close()
+      self._board.close()
 
 
 def _told(values: dict[str, float]) -> str:

@@ -7,7 +7,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from cnnjax.errors import UserError
+from cnnjax.errors import UserError, unknown
+
+PARAMETERS = ("replicated", "sharded")
 
 
 def make_mesh(devices: int = 0) -> Mesh:
@@ -18,6 +20,8 @@ def make_mesh(devices: int = 0) -> Mesh:
   have = jax.devices()
   if devices > len(have):
     raise UserError(f"mesh.devices is {devices}, but this machine has {len(have)}: {have}")
+  if devices % len(have) and jax.process_count() > 1:
+    raise UserError(f"mesh.devices must be 0 with several processes, found {devices}")
   return Mesh(np.array(have[: devices or None]), ("data",))
 
 
@@ -29,6 +33,37 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def split(mesh: Mesh) -> NamedSharding:
   """Each device holds its part of the first axis."""
   return NamedSharding(mesh, PartitionSpec("data"))
+
+
+def placement(shapes: Any, mesh: Mesh, parameters: str) -> Any:
+  """Returns where each leaf of a state lies.
+
+  Args:
+    shapes: of the state.
+    mesh: of devices.
+    parameters: "replicated": each device holds all of it; "sharded": a leaf is cut along the
+      longest of its dimensions that the devices divide, so that each holds its part of the
+      parameters, their averages and the optimiser's state (fully sharded data parallelism).
+
+  Raises: UserError for another word.
+  """
+  if parameters not in PARAMETERS:
+    raise unknown("mesh.parameters", parameters, PARAMETERS)
+
+  def place(leaf):
+    sizes = [n for n in leaf.shape if n % mesh.size == 0]
+    if parameters == "replicated" or not sizes:
+      return replicated(mesh)
+    axis = leaf.shape.index(max(sizes))
+    return NamedSharding(mesh, PartitionSpec(*[None] * axis, "data"))
+
+  return jax.tree.map(place, shapes)
+
+
+def local_rows(batch_size: int, mesh: Mesh) -> np.ndarray:
+  """Returns the rows of a batch that this process's devices hold, in their order."""
+  parts = split(mesh).addressable_devices_indices_map((batch_size,)).values()
+  return np.unique(np.concatenate([np.arange(batch_size)[part] for part in parts]))
 
 
 def check_batch(batch_size: int, mesh: Mesh) -> None:
@@ -47,22 +82,32 @@ def shard(batch: Any, mesh: Mesh) -> Any:
   return jax.tree.map(lambda a: jax.make_array_from_process_local_data(place, a), batch)
 
 
-def compile_step(step: Callable, mesh: Mesh, donate: bool = False) -> Callable:
-  """Returns step(state, batch) compiled for the mesh: state whole on each device, batch cut."""
+def compile_step(
+  step: Callable, mesh: Mesh, place: Any = None, *, donate: bool = False
+) -> Callable:
+  """Returns step(state, batch) compiled for the mesh, the batch cut along its first axis.
+
+  Args:
+    step: a pure function that returns logs, or with `place` (state, logs).
+    mesh: of devices.
+    place: of `placement`, for a step that returns its state; without it the state is whole on each.
+    donate: whether the state that comes in may be overwritten.
+  """
+  whole = replicated(mesh)
   return jax.jit(
     step,
-    in_shardings=(replicated(mesh), split(mesh)),
-    out_shardings=replicated(mesh),
+    in_shardings=(place or whole, split(mesh)),
+    out_shardings=(place, whole) if place else whole,
     donate_argnums=(0,) if donate else (),
   )
 
 
-def compile_once(function: Callable, mesh: Mesh) -> Callable:
-  """Returns function(key) compiled for a single call: its result stands whole on each device.
+def compile_once(function: Callable, place: Any) -> Callable:
+  """Returns function(key) compiled for a single call, its result placed on the devices.
 
   On the CPU LLVM's optimiser takes most of the time (LeNet-5's first variables: 3.3 s with it, 0.8
   without), which no single call earns back.
   """
-  cpu = mesh.devices.flat[0].platform == "cpu"
+  cpu = jax.tree.leaves(place)[0].mesh.devices.flat[0].platform == "cpu"
   options = {"xla_backend_optimization_level": 0} if cpu else None
-  return jax.jit(function, out_shardings=replicated(mesh), compiler_options=options)
+  return jax.jit(function, out_shardings=place, compiler_options=options)

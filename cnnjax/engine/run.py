@@ -90,8 +90,13 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 def write_json(path: Path, value: Any) -> None:
   """Writes a file whole or not at all."""
+  write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+  """Writes a file whole or not at all."""
   scratch = path.with_name(path.name + ".tmp")
-  scratch.write_text(json.dumps(value, indent=2) + "\n")
+  scratch.write_text(text)
   scratch.replace(path)
 
 
