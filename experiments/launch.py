@@ -97,7 +97,8 @@ def read_config(path: str) -> Any:
 
 
 def _guarded(main, argv):
-  logging.set_verbosity(logging.ERROR)  # Orbax says much, and raises what matters
+  logging.set_verbosity(logging.FATAL)  # Orbax says much, and raises what matters
+  sys.unraisablehook = _unraisable
   keep_compiled()
   try:
     _connect()
@@ -150,14 +151,22 @@ def _check_overrides(argv, default):
       raise unknown("config key", found[1], known)
 
 
+def _unraisable(what):
+  """Shows what Python cannot raise, but for TensorStore's complaints after a write has failed."""
+  if str(what.exc_value) != "Event loop is closed":
+    sys.__unraisablehook__(what)
+
+
 def _stop(error: object) -> None:
   print(f"error: {error}", file=sys.stderr)
   _exit(2)
 
 
 def _exit(status: int) -> None:
-  if jax.distributed.is_initialized():  # at a usual exit it would wait for the other processes
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
-  sys.exit(status)
+  """Ends the process at once: at a usual exit libraries try again what has just failed, or wait.
+
+  Among several processes that would be for the others; on a full disk, to write the last events.
+  """
+  sys.stdout.flush()
+  sys.stderr.flush()
+  os._exit(status)

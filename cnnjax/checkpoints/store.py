@@ -204,6 +204,8 @@ class Store:
       yield
     except Exception as error:  # whatever Orbax and the file system raise: the run must end with it
       cause = next(filter(None, str(error).splitlines()), type(error).__name__)
+      if "[os_error_code" in cause:  # of the file system: the last words are the ones that matter
+        cause = cause.rpartition(": ")[2]
       raise UserError(
         f"checkpoint {step} could not be written to {self.folder}: {cause}"
       ) from error

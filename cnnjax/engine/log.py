@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from tensorboardX import SummaryWriter
 
-from cnnjax.engine.run import read_rows, write_text
+from cnnjax.engine.run import read_rows, write_text, writing
 from cnnjax.errors import UserError
 
 CLOCK = ("images_per_second", "seconds")  # fields of a row that no two runs share
@@ -58,7 +58,7 @@ class Log:
     notes: dict[str, Any] | None = None,
     writes: bool = True,
   ):
-    self._writes, self._file, self._board = writes, None, None
+    self._folder, self._writes = folder, writes
     if writes:
       path = folder / "metrics.jsonl"
       rows = [row for row in read_rows(path) if row["step"] <= start]
@@ -163,9 +163,11 @@ class Log:
     if not self._writes:
       return
     row = {"step": step, "epoch": step / self._steps_per_epoch, "split": split, **values}
-    self._file.write(json.dumps({**row, "seconds": time.perf_counter() - self._born}) + "\n")
-    for name, value in values.items():
-      self._board.add_scalar(f"{split}/{name}", value, step)
+    row["seconds"] = time.perf_counter() - self._born
+    with writing(self._folder):
+      self._file.write(json.dumps(row) + "\n")
+      for name, value in values.items():
+        self._board.add_scalar(f"{split}/{name}", value, step)
     if not self._bar or split != "train":
       self.say(f"{self._epoch(step):13} step {step:7} {split:10} {_told(values)}")
 
@@ -176,8 +178,9 @@ class Log:
     if self._bar:
       self._bar.stop()
     if self._writes:
-      self._file.close()
-      self._board.close()
+      with writing(self._folder):
+        self._file.close()
+        self._board.close()
 
 
 def _told(values: dict[str, float]) -> str:

@@ -1,6 +1,8 @@
 """The run folder: what stands in it, and a finished or running one brought back."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +21,8 @@ from cnnjax.errors import UserError
 def new_folder(name: str, under: str | Path = "runs") -> Path:
   """Makes and returns runs/<name>/<n>, n the next number that is free."""
   parent = Path(under) / name
-  parent.mkdir(parents=True, exist_ok=True)
+  with writing(parent):
+    parent.mkdir(parents=True, exist_ok=True)
   number = 1 + max((int(p.name) for p in parent.glob("*") if p.name.isdecimal()), default=0)
   while True:
     try:
@@ -48,7 +51,8 @@ def open_folder(folder: Path, config: Any) -> None:
   elif folder.is_dir() and any(folder.iterdir()):
     raise UserError(f"{folder} holds files but no run; give a --workdir that is new or empty")
   else:
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+      folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "config.json", config.to_dict())
 
 
@@ -96,8 +100,18 @@ def write_json(path: Path, value: Any) -> None:
 def write_text(path: Path, text: str) -> None:
   """Writes a file whole or not at all."""
   scratch = path.with_name(path.name + ".tmp")
-  scratch.write_text(text)
-  scratch.replace(path)
+  with writing(path):
+    scratch.write_text(text)
+    scratch.replace(path)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+  """Names what is written. Raises: UserError where the file system does not take it."""
+  try:
+    yield
+  except OSError as error:
+    raise UserError(f"{path} could not be written: {error.strerror or error}") from error
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def _dtype(dtype: Any) -> jnp.dtype:
   name = dtype if isinstance(dtype, str) else jnp.dtype(dtype or "float32").name
   if name not in DTYPES:
     raise unknown("dtype", name, DTYPES)
-  if name == "float64" and not jax.config.jax_enable_x64:
+  if jax.dtypes.canonicalize_dtype(name) != jnp.dtype(name):
     raise UserError("dtype float64 needs JAX_ENABLE_X64=1; without it jax computes in float32")
   return jnp.dtype(name)
 

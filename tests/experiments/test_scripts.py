@@ -23,7 +23,7 @@ def command(verb, *arguments):
     capture_output=True,
     text=True,
     cwd=ROOT,
-    env={**os.environ, "COLUMNS": "120"},
+    env={**os.environ, "COLUMNS": "120", "PYTHONDONTWRITEBYTECODE": "1"},
   )
 
 
