@@ -61,8 +61,12 @@ class Store:
         best_fn=self._score if best else None,  # without it Orbax writes no metrics
         create=not read_only,
         read_only=read_only,
+        lightweight_initialize=read_only,  # a damaged step is no reason not to see the others
         cleanup_tmp_directories=not read_only,  # of a process that was killed
-        async_options=ocp.options.AsyncOptions(post_finalization_callback=self._seal),
+        async_options=ocp.options.AsyncOptions(
+          post_finalization_callback=self._seal,
+          create_directories_asynchronously=False,  # else one it cannot make is told 5 minutes late
+        ),
       ),
     )
 

@@ -1,5 +1,9 @@
 """Checkpoints: what is kept, found and given back."""
 
+import hashlib
+import shutil
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -47,6 +51,93 @@ def test_nan_is_never_the_best(tmp_path, mode):
       store.save(step, state(step), {"loss": float(loss)})
     store.wait()
     assert store.find("best") == 4 and store.steps() == [4, 5]
+
+
+def flip(path):
+  data = bytearray(path.read_bytes())
+  data[len(data) // 2] ^= 1
+  path.write_bytes(data)
+
+
+def truncate(path):
+  path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+  """Three steps, the last one the best, and the names of the files that hold a step."""
+  folder = tmp_path_factory.mktemp("store") / "checkpoints"
+  with Store(folder, keep=3, best="accuracy") as store:
+    for step in (1, 2, 3):
+      store.save(step, state(step), {"accuracy": step / 10}, {"sums": {"loss": [0.1 + step, 7.0]}})
+  return folder
+
+
+@pytest.mark.parametrize("damage", [flip, truncate, Path.unlink], ids=lambda d: d.__name__)
+def test_any_damage_to_any_file_is_known_and_passed_over(saved, tmp_path, damage, capsys):
+  names = [p.relative_to(saved / "3") for p in (saved / "3").rglob("*") if p.is_file()]
+  harmless = {"_CHECKPOINT_METADATA", "commit_success.txt"}  # hold times only
+  names = [name for name in names if str(name) not in harmless]
+  assert {"SHA256SUMS", "manifest.ocdbt", "metrics"} <= {name.name for name in names}
+  for i, name in enumerate(names):
+    if name.name == "commit_success.txt" and damage is not Path.unlink:
+      continue  # is empty
+    folder = tmp_path / str(i) / "checkpoints"
+    shutil.copytree(saved, folder)
+    damage(folder / "3" / name)
+    with Store(folder, best="accuracy", read_only=True) as store:  # for evaluation
+      for which in ("latest", "best"):
+        assert store.find(which) == 2, name
+      assert "checkpoint 3" in capsys.readouterr().err
+      with pytest.raises(UserError, match="checkpoint 3 .* is damaged: "):
+        store.find("3")
+      assert store.restore(2, state(0), PLACE)["b"]["n"] == 2
+    with Store(folder, keep=3, best="accuracy") as store:  # for training, on from the step before
+      assert store.find("latest") == 2 and store.notes(2) == {"sums": {"loss": [2.1, 7.0]}}
+      store.save(3, state(3), {"accuracy": 0.3})
+    assert "moved to" in capsys.readouterr().err
+    with Store(folder, best="accuracy", read_only=True) as store:
+      assert store.find("best") == 3
+    assert (folder.parent / "damaged_checkpoints" / "3").is_dir()  # nothing is lost
+
+
+@pytest.mark.parametrize("damage", [flip, truncate, Path.unlink], ids=lambda d: d.__name__)
+def test_damaged_metadata_of_orbax_costs_nothing(saved, tmp_path, damage):
+  shutil.copytree(saved, tmp_path / "c")
+  damage(tmp_path / "c" / "3" / "_CHECKPOINT_METADATA")
+  with Store(tmp_path / "c", keep=3, best="accuracy") as store:
+    assert store.find("latest") == 3
+    assert store.restore(3, state(0), PLACE)["b"]["n"] == 3
+
+
+def test_sums_are_those_of_sha256sum(saved):
+  for line in (saved / "1" / "SHA256SUMS").read_text().splitlines():
+    digest, name = line.split("  ")
+    assert hashlib.sha256((saved / "1" / name).read_bytes()).hexdigest() == digest
+
+
+def test_none_whole(saved, tmp_path):
+  shutil.copytree(saved, tmp_path / "c")
+  for step in (1, 2, 3):
+    flip(tmp_path / "c" / str(step) / "state" / "manifest.ocdbt")
+  with Store(tmp_path / "c", read_only=True) as store:
+    with pytest.raises(UserError, match=r"none of the checkpoints \[1, 2, 3\] .* is whole"):
+      store.find("latest")
+
+
+def test_a_save_that_fails_is_told_with_its_cause(tmp_path):
+  with pytest.raises(UserError, match="checkpoint 2 could not be written to .*: "):
+    with Store(tmp_path / "c") as store:
+      store.save(1, state(1), {})
+      store.wait()
+      shutil.rmtree(store.folder)
+      store.folder.write_text("no folder any more")
+      store.save(2, state(2), {})
+      store.wait()
+  with Store(tmp_path / "d") as store:
+    store.save(2, state(2), {})
+    with pytest.raises(UserError, match="checkpoint 1 could not be written .*a later one is there"):
+      store.save(1, state(1), {})
 
 
 def test_a_part_is_enough_and_a_misfit_is_told(tmp_path):
