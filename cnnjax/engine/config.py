@@ -53,6 +53,7 @@ KEYS = {  # what every config has, and where its numbers lie: from low, below hi
   "checkpoint.mode": None,
   "mesh.devices": (0, math.inf),
   "mesh.parameters": None,
+  "mesh.deterministic": None,
 }
 MORE = {"task.label_smoothing": (0, 1)}  # keys that only some configs have
 

@@ -120,7 +120,8 @@ def plan(config: Any, splits: dict[str, Table]) -> Plan:
 
   shapes, sums = jax.eval_shape(fresh, jax.random.key(0)), evaluator(model, task, mesh)
   place = placement(shapes, mesh, config.mesh.parameters)
-  step = compile_step(step, mesh, place, donate=True)
+  deterministic = config.mesh.deterministic
+  step = compile_step(step, mesh, place, donate=True, deterministic=deterministic)
   batch = jax.tree.map(
     lambda a: jax.ShapeDtypeStruct((batch_size, *a.shape[1:]), a.dtype), batches(0)
   )

@@ -10,6 +10,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from cnnjax.errors import UserError, unknown
 
 PARAMETERS = ("replicated", "sharded")
+DETERMINISTIC = {"xla_gpu_deterministic_ops": True, "xla_gpu_autotune_level": 0}
 
 
 def make_mesh(devices: int = 0) -> Mesh:
@@ -83,7 +84,12 @@ def shard(batch: Any, mesh: Mesh) -> Any:
 
 
 def compile_step(
-  step: Callable, mesh: Mesh, place: Any = None, *, donate: bool = False
+  step: Callable,
+  mesh: Mesh,
+  place: Any = None,
+  *,
+  donate: bool = False,
+  deterministic: bool = False,
 ) -> Callable:
   """Returns step(state, batch) compiled for the mesh, the batch cut along its first axis.
 
@@ -92,6 +98,7 @@ def compile_step(
     mesh: of devices.
     place: of `placement`, for a step that returns its state; without it the state is whole on each.
     donate: whether the state that comes in may be overwritten.
+    deterministic: whether a GPU must give the same bits again, at a price in speed; a CPU does.
   """
   whole = replicated(mesh)
   return jax.jit(
@@ -99,6 +106,7 @@ def compile_step(
     in_shardings=(place or whole, split(mesh)),
     out_shardings=(place, whole) if place else whole,
     donate_argnums=(0,) if donate else (),
+    compiler_options=DETERMINISTIC if deterministic else None,
   )
 
 

@@ -49,5 +49,5 @@ def get_config(mode="full"):
     accumulate=1,
   )
   config.checkpoint = dict(every=0, keep=2, best="accuracy", mode="max")
-  config.mesh = dict(devices=0, parameters="replicated")
+  config.mesh = dict(devices=0, parameters="replicated", deterministic=False)
   return config.lock()

@@ -224,7 +224,7 @@ def test_divergence_names_the_step_and_keeps_the_last_good(tmp_path):
 
 
 def test_bfloat16_and_profile(tmp_path):
-  config = quick(**{"model.dtype": "bfloat16", "data.batch_size": 6})
+  config = quick(**{"model.dtype": "bfloat16", "data.batch_size": 6, "mesh.deterministic": True})
   _, figures = train(config, tmp_path, profile=True)
   assert np.isfinite(figures["loss"])
   variables = cnnjax.restore(tmp_path).variables

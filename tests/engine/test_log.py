@@ -1,0 +1,39 @@
+"""The log asks the device for a step's sums only when later steps are under way."""
+
+from cnnjax.engine.log import LAG, Log
+from cnnjax.engine.run import read_rows
+
+
+class Sum:
+  """Stands for an array on the device: notes when it is fetched."""
+
+  def __init__(self, step, fetched):
+    self.step, self.fetched = step, fetched
+
+  def __float__(self):
+    self.fetched.append(self.step)
+    return float(self.step)
+
+
+def test_sums_are_fetched_late_and_all_of_them(tmp_path):
+  fetched = []
+  options = dict(steps=9, steps_per_epoch=3.0, batch_size=4, every=6, rate=lambda step: 0.1)
+  with Log(tmp_path, start=0, **options) as log:
+    for step in range(1, 6):
+      log.step(step, {"loss": (Sum(step, fetched), 1.0)})
+      assert fetched == list(range(1, step - LAG + 1))
+    log.step(6, {"loss": (Sum(6, fetched), 1.0)})  # a row waits for all it tells of
+    assert fetched == [1, 2, 3, 4, 5, 6]
+    log.step(7, {"loss": (Sum(7, fetched), 1.0)})
+    log.check()
+    notes = log.notes()
+  (row,) = read_rows(tmp_path / "metrics.jsonl")
+  assert (row["step"], row["loss"]) == (6, 3.5)
+  with Log(tmp_path, start=7, notes=notes, **options) as log:  # goes on as if never cut off
+    for step in (8, 9):
+      log.step(step, {"loss": (Sum(step, []), 1.0)})
+    log.row(9)
+  assert [(r["step"], r["loss"]) for r in read_rows(tmp_path / "metrics.jsonl")] == [
+    (6, 3.5),
+    (9, 8),
+  ]
