@@ -54,9 +54,7 @@ def measure(config: str, parameters: str, batch: int, seconds: float) -> dict[st
   """Returns the cost of a step on all devices of this process."""
   import jax
 
-  from cnnjax.data import catalogue
-  from cnnjax.data.image import prepare
-  from cnnjax.engine.config import build, complete
+  from cnnjax.engine.config import resolve
   from cnnjax.engine.fit import plan
   from cnnjax.engine.mesh import compile_once, shard
 
@@ -64,10 +62,7 @@ def measure(config: str, parameters: str, batch: int, seconds: float) -> dict[st
   with config.unlocked():
     config.data.batch_size, config.mesh.parameters = batch, parameters
     config.data.arguments = {"examples": 512 + 2 * batch}
-  splits = catalogue.load(config.data, config.seed)
-  config = complete(config, splits)
-  preprocessing = build(config).preprocessing
-  job = plan(config, {name: prepare(table, preprocessing) for name, table in splits.items()})
+  job = plan(*resolve(config))
   now = compile_once(job.fresh, job.place)(jax.random.key(0))
   data = shard(job.batches(0), job.mesh)
   compiled = job.step.lower(now, data).compile()

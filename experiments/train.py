@@ -12,10 +12,8 @@ from typing import Any
 import jax
 from absl import flags
 
-from cnnjax.data import catalogue
-from cnnjax.data.image import prepare
 from cnnjax.engine import log
-from cnnjax.engine.config import build, check, complete
+from cnnjax.engine.config import resolve
 from cnnjax.engine.fit import fit, plan
 from cnnjax.engine.hosts import by_primary, is_primary, sole
 from cnnjax.engine.run import new_folder, note_environment, open_folder, read_rows
@@ -41,11 +39,7 @@ def train(
   Raises: UserError for whatever in the config, the data or the folder is not as it should be.
     Stopped after SIGTERM, once the state is saved.
   """
-  check(config)
-  splits = catalogue.load(config.data, config.seed)
-  config = complete(config, splits)
-  preprocessing = build(config).preprocessing
-  splits = {name: prepare(table, preprocessing) for name, table in splits.items()}
+  config, splits = resolve(config)
   job = plan(config, splits)  # mistakes in the config show before anything is written
   if jax.process_count() > 1 and not folder:
     raise UserError("several processes need one --workdir, a folder that all of them reach")

@@ -58,6 +58,21 @@ KEYS = {  # what every config has, and where its numbers lie: from low, below hi
 MORE = {"task.label_smoothing": (0, 1)}  # keys that only some configs have
 
 
+def resolve(config: Any) -> tuple[Any, dict[str, Table]]:
+  """Returns the config completed from its data, and the data's splits as its network wants them.
+
+  Raises: UserError for whatever in the config or the data is not as it should be.
+  """
+  from cnnjax.data import catalogue
+  from cnnjax.data.image import prepare
+
+  check(config)
+  splits = catalogue.load(config.data, config.seed)
+  config = complete(config, splits)
+  preprocessing = build(config).preprocessing
+  return config, {name: prepare(table, preprocessing) for name, table in splits.items()}
+
+
 def complete(config: Any, splits: dict[str, Table]) -> Any:
   """Returns the config with what only the data tell: classes, size, channels, mean and deviation.
 

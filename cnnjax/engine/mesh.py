@@ -80,6 +80,8 @@ def check_batch(batch_size: int, mesh: Mesh) -> None:
 def shard(batch: Any, mesh: Mesh) -> Any:
   """Returns a host's batch on the devices, cut along its first axis."""
   place = split(mesh)
+  if jax.process_count() == 1:
+    return jax.device_put(batch, place)  # takes two thirds of the time
   return jax.tree.map(lambda a: jax.make_array_from_process_local_data(place, a), batch)
 
 

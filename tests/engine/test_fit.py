@@ -11,10 +11,8 @@ import pytest
 
 import cnnjax
 from cnnjax.checkpoints.store import Store
-from cnnjax.data import catalogue
 from cnnjax.data.augment import random_shift
-from cnnjax.data.image import prepare
-from cnnjax.engine.config import build, complete
+from cnnjax.engine.config import resolve
 from cnnjax.engine.fit import fit, plan
 from cnnjax.engine.log import CLOCK
 from cnnjax.engine.mesh import compile_once, shard
@@ -44,10 +42,7 @@ def quick(**changes):
 
 
 def job_of(config):
-  splits = catalogue.load(config.data, config.seed)
-  config = complete(config, splits)
-  preprocessing = build(config).preprocessing
-  splits = {name: prepare(table, preprocessing) for name, table in splits.items()}
+  config, splits = resolve(config)
   return plan(config, splits), config, splits
 
 

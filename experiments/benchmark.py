@@ -1,0 +1,150 @@
+"""Images a second beside stock Flax and PyTorch: python -m experiments.benchmark [MODEL ...].
+
+A training step is SGD with momentum, in float32, on one batch that already lies on the device,
+normalised and not augmented. `cnnjax` is the engine's own step, with the sums that it logs;
+`flax` the same network of flax.linen's layers in a plain jitted step of optax; `torch` the same in
+PyTorch, eager, on all cores, with its fused SGD, contiguous and channels-last: our ratio is to the
+faster. --inference times logits too, of 1 and of 16 images, each batch answered before the next.
+
+All begin with the same weights and are timed only if they agree. They take turns, in an order that
+rotates, so that the machine's noise hits all alike; a ratio is the median over the rounds, with the
+least and the largest. A first step holds its compiler's time: the persistent cache is off.
+
+--path times what a user gets, `fit` as --config says (data, augmentation, logs, checkpoints),
+against the bare compiled step of the same plan on one batch kept on the device. A fit writes five
+training rows, and two checkpoints before the last of them; its speed is that from the `seconds` of
+the first row to those of the last, which leaves out the start, the compiler and the closing
+evaluations, and nothing else. (A row's own images_per_second leaves out how rows are written.)
+"""
+
+import importlib.util
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from absl import flags
+
+from cnnjax.engine import log
+from cnnjax.engine.environment import environment
+from cnnjax.engine.run import write_json
+from cnnjax.errors import UserError, unknown
+from cnnjax.models import zoo
+from experiments import launch
+from experiments.peers import PEERS, line_up
+from experiments.turns import Contestant, ratio, take_turns, timer, told
+from experiments.whole_path import path
+
+FLAGS = flags.FLAGS
+CONFIG = "configs/classification/lenet5_mnist.py:quick"  # of --path
+AGREE, STEPS = 1e-3, 3  # largest relative difference, and of how many results
+LEAST = {"batch": 1, "rounds": 1, "seconds": 0.001, "steps": 4}  # values of flags
+
+
+def agree(contestants: dict[str, Contestant]) -> dict[str, float]:
+  """Returns the seconds of each first step.
+
+  Raises: UserError where a first few losses, or the logits, are not those of the first contestant.
+  """
+  seconds, want = {}, None
+  for name, (step, read) in contestants.items():
+    start = time.perf_counter()
+    results = [read(step())]
+    seconds[name] = time.perf_counter() - start
+    results = np.stack(results + [read(step()) for _ in range(STEPS - 1)])
+    want = results if want is None else want
+    error = np.abs(results - want).max() / np.abs(want).max()
+    if not error <= AGREE:  # NaN is not
+      raise UserError(
+        f"{name} does not compute what {next(iter(contestants))} does: its results are off by "
+        f"{error:.1e} of their size, and {AGREE:g} is allowed; nothing was timed"
+      )
+  return seconds
+
+
+def compare(
+  name: str, peers: Sequence[str], batch_size: int, rounds: int, seconds: float, train: bool = True
+) -> dict[str, Any]:
+  """Prints and returns the speeds of a model, and how many times its peers' ours is.
+
+  Raises: UserError where they do not compute the same.
+  """
+  contestants = line_up(name, peers, batch_size, train)
+  first = agree(contestants)
+  rates = take_turns({n: timer(c, batch_size, seconds) for n, c in contestants.items()}, rounds)
+  medians = {n: float(np.median(r)) for n, r in rates.items()}
+  best = {n.split()[0]: n for n in sorted(medians, key=medians.get) if n != "cnnjax"}
+  ratios = {n: ratio(rates["cnnjax"], rates[n]) for n in best.values()}
+  kind = "training" if train else "inference"
+  rows = {
+    n: {
+      "images/s": f"{medians[n]:,.0f}",
+      "cnnjax is, times": told(ratios[n]) if n in ratios else "",
+      "first step, s": f"{first[n]:.2f}",
+    }
+    for n in rates
+  }
+  log.grid(f"{name}, {kind}, batch {batch_size}", rows)
+  if missing := [peer for peer in peers if peer not in best]:
+    print(f"{name} has no counterpart here for {' and '.join(missing)}")
+  return {
+    "model": name,
+    "kind": kind,
+    "batch": batch_size,
+    "images_per_second": medians,
+    "first_step_seconds": first,
+    "ratios": {peer: {"to": n, **ratios[n]} for peer, n in best.items()},
+    "rounds": rates,
+  }
+
+
+def check(models: Sequence[str], peers: Sequence[str], **numbers: float) -> None:
+  """Raises: UserError for a name that is none, or a flag's number below its least."""
+  for name in models:
+    zoo.row(name)
+  for peer in peers:
+    if peer not in PEERS:
+      raise unknown("peer", peer, PEERS)
+  for name, number in numbers.items():
+    if not LEAST[name] <= number < float("inf"):
+      raise UserError(f"--{name} must be a number of at least {LEAST[name]}, found {number}")
+
+
+def main(argv: list[str]) -> None:
+  """Prints the tables."""
+  jax.config.update("jax_enable_compilation_cache", False)
+  models, peers = argv[1:] or ["lenet5"], list(FLAGS.peers)
+  check(models, peers, **{name: FLAGS[name].value for name in LEAST})
+  if FLAGS.path and argv[1:]:
+    raise UserError("--path times the model of --config; name none beside it")
+  here = environment()
+  load = f"load {os.getloadavg()[0]:.1f}"  # of others too: PyTorch's threads suffer most from it
+  print(f"{here['cpu']}, {here['cores']} cores, {load}; {here['devices'][0]}")
+  found = []
+  if FLAGS.path:
+    found.append(path(FLAGS.config, FLAGS.batch, FLAGS.steps, FLAGS.rounds))
+  elif "torch" in peers and not importlib.util.find_spec("torch"):
+    print("PyTorch is not installed, and left out; it comes with the extra parity")
+    peers.remove("torch")
+  for name in () if FLAGS.path else models:
+    found.append(compare(name, peers, FLAGS.batch, FLAGS.rounds, FLAGS.seconds))
+    for size in (1, 16) if FLAGS.inference else ():
+      found.append(compare(name, peers, size, FLAGS.rounds, FLAGS.seconds, train=False))
+  if FLAGS.out:
+    write_json(Path(FLAGS.out), {"environment": here, "results": found})
+    print(f"wrote {FLAGS.out}")
+
+
+if __name__ == "__main__":
+  flags.DEFINE_integer("batch", 128, "images in a training batch")
+  flags.DEFINE_integer("rounds", 7, "turns that each contestant takes")
+  flags.DEFINE_float("seconds", 0.5, "of a turn")
+  flags.DEFINE_integer("steps", 100, "of a turn of --path")
+  flags.DEFINE_bool("inference", False, "time logits of batches of 1 and 16 as well")
+  flags.DEFINE_bool("path", False, "time the whole of fit against its bare step")
+  flags.DEFINE_list("peers", list(PEERS), "whom to stand beside")
+  flags.DEFINE_string("out", None, "JSON file for the figures")
+  launch.run(main, config=CONFIG)

@@ -1,0 +1,185 @@
+"""Whom the benchmark stands beside: the same networks in stock Flax and in PyTorch."""
+
+import os
+from collections.abc import Sequence
+from functools import lru_cache, partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from cnnjax.engine import state
+from cnnjax.engine.mesh import compile_once, compile_step, make_mesh, replicated, shard
+from cnnjax.engine.step import train_step
+from cnnjax.models import zoo
+from cnnjax.tasks import task as task_of
+from experiments.turns import Contestant
+
+RATE, MOMENTUM = 1e-2, 0.9
+
+
+class FlaxLeNet5(nn.Module):
+  """LeNet-5 in Flax's own layers."""
+
+  @nn.compact
+  def __call__(self, x, train):
+    x = nn.relu(nn.Conv(6, (5, 5), padding="VALID", name="conv1")(x))
+    x = nn.max_pool(x, (2, 2), (2, 2))
+    x = nn.relu(nn.Conv(16, (5, 5), padding="VALID", name="conv2")(x))
+    x = nn.max_pool(x, (2, 2), (2, 2))
+    x = nn.relu(nn.Conv(120, (5, 5), padding="VALID", name="conv3")(x))
+    x = nn.relu(nn.Dense(84, name="fc1")(x.reshape(x.shape[0], -1)))
+    return nn.Dense(10, name="fc2")(x)
+
+
+def flax_lenet5(variables: Any) -> tuple[nn.Module, Any]:
+  """Returns Flax's LeNet-5, and our variables as it names them."""
+  params = variables["params"]
+  return FlaxLeNet5(), {"params": {**params["trunk"], **params["head"]}}
+
+
+def torch_lenet5(variables: Any) -> Any:
+  """Returns PyTorch's LeNet-5 with our variables."""
+  from torch import nn, no_grad, tensor
+
+  layers = {**variables["params"]["trunk"], **variables["params"]["head"]}
+  net = nn.Sequential(
+    *(nn.Conv2d(layers["conv1"]["kernel"].shape[2], 6, 5), nn.ReLU(), nn.MaxPool2d(2)),
+    *(nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2)),
+    *(nn.Conv2d(16, 120, 5), nn.ReLU(), nn.Flatten()),
+    *(nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10)),
+  )
+  learnt = [layer for layer in net if hasattr(layer, "weight")]
+  with no_grad():
+    for layer, name in zip(learnt, ("conv1", "conv2", "conv3", "fc1", "fc2"), strict=True):
+      layer.weight.copy_(tensor(np.moveaxis(layers[name]["kernel"], (-1, -2), (0, 1))))
+      layer.bias.copy_(tensor(layers[name]["bias"]))
+  return net
+
+
+PEERS = {  # peer: {model: our variables -> Flax's module and variables, or PyTorch's module}
+  "flax": {"lenet5": flax_lenet5},
+  "torch": {"lenet5": torch_lenet5},
+}
+
+
+def engine(model: Any, variables: Any, batch: dict, task: Any, train: bool) -> Contestant:
+  """Returns the engine's own step for a model, or its logits."""
+  mesh, optimizer = make_mesh(1), optax.sgd(RATE, MOMENTUM)
+  batch = shard(batch, mesh)
+  if not train:
+    variables = jax.device_put(variables, replicated(mesh))
+    forward = compile_step(
+      lambda v, batch: model.apply(v, task.inputs(batch), train=False)["logits"], mesh
+    )
+    return Contestant(lambda: jax.block_until_ready(forward(variables, batch)))
+  step = partial(
+    train_step,
+    model=model,
+    inputs=task.inputs,
+    loss=task.loss,
+    transform=lambda key, batch: batch,
+    optimizer=optimizer,
+    seed=0,
+  )
+  step = compile_step(step, mesh, donate=True)
+  now = state.create(jax.tree.map(jnp.array, variables), optimizer, ema=False)
+
+  def advance():
+    nonlocal now
+    now, logs = step(now, batch)
+    return logs["loss"]
+
+  return Contestant(advance, lambda loss: np.divide(*jax.device_get(loss)))
+
+
+def stock_flax(net: nn.Module, variables: Any, batch: dict, train: bool) -> Contestant:
+  """Returns what Flax's guides write: `jax.jit` around a step of optax, or around `apply`."""
+  image, label, variables = jax.device_put((batch["image"], batch["label"], variables))
+  optimizer = optax.sgd(RATE, MOMENTUM)
+  if not train:
+    forward = jax.jit(lambda variables, image: net.apply(variables, image, False))
+    return Contestant(lambda: jax.block_until_ready(forward(variables, image)))
+
+  @jax.jit
+  def step(variables, opt_state, image, label):
+    params, others = variables["params"], {k: v for k, v in variables.items() if k != "params"}
+
+    def loss_of(params):
+      logits, changed = net.apply({"params": params, **others}, image, True, mutable=list(others))
+      losses = optax.softmax_cross_entropy_with_integer_labels(logits, label)
+      return losses.mean(), changed
+
+    (loss, others), grads = jax.value_and_grad(loss_of, has_aux=True)(params)
+    updates, opt_state = optimizer.update(grads, opt_state, params)
+    return {"params": optax.apply_updates(params, updates), **others}, opt_state, loss
+
+  now = variables, optimizer.init(variables["params"])
+
+  def advance():
+    nonlocal now
+    *now, loss = step(*now, image, label)
+    return loss
+
+  return Contestant(advance)
+
+
+def pytorch(net: Any, batch: dict, train: bool, layout: str) -> Contestant:
+  """Returns an eager step of PyTorch, or its logits, with images and kernels in a memory format."""
+  import torch
+
+  torch.set_num_threads(os.cpu_count())
+  device = "cuda" if jax.default_backend() == "gpu" else "cpu"
+  if device == "cuda":
+    torch.set_float32_matmul_precision("high")  # TensorFloat-32, which XLA and cuDNN take unasked
+  place = dict(device=device, memory_format=getattr(torch, layout))
+  image = torch.tensor(np.moveaxis(batch["image"], -1, 1)).to(**place)
+  label = torch.tensor(batch["label"], dtype=torch.long, device=device)
+  net = net.to(**place).train(train)
+  optimizer = torch.optim.SGD(net.parameters(), RATE, MOMENTUM, fused=True)  # its fastest
+
+  def advance():
+    optimizer.zero_grad()
+    loss = torch.nn.functional.cross_entropy(net(image), label)
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
+
+  @torch.inference_mode()
+  def answer():
+    logits = net(image)
+    if device == "cuda":
+      torch.cuda.synchronize()
+    return logits
+
+  return Contestant(advance if train else answer, lambda result: result.cpu().numpy())
+
+
+@lru_cache
+def weights(name: str) -> Any:
+  """Returns a model's first variables, in numpy."""
+  model, x = zoo.create_model(name), np.zeros((1, *zoo.row(name).input), np.float32)
+  fresh = compile_once(lambda key: model.init(key, x, train=False), replicated(make_mesh(1)))
+  return jax.device_get(fresh(jax.random.key(0)))
+
+
+def line_up(name: str, peers: Sequence[str], batch_size: int, train: bool) -> dict[str, Contestant]:
+  """Returns those to be timed for a model, all with the same weights and batch."""
+  row, variables, rng = zoo.row(name), weights(name), np.random.default_rng(0)
+  batch = {
+    "image": rng.normal(size=(batch_size, *row.input)).astype(np.float32),
+    "label": rng.integers(0, 10, batch_size).astype(np.int32),
+    "mask": np.ones(batch_size, np.float32),
+  }
+  model, task = zoo.create_model(name), task_of(row.task)
+  found = {"cnnjax": engine(model, variables, batch, task, train)}
+  builders = {peer: PEERS[peer][name] for peer in peers if name in PEERS[peer]}
+  if "flax" in builders:
+    found["flax"] = stock_flax(*builders["flax"](variables), batch, train)
+  if "torch" in builders:
+    for layout in ("contiguous_format", "channels_last"):
+      found[f"torch {layout}"] = pytorch(builders["torch"](variables), batch, train, layout)
+  return found

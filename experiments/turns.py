@@ -1,0 +1,54 @@
+"""Contestants that take turns, so that a machine's noise hits all alike."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+
+class Contestant(NamedTuple):
+  """What is timed: `step()` starts a step or answers a batch, `read` makes its result numpy's."""
+
+  step: Callable[[], Any]
+  read: Callable[[Any], np.ndarray] = jax.device_get
+
+
+def clock(contestant: Contestant, count: int) -> float:
+  """Returns the seconds of so many steps, the last one waited for."""
+  start = time.perf_counter()
+  for _ in range(count):
+    result = contestant.step()
+  contestant.read(result)
+  return time.perf_counter() - start
+
+
+def timer(contestant: Contestant, images: int, seconds: float) -> Callable[[], float]:
+  """Returns a turn of about so many seconds, which returns the images a second that it saw."""
+  count = 1
+  while (spent := clock(contestant, count)) < seconds / 4:
+    count *= 2
+  count = max(1, round(count * seconds / spent))
+  return lambda: images * count / clock(contestant, count)
+
+
+def take_turns(timers: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+  """Returns what each timer said in each round; another begins each time."""
+  names, rates = list(timers), {name: [] for name in timers}
+  for turn in range(rounds):
+    at = turn % len(names)
+    for name in names[at:] + names[:at]:
+      rates[name].append(timers[name]())
+  return rates
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
+  """Returns the median of the rounds' ratios, the least and the largest."""
+  each = np.divide(ours, theirs)
+  return {"median": float(np.median(each)), "min": float(each.min()), "max": float(each.max())}
+
+
+def told(found: dict[str, float]) -> str:
+  """Returns a ratio as it is printed."""
+  return f"{found['median']:.2f} ({found['min']:.2f}-{found['max']:.2f})"

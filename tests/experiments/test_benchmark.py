@@ -1,0 +1,131 @@
+"""The benchmark: its tables and figures, whatever the speed, and one wrong input of each kind."""
+
+import json
+from functools import partial
+
+import jax
+import numpy as np
+import pytest
+
+from cnnjax.errors import UserError
+from configs.classification import lenet5_mnist
+from experiments import benchmark, peers, turns, whole_path
+from tests.experiments.test_scripts import command
+
+tiny = partial(benchmark.compare, "lenet5", batch_size=4, rounds=2, seconds=0.01)
+
+
+def check_figures(found, names, peers):
+  assert set(found["rounds"]) == set(found["images_per_second"]) == names
+  assert set(found["first_step_seconds"]) == names
+  for rates in found["rounds"].values():
+    assert len(rates) == 2 and min(rates) > 0
+  assert min(found["first_step_seconds"].values()) > 0
+  assert set(found["ratios"]) == peers
+  for ratio in found["ratios"].values():
+    assert 0 < ratio["min"] <= ratio["median"] <= ratio["max"]
+
+
+@pytest.mark.slow
+def test_command_prints_tables_and_writes_figures(tmp_path):
+  out = tmp_path / "speed.json"
+  flags = ["--batch=4", "--rounds=2", "--seconds=0.01", "--inference", "--peers=flax"]
+  done = command("benchmark", "lenet5", *flags, f"--out={out}")
+  assert done.returncode == 0 and done.stderr == "", done.stderr
+  for told in ("lenet5, training, batch 4", "inference, batch 16", "images/s", "first step"):
+    assert told in done.stdout
+  figures = json.loads(out.read_text())
+  assert figures["environment"]["cpu"] in done.stdout
+  shown = [(found["kind"], found["batch"]) for found in figures["results"]]
+  assert shown == [("training", 4), ("inference", 1), ("inference", 16)]
+  for found in figures["results"]:
+    check_figures(found, {"cnnjax", "flax"}, {"flax"})
+
+
+@pytest.mark.parity
+def test_torch_in_both_formats():
+  pytest.importorskip("torch", reason="PyTorch is not installed: pip install .[parity]")
+  for train in (True, False):
+    found = tiny(["torch"], train=train)
+    layouts = {"torch contiguous_format", "torch channels_last"}
+    check_figures(found, {"cnnjax", *layouts}, {"torch"})
+    better = max(layouts, key=found["images_per_second"].get)
+    assert found["ratios"]["torch"]["to"] == better
+
+
+def test_a_model_without_peers_is_timed_alone(capsys):
+  found = benchmark.compare("lenet5_1998", ["flax", "torch"], 2, 2, 0.01, train=False)
+  check_figures(found, {"cnnjax"}, set())
+  assert "lenet5_1998 has no counterpart here for flax and torch" in capsys.readouterr().out
+
+
+def test_path_and_where_it_is_lost(monkeypatch, capsys):
+  monkeypatch.setattr(whole_path, "SHARE", 9e9)
+  config = lenet5_mnist.get_config("quick")
+  config.data.arguments = {"examples": 200}
+  found = whole_path.path(config, batch_size=8, steps=8, rounds=1)
+  shown = capsys.readouterr().out
+  for told in ("lenet5, whole path, batch 8", "ms a step", "+ logs read", "+ checkpoints"):
+    assert told in shown
+  assert 0 < found["share"]["min"] <= found["share"]["median"] <= found["share"]["max"]
+  assert len(found["rounds"]) == 6
+  assert all(len(rates) == 1 and rates[0] > 0 for rates in found["rounds"].values())
+
+
+def test_path_runs_from_the_first_row_to_the_last():
+  config = lenet5_mnist.get_config("quick")
+  config.data.arguments = {"examples": 200}
+  job, config, _ = whole_path.path_job(config, batch_size=8, steps=80)
+  assert (job.steps, config.train.log_every, config.checkpoint.every) == (100, 20, 40)
+  assert job.evaluations == {100}
+
+
+def test_contestants_that_disagree_are_not_timed():
+  start = turns.Contestant(lambda: np.float32(2.0))
+  near = turns.Contestant(lambda: np.float32(2.001))
+  benchmark.agree({"cnnjax": start, "flax": near})
+  for other in (2.01, np.nan):
+    far = turns.Contestant(lambda other=other: np.float32(other))
+    with pytest.raises(UserError, match="flax does not compute what cnnjax does"):
+      benchmark.agree({"cnnjax": start, "flax": far})
+
+
+def test_other_weights_are_seen(monkeypatch):
+  build = peers.flax_lenet5
+  monkeypatch.setitem(
+    peers.PEERS["flax"], "lenet5", lambda v: build(jax.tree.map(lambda a: 1.02 * a, v))
+  )
+  with pytest.raises(UserError, match="nothing was timed"):
+    tiny(["flax"], train=False)
+
+
+def test_turns_rotate():
+  order = []
+  timers = {name: lambda name=name: order.append(name) or len(order) for name in "abc"}
+  rates = turns.take_turns(timers, 4)
+  assert "".join(order) == "abcbcacababc"
+  assert rates == {"a": [1, 6, 8, 10], "b": [2, 4, 9, 11], "c": [3, 5, 7, 12]}
+  assert turns.ratio([1, 4, 3], [2, 2, 2]) == {"median": 1.5, "min": 0.5, "max": 2.0}
+
+
+@pytest.mark.parametrize(
+  ("models", "peers", "numbers", "sentence"),
+  [
+    (["lenet6"], [], {}, "unknown model 'lenet6'; did you mean lenet5"),
+    (["lenet5"], ["pytorch"], {}, "unknown peer 'pytorch'; did you mean torch"),
+    (["lenet5"], [], {"batch": 0}, "--batch must be a number of at least 1, found 0"),
+    (["lenet5"], [], {"rounds": -1}, "--rounds must be a number of at least 1"),
+    (["lenet5"], [], {"seconds": float("nan")}, "--seconds must be a number of at least 0.001"),
+    (["lenet5"], [], {"steps": 3}, "--steps must be a number of at least 4"),
+  ],
+)
+def test_wrong_input(models, peers, numbers, sentence):
+  with pytest.raises(UserError) as error:
+    benchmark.check(models, peers, **numbers)
+  assert sentence in str(error.value)
+
+
+def test_wrong_input_ends_the_command_in_one_sentence():
+  done = command("benchmark", "lenet5", "--path")
+  assert done.returncode == 2
+  assert done.stderr == "error: --path times the model of --config; name none beside it\n"
