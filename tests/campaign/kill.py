@@ -28,13 +28,13 @@ CONFIG = (  # a few seconds of training that saves all the time
 )
 
 
-def start(folder, flags=CONFIG):
+def start(folder, flags=CONFIG, stderr=subprocess.STDOUT):
   """Starts a training in a process of its own."""
   return subprocess.Popen(
     [sys.executable, "-m", "experiments.train", f"--workdir={folder}", *flags],
     cwd=ROOT,
     stdout=subprocess.PIPE,
-    stderr=subprocess.STDOUT,
+    stderr=stderr,
     text=True,
   )
 

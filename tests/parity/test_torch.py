@@ -9,6 +9,7 @@ import optax
 import pytest
 
 from cnnjax.engine.optim import optimizer
+from cnnjax.layers import BatchNorm
 from cnnjax.models.zoo import create_model
 from cnnjax.ops.conv import conv
 from cnnjax.ops.pool import avg_pool, max_pool
@@ -51,6 +52,34 @@ def kernel_last(kernel):
 def near(found, want, tolerance=1e-5):
   """Asserts equality up to a share of the largest wanted value."""
   np.testing.assert_allclose(found, want, rtol=0, atol=tolerance * float(np.abs(want).max()))
+
+
+def test_batch_norm_its_statistics_and_gradients():
+  ours, theirs = BatchNorm(), torch.nn.BatchNorm2d(3)
+  variables = ours.init(jax.random.key(0), random(1, 2, 2, 3), train=False)
+  statistics = variables["batch_stats"]
+  for seed in range(3):
+    x, weight = random(4, 5, 6, 3, seed=seed) * 3 + 50, random(4, 5, 6, 3, seed=9)
+
+    def loss(x, params, statistics=statistics, weight=weight):
+      both = {"params": params, "batch_stats": statistics}
+      y, changed = ours.apply(both, x, train=True, mutable=["batch_stats"])
+      return jnp.sum(y * weight), (y, changed["batch_stats"])
+
+    grad, (y, statistics) = jax.grad(loss, (0, 1), has_aux=True)(x, variables["params"])
+    their_x = first(x).requires_grad_()
+    theirs.zero_grad()
+    their_y = theirs(their_x)
+    (their_y * first(weight)).sum().backward()
+    near(y, last(their_y), 1e-4)  # of pixels near 50 with deviation 3
+    near(grad[0], last(their_x.grad), 1e-4)
+    near(grad[1]["scale"], theirs.weight.grad.numpy(), 1e-4)
+    near(grad[1]["bias"], theirs.bias.grad.numpy(), 1e-4)
+  near(statistics["mean"], theirs.running_mean.numpy())
+  near(statistics["var"], theirs.running_var.numpy())
+  theirs.eval()
+  both = {"params": variables["params"], "batch_stats": statistics}
+  near(ours.apply(both, x, train=False), last(theirs(first(x))), 1e-4)
 
 
 CONVOLUTIONS = [

@@ -1,0 +1,52 @@
+"""A disk that is full or may not be written: one sentence, and on once there is room."""
+
+import subprocess
+
+import pytest
+
+from tests.campaign.kill import finish, start
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def disk(tmp_path):
+  """Mounts a file system of any size at a folder, which takes root."""
+  place = tmp_path / "disk"
+  place.mkdir()
+
+  def mount(options):
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", place]
+    try:
+      done = subprocess.run(command, capture_output=True)
+    except FileNotFoundError:
+      pytest.skip("there is no mount")
+    if done.returncode:
+      pytest.skip("a file system of our own needs root")
+    return place
+
+  yield mount
+  subprocess.run(["umount", place], capture_output=True)
+
+
+def told(folder):
+  """Returns the one sentence on standard error that a training ended with."""
+  process = start(folder, stderr=subprocess.PIPE)
+  error = process.communicate()[1]
+  assert process.returncode == 2
+  assert error.startswith("error: ") and error.count("\n") == 1, error
+  return error
+
+
+@pytest.mark.parametrize("size", ["20k", "1m"])
+def test_a_full_disk(disk, size):
+  folder = disk(f"size={size}") / "run"
+  error = told(folder)
+  assert str(folder) in error and "could not be written" in error and "No space left" in error
+  disk("remount,size=100m")
+  assert "test" in finish(folder)
+
+
+def test_a_disk_that_may_not_be_written(disk):
+  folder = disk("size=1m,ro") / "run"
+  assert f"{folder} could not be written: Read-only file system" in told(folder)
