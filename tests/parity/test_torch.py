@@ -223,7 +223,9 @@ OPTIMISERS = [
 @pytest.mark.parametrize("clip_norm", [0.0, 0.5])
 def test_three_steps_of_an_optimiser(name, arguments, make, options, clip_norm):
   inputs, target, start = random(16, 5), random(16, 3), random(5, 3)
-  section = SimpleNamespace(name=name, arguments=arguments, clip_norm=clip_norm)
+  section = SimpleNamespace(
+    name=name, arguments=arguments, clip_norm=clip_norm, schedule="cosine", warmup_epochs=0
+  )
   ours = optimizer(section, optax.constant_schedule(0.05))
   weight = torch.nn.Parameter(torch.tensor(start))
   theirs = make([weight], lr=0.05, **options)
