@@ -1,6 +1,6 @@
 """From tables to batches: batch = f(seed, step) for training, padded and masked for evaluation."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -23,10 +23,10 @@ def moments(table: Table) -> tuple[tuple[float, ...], tuple[float, ...]]:
   return tuple(round(m, 6) for m in mean), tuple(round(max(v**0.5, 1e-3), 6) for v in var)
 
 
-def train_batches(
+def train_places(
   table: Table, batch_size: int, seed: int, rows: np.ndarray | None = None
-) -> Callable[[int], Batch]:
-  """Returns batches as a pure function of the step: places [kB, (k+1)B) of the epochs' orders.
+) -> Callable[[int], np.ndarray]:
+  """Returns k -> the table's places [B] of batch k: kB to (k+1)B of the epochs' orders, joined.
 
   Args:
     table: of examples.
@@ -48,19 +48,20 @@ def train_batches(
   def order(epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(n)
 
-  def batch(step: int) -> Batch:
-    places = step * batch_size + rows
-    first, last = places[0] // n, places[-1] // n
+  def places(step: int) -> np.ndarray:
+    line = step * batch_size + rows
+    first, last = line[0] // n, line[-1] // n
     if first == last:
-      chosen = order(int(first))[places % n]
-    else:
-      chosen = np.where(
-        places // n == first, order(int(first))[places % n], order(int(last))[places % n]
-      )
-    columns = {key: column[chosen] for key, column in table.columns.items()}
-    return {**columns, "mask": np.ones(len(rows), np.float32)}
+      return order(int(first))[line % n]
+    return np.where(line // n == first, order(int(first))[line % n], order(int(last))[line % n])
 
-  return batch
+  return places
+
+
+def gather(columns: Mapping[str, Any], places: Any) -> Batch:
+  """Returns a full batch of the examples at these places, on the host or on a device."""
+  batch = {key: column[places] for key, column in columns.items()}
+  return {**batch, "mask": np.ones(len(places), np.float32)}
 
 
 def eval_batches(table: Table, batch_size: int, rows: np.ndarray | None = None) -> Iterator[Batch]:

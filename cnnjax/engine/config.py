@@ -47,6 +47,7 @@ KEYS = {  # what every config has, and where its numbers lie: from low, below hi
   "train.log_every": (1, math.inf),
   "train.ema": (0, 1),
   "train.accumulate": (1, math.inf),
+  "train.steps_per_dispatch": (0, math.inf),
   "checkpoint.every": (0, math.inf),
   "checkpoint.keep": (1, math.inf),
   "checkpoint.best": None,

@@ -17,7 +17,7 @@ from cnnjax.checkpoints.store import Store
 from cnnjax.data import pipeline
 from cnnjax.data.augment import augment
 from cnnjax.data.table import Table
-from cnnjax.engine import optim, state
+from cnnjax.engine import dispatch, optim, state
 from cnnjax.engine.config import build, example
 from cnnjax.engine.evaluate import evaluate, evaluator
 from cnnjax.engine.hosts import Stopped, asked_to_stop, is_primary
@@ -29,13 +29,12 @@ from cnnjax.engine.mesh import (
   local_rows,
   make_mesh,
   placement,
-  shard,
 )
 from cnnjax.engine.run import open_store
 from cnnjax.engine.step import train_step
 from cnnjax.errors import UserError, unknown
 
-PROFILE = (10, 15)  # the steps of a trace, counted from where this process began
+PROFILE = (9, 15)  # a trace begins and ends after so many steps of this process
 
 
 class Plan(NamedTuple):
@@ -50,6 +49,7 @@ class Plan(NamedTuple):
     place: where its leaves lie on the devices.
     batches: step -> the training batch of that place.
     step: (state, batch) -> (state, logs), compiled for the mesh.
+    advance: (state, at, most) -> (state, logs, count): one dispatch, of at most so many steps.
     sums: (variables, batch) -> the sums of the metrics, compiled for the mesh.
     rate: step -> learning rate.
     steps: of the whole run.
@@ -65,6 +65,7 @@ class Plan(NamedTuple):
   place: state.State
   batches: Callable[[int], pipeline.Batch]
   step: Callable
+  advance: dispatch.Advance
   sums: Callable
   rate: optax.Schedule
   steps: int
@@ -89,9 +90,9 @@ def plan(config: Any, splits: dict[str, Table]) -> Plan:
       f"train.accumulate {train.accumulate} cannot cut data.batch_size {batch_size} into equal "
       f"parts on {mesh.size} devices"
     )
-  rows = local_rows(batch_size, mesh)
-  batches = pipeline.train_batches(splits["train"], batch_size, config.seed, rows)
-  per_epoch = len(splits["train"]) / batch_size
+  table = splits["train"]
+  places = pipeline.train_places(table, batch_size, config.seed, local_rows(batch_size, mesh))
+  per_epoch = len(table) / batch_size
   steps = round(train.epochs * per_epoch)
   if steps < 1:
     raise UserError(f"train.epochs {train.epochs} makes no step of {batch_size} examples")
@@ -114,18 +115,26 @@ def plan(config: Any, splits: dict[str, Table]) -> Plan:
     accumulate=train.accumulate,
   )
 
+  def batches(step):
+    return pipeline.gather(table.columns, places(step))
+
   def fresh(key):
     variables = model.init(key, example(model), train=False)
     return state.create(variables, optimizer, bool(train.ema))
 
   shapes, sums = jax.eval_shape(fresh, jax.random.key(0)), evaluator(model, task, mesh)
   place = placement(shapes, mesh, config.mesh.parameters)
-  deterministic = config.mesh.deterministic
-  step = compile_step(step, mesh, place, donate=True, deterministic=deterministic)
+  options = dict(donate=True, deterministic=config.mesh.deterministic)
+  compiled = compile_step(step, mesh, place, **options)
+  limit = dispatch.steps_per_dispatch(train.steps_per_dispatch, table, mesh)
+  if limit == 1:
+    advance = dispatch.one(compiled, batches, mesh)
+  else:
+    advance = dispatch.many(step, table, places, mesh, place, limit, **options)
   batch = jax.tree.map(
     lambda a: jax.ShapeDtypeStruct((batch_size, *a.shape[1:]), a.dtype), batches(0)
   )
-  jax.eval_shape(step, shapes, batch)
+  jax.eval_shape(compiled, shapes, batch)
   metrics = _metric_names(task, jax.eval_shape(sums, shapes.variables, batch))
   if config.checkpoint.best and config.checkpoint.best not in metrics:
     raise unknown("checkpoint.best", config.checkpoint.best, metrics)
@@ -140,7 +149,8 @@ def plan(config: Any, splits: dict[str, Table]) -> Plan:
     shapes=shapes,
     place=place,
     batches=batches,
-    step=step,
+    step=compiled,
+    advance=advance,
     sums=sums,
     rate=rate,
     steps=steps,
@@ -159,7 +169,7 @@ def fit(
     config: that it was made from.
     splits: likewise.
     folder: of the run, opened by `run.open_folder`.
-    profile: whether to write a trace of steps 10 to 15 into the folder.
+    profile: whether to write a trace of some early steps into the folder.
 
   Returns: the figures of the final variables (the average, where one is kept) on the test split.
 
@@ -192,11 +202,13 @@ def fit(
       if start:
         log.say(f"goes on from step {start} of {job.steps}")
       try:
-        for step in range(start + 1, job.steps + 1):
+        step = start
+        while step < job.steps:
+          now, logs, count = job.advance(now, step, _until_due(step, job, config))
+          step += count
           trace(step - start, now)
-          now, logs = job.step(now, shard(job.batches(step - 1), job.mesh))
-          log.step(step, logs)
-          stopped = stop(step)
+          log.step(step, logs, count)
+          stopped = stop()
           if stopped or step in job.evaluations or (every and step % every == 0):
             log.check()  # raises where the state is not worth saving
             if step == job.steps:
@@ -221,6 +233,12 @@ def fit(
   return figures
 
 
+def _until_due(step: int, job: Plan, config: Any) -> int:
+  """Returns the number of steps until a row, a checkpoint or an evaluation is due."""
+  every = (n for n in (config.train.log_every, config.checkpoint.every) if n)
+  return min(*(n - step % n for n in every), min(e for e in job.evaluations if e > step) - step)
+
+
 def _begin(job: Plan, seed: int, store: Store) -> tuple[state.State, Any]:
   """Returns the newest saved state on the mesh and the log's notes, or a fresh state and None."""
   if store.steps():
@@ -231,29 +249,32 @@ def _begin(job: Plan, seed: int, store: Store) -> tuple[state.State, Any]:
 
 @contextmanager
 def _trace(log: Log, folder: Path | None) -> Iterator[Callable]:
-  """Yields trace(count, state), called before each step, which profiles some into the folder."""
-  at, (first, last) = 0, PROFILE
+  """Yields trace(count, state), called after so many steps, which profiles some into the folder."""
+  done, begun, ended = 0, None, False
 
   def stop(now=None):
+    nonlocal ended
     jax.block_until_ready(now)
     jax.profiler.stop_trace()
-    log.say(f"wrote a trace of steps {first} to {min(at, last)} to {folder / 'profile'}")
+    log.say(f"wrote a trace of steps {begun + 1} to {done} to {folder / 'profile'}")
+    ended = True
 
   def trace(count: int, now: state.State) -> None:
-    nonlocal at
-    if folder and count == first:
+    nonlocal done, begun
+    done = count
+    if folder and begun is None and count >= PROFILE[0]:
       jax.profiler.start_trace(str(folder / "profile"))
-    elif folder and count == last + 1:
+      begun = count
+    elif folder and begun is not None and not ended and count >= PROFILE[1]:
       stop(now)
-    at = count
 
   try:
     yield trace
   finally:
-    if folder and first <= at <= last:
+    if folder and begun is not None and not ended:
       stop()
-    elif folder and at < first:
-      log.say(f"wrote no trace: it begins with step {first}, and there were only {at} to go")
+    elif folder and begun is None:
+      log.say(f"wrote no trace: it begins after step {PROFILE[0]}, and there were only {done}")
 
 
 def _metric_names(task: ModuleType, sums: Any) -> list[str]:

@@ -1,6 +1,7 @@
 """Several processes as one run: finding each other, agreeing, one of them writing."""
 
 import fcntl
+import itertools
 import os
 import signal
 import socket
@@ -87,14 +88,15 @@ def sole(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def asked_to_stop() -> Iterator[Callable[[int], bool]]:
-  """Yields stop(step): whether SIGTERM has come, the same answer on all processes at a step."""
+def asked_to_stop() -> Iterator[Callable[[], bool]]:
+  """Yields stop(): whether SIGTERM has come, the same answer at the same call on all processes."""
   if jax.process_count() > 1:  # jax hears the signal on any process, and finds a common step
-    yield multihost_utils.reached_preemption_sync_point
+    calls = itertools.count()
+    yield lambda: multihost_utils.reached_preemption_sync_point(next(calls))
     return
   came = threading.Event()
   if threading.current_thread() is not threading.main_thread():  # only it may hear signals
-    yield lambda step: False
+    yield lambda: False
     return
 
   def hear(number, frame):
@@ -103,6 +105,6 @@ def asked_to_stop() -> Iterator[Callable[[int], bool]]:
 
   before = signal.signal(signal.SIGTERM, hear)
   try:
-    yield lambda step: came.is_set()
+    yield lambda: came.is_set()
   finally:
     signal.signal(signal.SIGTERM, before)

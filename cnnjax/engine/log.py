@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -70,7 +71,7 @@ class Log:
       )
     self._steps_per_epoch, self._batch_size = steps_per_epoch, batch_size
     self._every, self._rate = every, rate
-    self._pending: deque[tuple[int, Any]] = deque()
+    self._pending: deque[tuple[int, Any, int]] = deque()
     notes = notes or {"sums": {}, "counted": 0}
     self._sums: dict[str, list[float]] = notes["sums"]
     self._counted, self._timed = notes["counted"], 0
@@ -88,12 +89,14 @@ class Log:
       )
       self._bar.start()
 
-  def step(self, step: int, logs: dict[str, Any]) -> None:
-    """Takes a step's sums as they leave the device, and what is ready of earlier ones.
+  def step(self, step: int, logs: dict[str, Any], count: int = 1) -> None:
+    """Takes the sums of `count` steps as they leave the device, and what is ready of earlier ones.
+
+    Of several steps, of which `step` is the last, the sums have a leading axis.
 
     Raises: Diverged, a few steps late, where a loss or an update is not finite.
     """
-    self._pending.append((step, logs))
+    self._pending.append((step, logs, count))
     while len(self._pending) > LAG:
       self._take()
     if step % self._every == 0:
@@ -132,22 +135,24 @@ class Log:
       self._console.print(text, markup=False, soft_wrap=True)
 
   def _take(self) -> None:
-    step, logs = self._pending.popleft()
-    for name, (total, count) in jax.device_get(logs).items():
-      value = float(total)
-      if not math.isfinite(value):
-        raise Diverged(step, name, value)
-      sums = self._sums.setdefault(name, [0.0, 0.0])
-      sums[0] += value
-      sums[1] += float(count)
-    self._counted += 1
-    self._timed += 1
+    last, logs, count = self._pending.popleft()
+    logs = jax.tree.map(np.atleast_1d, jax.device_get(logs))
+    for place, step in enumerate(range(last - count + 1, last + 1)):
+      for name, (totals, counts) in logs.items():
+        value = float(totals[place])
+        if not math.isfinite(value):
+          raise Diverged(step, name, value)
+        sums = self._sums.setdefault(name, [0.0, 0.0])
+        sums[0] += value
+        sums[1] += float(counts[place])
+    self._counted += count
+    self._timed += count
     if not self._compiled:  # the first step's time is mostly the compiler's
       self._compiled = True
       self.resume_clock()
     if self._bar:
-      text, epoch = _told(self._means()), self._epoch(step)
-      self._bar.update(self._shown, completed=step, description=epoch, text=text)
+      text, epoch = _told(self._means()), self._epoch(last)
+      self._bar.update(self._shown, completed=last, description=epoch, text=text)
 
   def _means(self) -> dict[str, float]:
     means = {name: total / count for name, (total, count) in self._sums.items()}

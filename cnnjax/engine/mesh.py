@@ -90,22 +90,24 @@ def compile_step(
   mesh: Mesh,
   place: Any = None,
   *,
+  inputs: tuple = (),
   donate: bool = False,
   deterministic: bool = False,
 ) -> Callable:
-  """Returns step(state, batch) compiled for the mesh, the batch cut along its first axis.
+  """Returns step(state, *inputs) compiled for the mesh.
 
   Args:
     step: a pure function that returns logs, or with `place` (state, logs).
     mesh: of devices.
     place: of `placement`, for a step that returns its state; without it the state is whole on each.
+    inputs: where each of these lies; without it there is one, a batch cut along its first axis.
     donate: whether the state that comes in may be overwritten.
     deterministic: whether a GPU must give the same bits again, at a price in speed; a CPU does.
   """
   whole = replicated(mesh)
   return jax.jit(
     step,
-    in_shardings=(place or whole, split(mesh)),
+    in_shardings=(place or whole, *(inputs or (split(mesh),))),
     out_shardings=(place, whole) if place else whole,
     donate_argnums=(0,) if donate else (),
     compiler_options=DETERMINISTIC if deterministic else None,

@@ -48,6 +48,7 @@ def get_config(mode="full"):
     log_every=500,
     ema=0.0,
     accumulate=1,
+    steps_per_dispatch=0,
   )
   config.checkpoint = dict(every=0, keep=2, best="accuracy", mode="max")
   config.mesh = dict(devices=0, parameters="replicated", deterministic=False)

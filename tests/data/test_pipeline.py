@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnnjax.data.pipeline import eval_batches, moments, pad, scale, train_batches
+from cnnjax.data.pipeline import eval_batches, gather, moments, pad, scale, train_places
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
 from cnnjax.ops.preprocess import Preprocessing
@@ -16,6 +16,11 @@ def table(count):
   label = np.arange(count, dtype=np.int32)
   image = np.broadcast_to(label[:, None, None, None], (count, 2, 3, 1)).astype(np.uint8)
   return Table({"image": image, "label": label})
+
+
+def train_batches(table, *arguments):
+  places = train_places(table, *arguments)
+  return lambda step: gather(table.columns, places(step))
 
 
 def stream(count, batch_size, steps, seed=0):

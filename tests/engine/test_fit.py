@@ -3,6 +3,7 @@
 import json
 import math
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -12,6 +13,7 @@ import pytest
 import cnnjax
 from cnnjax.checkpoints.store import Store
 from cnnjax.data.augment import random_shift
+from cnnjax.engine import dispatch
 from cnnjax.engine.config import resolve
 from cnnjax.engine.fit import fit, plan
 from cnnjax.engine.log import CLOCK
@@ -106,13 +108,13 @@ def test_a_run_cut_off_ends_with_the_same_bits(finished, tmp_path):
   folder = tmp_path / "cut"
   open_folder(folder, config)
 
-  def broken(step):
-    if step == 8:
+  def broken(state, at, most):
+    if at == 8:
       raise KeyboardInterrupt
-    return job.batches(step)
+    return job.advance(state, at, most)
 
   with pytest.raises(KeyboardInterrupt):
-    fit(job._replace(batches=broken), config, splits, folder)
+    fit(job._replace(advance=broken), config, splits, folder)
   assert read_rows(folder / "metrics.jsonl")[-1]["step"] == 8  # beyond the checkpoint of step 6
   assert fit(job, config, splits, folder) == figures
   ours, theirs = (last_state(config, job, f) for f in (folder, whole))
@@ -202,6 +204,54 @@ def test_another_config_is_refused(finished):
   assert (folder / "config.json").read_text() == before
 
 
+def test_many_steps_a_dispatch_are_the_same_steps(finished, tmp_path):
+  """Rows, evaluations and checkpoints stay where they are due, and a run cut off goes on."""
+  whole, *_ = finished
+  job, config, splits = job_of(quick(**{"train.ema": 0.9, "train.steps_per_dispatch": 3}))
+  asked = []
+
+  def counting(state, at, most):
+    state, logs, count = job.advance(state, at, most)
+    asked.append((at, count))
+    if len(asked) == 4:
+      raise KeyboardInterrupt
+    return state, logs, count
+
+  folder = tmp_path / "many"
+  open_folder(folder, config)
+  with pytest.raises(KeyboardInterrupt):
+    fit(job._replace(advance=counting), config, splits, folder)
+  fit(job._replace(advance=counting), config, splits, folder)
+  cut_off, went_on = asked[:4], asked[4:]
+  assert cut_off == [(0, 3), (3, 1), (4, 1), (5, 1)]  # due: row 4, save 5, score 6
+  assert went_on == [(5, 1), (6, 2), (8, 2), (10, 2)]
+  for ours, theirs in zip(rows_without_clock(folder), rows_without_clock(whole), strict=True):
+    assert ours.keys() == theirs.keys() and ours.pop("split") == theirs.pop("split")
+    assert ours == pytest.approx(theirs, rel=1e-4)
+  ours, theirs = (last_state(config, job, f).variables for f in (folder, whole))
+  jax.tree.map(partial(np.testing.assert_allclose, atol=2e-5), ours, theirs)
+
+
+def test_a_run_in_many_step_dispatches_resumes_with_the_same_bits(tmp_path):
+  config = quick(**{"train.steps_per_dispatch": 4, "augment.shift": 0})
+  job, config, splits = job_of(config)
+
+  def broken(state, at, most):
+    if at >= 8:
+      raise KeyboardInterrupt
+    return job.advance(state, at, most)
+
+  for name in ("whole", "cut"):
+    open_folder(tmp_path / name, config)
+  with pytest.raises(KeyboardInterrupt):
+    fit(job._replace(advance=broken), config, splits, tmp_path / "cut")
+  for name in ("whole", "cut"):
+    fit(job, config, splits, tmp_path / name)
+  ours, theirs = (last_state(config, job, tmp_path / name) for name in ("whole", "cut"))
+  assert jax.tree.all(jax.tree.map(np.array_equal, ours, theirs))
+  assert rows_without_clock(tmp_path / "whole") == rows_without_clock(tmp_path / "cut")
+
+
 def test_divergence_names_the_step_and_keeps_the_last_good(tmp_path):
   job, config, splits = job_of(quick())
   open_folder(tmp_path, config)
@@ -211,8 +261,10 @@ def test_divergence_names_the_step_and_keeps_the_last_good(tmp_path):
     bad = np.float32(np.nan) if step == 6 else np.float32(1)
     return {**batch, "mask": batch["mask"] * bad}
 
+  job = job._replace(advance=dispatch.one(job.step, poisoned, job.mesh))
+
   with pytest.raises(UserError, match="nan at step 7; .* last good checkpoint is step 6"):
-    fit(job._replace(batches=poisoned), config, splits, tmp_path)
+    fit(job, config, splits, tmp_path)
   state = last_state(config, job, tmp_path)
   assert state.step == 6
   assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.variables))

@@ -36,13 +36,18 @@ def test_a_batch_lies_on_the_mesh():
 
 @pytest.mark.slow
 def test_eight_devices_train_as_one(tmp_path):
-  """The whole quick run, evaluations too, on one device and cut over eight simulated ones."""
-  for devices in (1, 8):
+  """The whole quick run, evaluations too, on one device and cut over eight simulated ones.
+
+  On the eight also with three steps a dispatch, the data on each device, and parameters sharded.
+  """
+  more = ("--config.train.steps_per_dispatch=3", "--config.mesh.parameters=sharded")
+  for name, devices, changes in (("1", 1, ()), ("8", 8, ()), ("many", 8, more)):
     done = subprocess.run(
       [
-        *(sys.executable, "-m", "experiments.train", f"--workdir={tmp_path / str(devices)}"),
+        *(sys.executable, "-m", "experiments.train", f"--workdir={tmp_path / name}"),
         *("--config=configs/classification/lenet5_digits.py:quick", "--config.train.epochs=0.5"),
         *("--config.optim.name=sgd", "--config.train.ema=0.9", "--config.train.accumulate=2"),
+        *changes,
       ],
       capture_output=True,
       text=True,
@@ -50,10 +55,11 @@ def test_eight_devices_train_as_one(tmp_path):
       env={**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"},
     )
     assert done.returncode == 0, done.stderr
-    (environment,) = json.loads((tmp_path / str(devices) / "environment.json").read_text())
+    (environment,) = json.loads((tmp_path / name / "environment.json").read_text())
     assert len(environment["devices"]) == devices
-  one, eight = (read_rows(tmp_path / d / "metrics.jsonl") for d in ("1", "8"))
-  assert len(one) == len(eight) == 3
-  for a, b in zip(one, eight):
-    assert a["loss"] == pytest.approx(b["loss"], rel=1e-5)
-    assert a["accuracy"] == b["accuracy"]
+  one, *others = (read_rows(tmp_path / d / "metrics.jsonl") for d in ("1", "8", "many"))
+  assert len(one) == 3
+  for other in others:
+    for a, b in zip(one, other, strict=True):
+      assert a["loss"] == pytest.approx(b["loss"], rel=1e-5)
+      assert a["accuracy"] == b["accuracy"]

@@ -1,0 +1,92 @@
+"""How many steps one call to the device takes: one, or many on data that lie there."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from cnnjax.data import pipeline
+from cnnjax.data.table import Table
+from cnnjax.engine.mesh import compile_step, replicated, shard
+
+MANY = 50  # steps: few calls, yet an end soon after SIGTERM
+ROOM = 0.25  # of a device's memory that data may fill
+
+Advance = Callable[[Any, int, int], tuple[Any, dict[str, Any], int]]
+
+
+def steps_per_dispatch(asked: int, table: Table, mesh: Mesh) -> int:
+  """Returns how many steps one call takes: what was asked for, or for 0 what suits the device.
+
+  On the CPU one: XLA's loops there run on fewer threads (docs/performance.md has the cost). On an
+  accelerator `MANY`, where the table leaves its memory the room.
+  """
+  device = mesh.devices.flat[0]
+  if asked or device.platform == "cpu":
+    return asked or 1
+  room = ROOM * ((device.memory_stats() or {}).get("bytes_limit") or np.inf)
+  return MANY if sum(column.nbytes for column in table.columns.values()) <= room else 1
+
+
+def one(step: Callable, batches: Callable[[int], pipeline.Batch], mesh: Mesh) -> Advance:
+  """Returns advance(state, at, most) -> (state, logs, 1), which takes the step after step `at`."""
+
+  def advance(state, at, most):
+    return *step(state, shard(batches(at), mesh)), 1
+
+  return advance
+
+
+def many(
+  step: Callable,
+  table: Table,
+  places: Callable[[int], np.ndarray],
+  mesh: Mesh,
+  place: Any,
+  limit: int,
+  **options: Any,
+) -> Advance:
+  """Returns advance(state, at, most) -> (state, logs, count): steps `at` + 1 to `at` + count.
+
+  The table lies whole on each device, and each step gathers its batch there. Logs have a leading
+  axis of `limit`, of which the first `count` places are filled; `count` is at most `most`.
+
+  Args:
+    step: (state, batch) -> (state, logs), pure.
+    table: of the training examples.
+    places: of `pipeline.train_places`.
+    mesh: of devices.
+    place: of the state, of `placement`.
+    limit: most steps a call takes.
+    options: of `compile_step`.
+  """
+  whole, rows = replicated(mesh), NamedSharding(mesh, PartitionSpec(None, "data"))
+
+  def steps(state, columns, chosen, count):
+    def body(index, carry):
+      state, all_logs = carry
+      state, logs = step(state, pipeline.gather(columns, chosen[index]))
+      return state, jax.tree.map(lambda a, v: a.at[index].set(v), all_logs, logs)
+
+    batch = jax.eval_shape(lambda: pipeline.gather(columns, chosen[0]))
+    _, shapes = jax.eval_shape(step, state, batch)
+    empty = jax.tree.map(lambda s: jnp.zeros((limit, *s.shape), s.dtype), shapes)
+    return jax.lax.fori_loop(0, count, body, (state, empty))  # any count, compiled once
+
+  compiled = compile_step(steps, mesh, place, inputs=(whole, rows, whole), **options)
+  columns = {
+    key: jax.make_array_from_callback(column.shape, whole, lambda part, c=column: c[part])
+    for key, column in table.columns.items()
+  }
+
+  def advance(state, at, most):
+    count = min(limit, most)
+    chosen = [places(at + i) for i in range(count)]
+    chosen += [chosen[0]] * (limit - count)
+    chosen = jax.make_array_from_process_local_data(rows, np.stack(chosen).astype(np.int32))
+    return *compiled(state, columns, chosen, np.int32(count)), count
+
+  return advance
