@@ -1,5 +1,6 @@
 """cnnjax: the JAX home of the convolutional network."""
 
+from cnnjax.checkpoints.transfer import load_pretrained
 from cnnjax.engine.evaluate import predict
 from cnnjax.engine.run import Run, restore
 from cnnjax.errors import UserError

@@ -6,11 +6,22 @@ import jax
 import jax.numpy as jnp
 
 
-def augment(key: jax.Array, batch: dict[str, Any], *, shift: int = 0) -> dict[str, Any]:
-  """Returns the batch with each image moved by up to `shift` pixels in each direction."""
+def augment(
+  key: jax.Array, batch: dict[str, Any], *, shift: int = 0, flip: bool = False
+) -> dict[str, Any]:
+  """Returns the batch with each image moved by up to `shift` pixels, and half of them mirrored."""
+  if flip:
+    flip_key = jax.random.fold_in(key, 2)  # 0 and 1 are the halves into which the shift splits it
+    batch = {**batch, "image": random_flip(flip_key, batch["image"])}
   if shift:
     batch = {**batch, "image": random_shift(key, batch["image"], shift)}
   return batch
+
+
+def random_flip(key: jax.Array, images: jax.Array) -> jax.Array:
+  """Mirrors each image [B, H, W, C] left to right with probability 1/2."""
+  mirrored = jax.random.bernoulli(key, shape=(images.shape[0], 1, 1, 1))
+  return jnp.where(mirrored, images[:, :, ::-1], images)
 
 
 def random_shift(key: jax.Array, images: jax.Array, pixels: int) -> jax.Array:

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from cnnjax.data import fake, idx
+from cnnjax.data import fake, folder, idx, pipeline
+from cnnjax.data.split import fold, hold_out
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError, unknown
 
@@ -27,6 +28,7 @@ def digits(root: str, seed: int) -> dict[str, Table]:
 SOURCES = {  # name: (root, seed, **arguments) -> {"train": Table, "test": Table, ...}
   "digits": digits,
   "fake": fake.load,
+  "folder": folder.load,
   "idx": idx.load,
 }
 
@@ -34,42 +36,27 @@ SOURCES = {  # name: (root, seed, **arguments) -> {"train": Table, "test": Table
 def load(data: Any, seed: int) -> dict[str, Table]:
   """Returns the splits that a config's `data` section names, the validation part held out.
 
+  With `data.folds` the source's train and test are joined, and fold `data.fold` of them is the test
+  split. A source with a parameter `to` is given the run's preprocessing, to resize as it reads.
+
   Raises: UserError for an unknown source, or whatever the source finds wrong.
   """
   if data.name not in SOURCES:
     raise unknown("data.name", data.name, SOURCES)
   source, arguments = SOURCES[data.name], dict(data.arguments)
+  signature = inspect.signature(source)
+  given = {"to": pipeline.preprocessing(data)} if "to" in signature.parameters else {}
   try:
-    inspect.signature(source).bind(data.root, seed, **arguments)
+    signature.bind(data.root, seed, **given, **arguments)
   except TypeError as error:
     raise UserError(f"data.arguments of {data.name}: {error}") from error
-  splits = source(data.root, seed, **arguments)
+  splits = source(data.root, seed, **given, **arguments)
   for name, table in splits.items():
     if not len(table):
       raise UserError(f"the {name} split of {data.name} {data.root} holds no example")
+  if data.folds:
+    whole = splits["train"].join(splits["test"])
+    splits["train"], splits["test"] = fold(whole, data.folds, data.fold, seed)
   if data.validation and "validation" not in splits:
     splits["train"], splits["validation"] = hold_out(splits["train"], data.validation, seed)
   return splits
-
-
-def hold_out(table: Table, fraction: float, seed: int) -> tuple[Table, Table]:
-  """Returns the table without, and with only, a random fraction of it, equal in each class.
-
-  Raises: UserError where the fraction leaves a class without an example on either side.
-  """
-  from sklearn.model_selection import train_test_split
-
-  if not 0 < fraction < 1:
-    raise UserError(f"the fraction to hold out must lie between 0 and 1, found {fraction}")
-  label, what = table.columns.get("label"), f"cannot hold out {fraction:g} of {len(table)} examples"
-  try:
-    keep, out = train_test_split(
-      np.arange(len(table)), test_size=fraction, random_state=seed, stratify=label
-    )
-  except ValueError as error:
-    raise UserError(f"{what}: {error}") from error
-  if label is not None:
-    lost = set(label.tolist()) - (set(label[keep].tolist()) & set(label[out].tolist()))
-    if lost:
-      raise UserError(f"{what}: one side would hold no example of class {min(lost)}")
-  return table.take(np.sort(keep)), table.take(np.sort(out))

@@ -62,7 +62,7 @@ def fit(images: np.ndarray | Sequence[np.ndarray], to: Preprocessing) -> np.ndar
     raise UserError(f"expected several images, found one array {images.shape}; put it in a list")
   if isinstance(images, np.ndarray) and images.ndim == 4 and _fits(images, to):
     return _crop(images, to.crop)
-  fitted = [_crop(_resize(_channels(_bytes(i), to.channels), to.resize), to.crop) for i in images]
+  fitted = [_crop(_resize(_channels(_bytes(i), to.channels), to), to.crop) for i in images]
   sizes = {image.shape for image in fitted}
   if len(sizes) > 1:
     raise UserError(f"images of different sizes {sorted(sizes)} need a resize to make a batch")
@@ -76,7 +76,7 @@ def prepare(table: Table, to: Preprocessing) -> Table:
 
 def _fits(images: np.ndarray, to: Preprocessing) -> bool:
   ready = images.dtype == np.uint8 and images.shape[3] == to.channels and 0 not in images.shape[1:]
-  return ready and to.resize in (None, images.shape[1:3])
+  return ready and _target(images.shape[1:3], to.resize) == images.shape[1:3]
 
 
 def _bytes(image: np.ndarray) -> np.ndarray:
@@ -107,12 +107,22 @@ def _channels(image: np.ndarray, channels: int) -> np.ndarray:
   raise UserError(f"an image of {image.shape[2]} channels cannot be given {channels}")
 
 
-def _resize(image: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
-  if size is None or image.shape[:2] == tuple(size):
+def _target(size: tuple[int, int], resize: tuple[int, int] | int | None) -> tuple[int, int]:
+  """Returns (height, width) after a resize, of the shorter side where it is one number."""
+  if isinstance(resize, int):
+    height, width = size
+    short = min(size)
+    return (resize * height // short, resize * width // short)
+  return resize or size
+
+
+def _resize(image: np.ndarray, to: Preprocessing) -> np.ndarray:
+  size = _target(image.shape[:2], to.resize)
+  if image.shape[:2] == size:
     return image
+  method = Image.Resampling[to.interpolation.upper()]
   bands = [Image.fromarray(band) for band in np.moveaxis(image, 2, 0)]
-  small = [np.asarray(b.resize(size[::-1], Image.Resampling.BILINEAR)) for b in bands]
-  return np.stack(small, axis=2)
+  return np.stack([np.asarray(b.resize(size[::-1], method)) for b in bands], axis=2)
 
 
 def _crop(images: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
@@ -122,7 +132,7 @@ def _crop(images: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
   for axis, want in zip((-3, -2), size):
     have = images.shape[axis]
     if have >= want:
-      start = (have - want) // 2
+      start = round((have - want) / 2)  # as torchvision does
       images = np.take(images, np.arange(start, start + want), axis)
     else:
       pad = [(0, 0)] * images.ndim

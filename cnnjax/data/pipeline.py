@@ -13,6 +13,33 @@ from cnnjax.ops.preprocess import Preprocessing, normalize
 Batch = dict[str, Any]
 
 
+def preprocessing(data: Any) -> Preprocessing:
+  """Returns what a config's `data` section does to an image, as far as it is complete.
+
+  Raises: UserError for a resize or a crop that is no size, or leaves images of several sizes.
+  """
+  resize, crop = _size("resize", data.resize, (0, 1, 2)), _size("crop", data.crop, (0, 2))
+  if len(resize) == 1 and not crop:
+    raise UserError(
+      f"data.resize {resize[0]} is the length of the shorter side; set data.crop to "
+      "(height, width) too, for images of one size"
+    )
+  return Preprocessing(
+    resize=(resize[0] if len(resize) == 1 else resize) or None,
+    crop=crop or None,
+    channels=data.channels,
+    mean=tuple(data.mean),
+    std=tuple(data.std),
+  )
+
+
+def _size(key: str, value: Any, lengths: tuple[int, ...]) -> tuple[int, ...]:
+  value = (value,) if isinstance(value, int) else tuple(value)
+  if len(value) not in lengths or not all(isinstance(v, int) and v > 0 for v in value):
+    raise UserError(f"data.{key} must be (height, width) in pixels, or (); found {value}")
+  return value
+
+
 def moments(table: Table) -> tuple[tuple[float, ...], tuple[float, ...]]:
   """Returns mean and deviation a channel of a table's images, of pixels scaled to 0..1."""
   image = table.columns["image"]

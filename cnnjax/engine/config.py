@@ -25,6 +25,8 @@ KEYS = {  # what every config has, and where its numbers lie: from low, below hi
   "data.arguments": None,
   "data.batch_size": (1, math.inf),
   "data.validation": (0, 1),
+  "data.folds": (0, math.inf),
+  "data.fold": (0, math.inf),
   "data.resize": None,
   "data.crop": None,
   "data.channels": (0, math.inf),
@@ -32,6 +34,7 @@ KEYS = {  # what every config has, and where its numbers lie: from low, below hi
   "data.std": None,
   "data.classes": None,
   "augment.shift": (0, math.inf),
+  "augment.flip": None,
   "task.name": None,
   "optim.name": None,
   "optim.arguments": None,
@@ -41,6 +44,7 @@ KEYS = {  # what every config has, and where its numbers lie: from low, below hi
   "optim.milestones": None,
   "optim.decay": (0, math.inf),
   "optim.clip_norm": (0, math.inf),
+  "optim.weight_decay": (0, math.inf),
   "train.epochs": (0, math.inf),
   "train.watch": None,
   "train.evaluate_every": (0, math.inf),
@@ -129,6 +133,12 @@ def check(config: Any) -> None:
       if not isinstance(value, int | float) or not low <= value < high:
         above = f" and below {high}" if high < math.inf else ", and finite"
         raise UserError(f"{key} must be a number of at least {low}{above}; found {value!r}")
+  folds, fold = config.data.folds, config.data.fold
+  if folds == 1 or fold >= max(folds, 1):
+    raise UserError(
+      "data.folds must be 0 for none or at least 2, and data.fold one of them, counted from 0; "
+      f"found fold {fold} of {folds}"
+    )
   if config.checkpoint.mode not in ("max", "min"):
     raise UserError(f'checkpoint.mode must be "max" or "min", found {config.checkpoint.mode!r}')
 
@@ -136,28 +146,13 @@ def check(config: Any) -> None:
 def build(config: Any) -> Any:
   """Returns the model that a completed config names, with the run's own preprocessing."""
   data, model = config.data, config.model
-  preprocessing = Preprocessing(
-    resize=_size("data.resize", data.resize),
-    crop=_size("data.crop", data.crop),
-    channels=data.channels,
-    mean=tuple(data.mean),
-    std=tuple(data.std),
-  )
   return zoo.create_model(
     model.name,
     num_classes=model.num_classes,
     dtype=model.dtype,
-    preprocessing=preprocessing,
+    preprocessing=pipeline.preprocessing(data),
     **model.arguments,
   )
-
-
-def _size(key: str, value: Any) -> tuple[int, int] | None:
-  if not value:
-    return None
-  if len(value) != 2 or not all(isinstance(v, int) and v > 0 for v in value):
-    raise UserError(f"{key} must be (height, width) in pixels, or (); found {value}")
-  return tuple(value)
 
 
 def example(model: Any) -> jax.Array:

@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from cnnjax.data import pipeline
 from cnnjax.engine.mesh import compile_step, make_mesh, replicated, shard
 from cnnjax.engine.step import eval_step, predict_step
+from cnnjax.models.weights import labels
 from cnnjax.tasks import task as task_of
 
 
@@ -70,7 +71,7 @@ def predict(
     variables: of the model.
     images: uint8, or float from 0 to 1: [N, H, W, C], or any sequence of [H, W] or [H, W, C].
     task: whose answers to give.
-    classes: names of the labels.
+    classes: names of the labels; by default those of the model's published weights, if any.
     batch_size: largest number of images computed at once.
 
   Raises: UserError for an array that is no image.
@@ -86,6 +87,9 @@ def predict(
     batch = pipeline.pad({"image": part}, size)
     found = jax.device_get(step(variables, shard(batch, mesh)))
     answers += [{k: v[i].tolist() for k, v in found.items()} for i in range(len(part))]
+  names = labels(getattr(model.preprocessing, "labels", ""))
+  if not classes and answers and len(names) == len(answers[0].get("probabilities", ())):
+    classes = names
   if classes:
     answers = [{"class": classes[a["label"]], **a} for a in answers]
   return answers

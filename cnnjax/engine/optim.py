@@ -58,10 +58,12 @@ def names() -> dict[str, Callable]:
 
 
 def optimizer(optim: Any, rate: optax.Schedule) -> optax.GradientTransformation:
-  """Returns optax's optimiser `optim.name` with `optim.arguments`, behind gradient clipping.
+  """Returns optax's optimiser `optim.name` with `optim.arguments`, behind clipping and decay.
 
   Momentum and Nesterov are arguments of sgd. Gradients are scaled down to a global norm of at most
-  `optim.clip_norm` where that is above 0.
+  `optim.clip_norm` where that is above 0; then `optim.weight_decay` times the parameter is added to
+  them, which is L2 regularisation as PyTorch's optimisers have it, except that parameters of one
+  dimension (biases, scales of norms) do not decay.
 
   Raises: UserError for an optimiser or an argument that optax does not have, or an optimiser that
     takes no schedule, or that needs more than gradients.
@@ -85,6 +87,13 @@ def optimizer(optim: Any, rate: optax.Schedule) -> optax.GradientTransformation:
       f"optim.name {optim.name} with optim.schedule {optim.schedule!r} and optim.arguments "
       f"{arguments} cannot train: {str(error).splitlines()[0]}"
     ) from error
+  before = []
   if optim.clip_norm > 0:
-    return optax.chain(optax.clip_by_global_norm(optim.clip_norm), chosen)
-  return chosen
+    before.append(optax.clip_by_global_norm(optim.clip_norm))
+  if optim.weight_decay > 0:
+    before.append(optax.add_decayed_weights(optim.weight_decay, _are_kernels))
+  return optax.chain(*before, chosen) if before else chosen
+
+
+def _are_kernels(params: Any) -> Any:
+  return jax.tree.map(lambda p: p.ndim >= 2, params)

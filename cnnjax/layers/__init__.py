@@ -1,5 +1,9 @@
 """Layers that two papers or more use; each can say how many multiply-adds it costs."""
 
 from cnnjax.layers.conv import Conv, Dense
-from cnnjax.layers.norm import BatchNorm
-from cnnjax.layers.pool import AvgPool, Flatten, MaxPool
+from cnnjax.layers.conv_norm import KAIMING, ConvNorm
+from cnnjax.layers.heads import LinearHead
+from cnnjax.layers.norm import BatchNorm, LocalResponseNorm
+from cnnjax.layers.pool import AdaptiveAvgPool, AvgPool, Flatten, GlobalAvgPool, MaxPool
+from cnnjax.layers.size import check_size
+from cnnjax.layers.squeeze_excite import SqueezeExcite

@@ -7,7 +7,9 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
+from cnnjax.errors import UserError
 from cnnjax.ops.conv import Padding, Sizes, conv, each
 
 
@@ -36,7 +38,13 @@ class Conv(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     window = each(self.kernel_size, x.ndim - 2)
-    shape = (*window, x.shape[-1] // self.groups, self.features)
+    channels = x.shape[-1]
+    if self.has_variable("params", "kernel"):
+      wanted = self.get_variable("params", "kernel").shape[-2] * self.groups
+      if channels != wanted:
+        where = "/".join(self.path)
+        raise UserError(f"{where} was made for {wanted} channels, but its input has {channels}")
+    shape = (*window, channels // self.groups, self.features)
     kernel = self.param("kernel", self.kernel_init, shape).astype(self.dtype)
     y = conv(
       x.astype(self.dtype),
@@ -48,7 +56,7 @@ class Conv(nn.Module):
     )
     if self.use_bias:
       y = y + self.param("bias", self.bias_init, (self.features,)).astype(self.dtype)
-    return y
+    return checkpoint_name(y, "conv")  # what `train.rematerialise` keeps
 
   def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
     """Multiply-adds from an input to an output of these shapes."""

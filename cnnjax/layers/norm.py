@@ -1,4 +1,4 @@
-"""Normalisation over the batch."""
+"""Normalisation over the batch, and over neighbouring channels."""
 
 import math
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+
+from cnnjax.ops.norm import local_response_norm
 
 
 class BatchNorm(nn.Module):
@@ -48,4 +50,15 @@ class BatchNorm(nn.Module):
 
   def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
     """None, as papers count: for inference it folds into the convolution before it."""
+    return 0
+
+
+class LocalResponseNorm(nn.Module):
+  """`ops.norm.local_response_norm` as a layer, with the constants of Krizhevsky et al. 2012."""
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    return local_response_norm(x)
+
+  def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
+    """None, as papers count."""
     return 0

@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 
 from cnnjax.ops.conv import Padding, Sizes
-from cnnjax.ops.pool import avg_pool, max_pool
+from cnnjax.ops.pool import adaptive_avg_pool, avg_pool, max_pool
 
 
 class MaxPool(nn.Module):
@@ -13,9 +13,10 @@ class MaxPool(nn.Module):
   window: Sizes
   strides: Sizes | None = None
   padding: Padding = 0
+  ceil: bool = False
 
   def __call__(self, x: jax.Array) -> jax.Array:
-    return max_pool(x, self.window, self.strides, self.padding)
+    return max_pool(x, self.window, self.strides, self.padding, self.ceil)
 
   def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
     """None: comparisons are not counted."""
@@ -32,6 +33,30 @@ class AvgPool(nn.Module):
 
   def __call__(self, x: jax.Array) -> jax.Array:
     return avg_pool(x, self.window, self.strides, self.padding, self.count_padding)
+
+  def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
+    """None: additions alone are not counted."""
+    return 0
+
+
+class AdaptiveAvgPool(nn.Module):
+  """`ops.pool.adaptive_avg_pool` as a layer."""
+
+  size: Sizes
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    return adaptive_avg_pool(x, self.size)
+
+  def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
+    """None: additions alone are not counted."""
+    return 0
+
+
+class GlobalAvgPool(nn.Module):
+  """[B, *space, C] -> [B, C], the mean of each map."""
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    return x.mean(tuple(range(1, x.ndim - 1)))
 
   def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
     """None: additions alone are not counted."""

@@ -1,6 +1,8 @@
 """The one table of names: every model that cnnjax can make."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -8,23 +10,113 @@ import jax
 import jax.numpy as jnp
 
 from cnnjax.errors import UserError, unknown
+from cnnjax.models import weights as published
+from cnnjax.models.classification.alexnet import ALEXNET_2012, AlexNet
+from cnnjax.models.classification.classroom import MLP, ClassroomCNN, LocalNet, Logistic
+from cnnjax.models.classification.densenet import (
+  DENSENET121,
+  DENSENET161,
+  DENSENET169,
+  DENSENET201,
+  DenseNet,
+)
+from cnnjax.models.classification.googlenet import GoogLeNet, Original
 from cnnjax.models.classification.lenet import LeNet5
 from cnnjax.models.classification.lenet_1998 import LeNet51998
+from cnnjax.models.classification.mobilenet import MobileNetV1, MobileNetV2
+from cnnjax.models.classification.resnet import BasicBlock, Bottleneck, ResNet
+from cnnjax.models.classification.resnet_cifar import CifarResNet, Highway, Plain, Residual
+from cnnjax.models.classification.senet import SENet
+from cnnjax.models.classification.vgg import VGG, VGG11, VGG13, VGG16, VGG19
+from cnnjax.ops.preprocess import IMAGENET, Preprocessing
 
 
 class Row(NamedTuple):
-  """A model: its constructor, task, input [H, W, C], published parameter count and paper."""
+  """A model: its constructor, input [H, W, C], published parameter count, paper, and task."""
 
   make: Callable[..., nn.Module]
-  task: str
   input: tuple[int, ...]
   parameters: int
   paper: str
+  task: str = "classification"
 
+
+_28, _32 = (28, 28, 1), (32, 32, 3)
+_224 = (224, 224, 3)
+_TUMOR = Preprocessing(resize=(128, 128), channels=1)
+_AT_227 = replace(IMAGENET, crop=(227, 227))
+_SE = partial(BasicBlock, squeeze=16)
+_SE_BOTTLENECK = partial(Bottleneck, squeeze=16)
+_SE_RESIDUAL = partial(Residual, squeeze=16)
+_STRIDE_FIRST = partial(Bottleneck, stride_first=True)
 
 ZOO = {
-  "lenet5": Row(LeNet5, "classification", (32, 32, 3), 62_006, "course/000, LeNet-5"),
-  "lenet5_1998": Row(LeNet51998, "classification", (32, 32, 1), 60_000, "LeCun et al. 1998"),
+  "logistic": Row(Logistic, _28, 7_850, "course/000"),
+  "mlp": Row(MLP, _28, 89_610, "course/001"),
+  "lecture_cnn": Row(partial(ClassroomCNN, (12, 24), 1, (64,), 0.2), _28, 78_714, "course/003"),
+  "local_net": Row(LocalNet, _28, 240_618, "course/004"),
+  "tumor_net": Row(
+    partial(ClassroomCNN, (20, 10), 0, (300, 100), num_classes=4, preprocessing=_TUMOR),
+    (128, 128, 1), 2_732_814, "course/000",
+  ),
+  "lenet5": Row(LeNet5, _32, 62_006, "course/000, LeNet-5"),
+  "lenet5_1998": Row(LeNet51998, (32, 32, 1), 60_000, "LeCun et al. 1998"),
+  "alexnet": Row(AlexNet, _224, 61_100_840, "arXiv:1404.5997"),
+  "alexnet_2012": Row(
+    partial(AlexNet, ALEXNET_2012, preprocessing=_AT_227),
+    (227, 227, 3), 60_965_224, "Krizhevsky et al. 2012",
+  ),
+  "vgg11": Row(partial(VGG, VGG11), _224, 132_863_336, "arXiv:1409.1556"),
+  "vgg13": Row(partial(VGG, VGG13), _224, 133_047_848, "arXiv:1409.1556"),
+  "vgg16": Row(partial(VGG, VGG16), _224, 138_357_544, "arXiv:1409.1556"),
+  "vgg19": Row(partial(VGG, VGG19), _224, 143_667_240, "arXiv:1409.1556"),
+  "vgg11_bn": Row(partial(VGG, VGG11, norm=True), _224, 132_868_840, "arXiv:1409.1556"),
+  "vgg13_bn": Row(partial(VGG, VGG13, norm=True), _224, 133_053_736, "arXiv:1409.1556"),
+  "vgg16_bn": Row(partial(VGG, VGG16, norm=True), _224, 138_365_992, "arXiv:1409.1556"),
+  "vgg19_bn": Row(partial(VGG, VGG19, norm=True), _224, 143_678_248, "arXiv:1409.1556"),
+  "googlenet": Row(GoogLeNet, _224, 13_004_888, "arXiv:1409.4842"),
+  "googlenet_2014": Row(
+    partial(GoogLeNet, Original, dropout=0.4), _224, 13_378_280, "arXiv:1409.4842"
+  ),
+  "resnet18": Row(partial(ResNet, (2, 2, 2, 2), BasicBlock), _224, 11_689_512, "arXiv:1512.03385"),
+  "resnet34": Row(partial(ResNet, (3, 4, 6, 3), BasicBlock), _224, 21_797_672, "arXiv:1512.03385"),
+  "resnet50": Row(partial(ResNet, (3, 4, 6, 3), Bottleneck), _224, 25_557_032, "arXiv:1512.03385"),
+  "resnet101": Row(
+    partial(ResNet, (3, 4, 23, 3), Bottleneck), _224, 44_549_160, "arXiv:1512.03385"
+  ),
+  "resnet152": Row(
+    partial(ResNet, (3, 8, 36, 3), Bottleneck), _224, 60_192_808, "arXiv:1512.03385"
+  ),
+  "resnet50_2015": Row(
+    partial(ResNet, (3, 4, 6, 3), _STRIDE_FIRST), _224, 25_557_032, "arXiv:1512.03385"
+  ),
+  "resnet20_cifar": Row(partial(CifarResNet, 3), _32, 269_722, "arXiv:1512.03385, section 4.2"),
+  "resnet32_cifar": Row(partial(CifarResNet, 5), _32, 464_154, "arXiv:1512.03385, section 4.2"),
+  "resnet44_cifar": Row(partial(CifarResNet, 7), _32, 658_586, "arXiv:1512.03385, section 4.2"),
+  "resnet56_cifar": Row(partial(CifarResNet, 9), _32, 853_018, "arXiv:1512.03385, section 4.2"),
+  "resnet110_cifar": Row(partial(CifarResNet, 18), _32, 1_727_962, "arXiv:1512.03385, section 4.2"),
+  "plain20_cifar": Row(partial(CifarResNet, 3, Plain), _32, 269_722, "arXiv:1512.03385"),
+  "plain56_cifar": Row(partial(CifarResNet, 9, Plain), _32, 853_018, "arXiv:1512.03385"),
+  "highway20_cifar": Row(partial(CifarResNet, 3, Highway), _32, 392_170, "arXiv:1505.00387"),
+  "seresnet20_cifar": Row(partial(CifarResNet, 3, _SE_RESIDUAL), _32, 272_095, "arXiv:1709.01507"),
+  "seresnet18": Row(partial(ResNet, (2, 2, 2, 2), _SE), _224, 11_779_624, "arXiv:1709.01507"),
+  "seresnet34": Row(partial(ResNet, (3, 4, 6, 3), _SE), _224, 21_960_416, "arXiv:1709.01507"),
+  "seresnet50": Row(
+    partial(ResNet, (3, 4, 6, 3), _SE_BOTTLENECK), _224, 28_088_024, "arXiv:1709.01507"
+  ),
+  "seresnet101": Row(
+    partial(ResNet, (3, 4, 23, 3), _SE_BOTTLENECK), _224, 49_326_872, "arXiv:1709.01507"
+  ),
+  "seresnet152": Row(
+    partial(ResNet, (3, 8, 36, 3), _SE_BOTTLENECK), _224, 66_821_848, "arXiv:1709.01507"
+  ),
+  "legacy_senet154": Row(SENet, _224, 115_088_984, "arXiv:1709.01507"),
+  "densenet121": Row(partial(DenseNet, DENSENET121), _224, 7_978_856, "arXiv:1608.06993"),
+  "densenet161": Row(partial(DenseNet, DENSENET161, 48), _224, 28_681_000, "arXiv:1608.06993"),
+  "densenet169": Row(partial(DenseNet, DENSENET169), _224, 14_149_480, "arXiv:1608.06993"),
+  "densenet201": Row(partial(DenseNet, DENSENET201), _224, 20_013_928, "arXiv:1608.06993"),
+  "mobilenet_v1": Row(MobileNetV1, _224, 4_231_976, "arXiv:1704.04861"),
+  "mobilenet_v2": Row(MobileNetV2, _224, 3_504_872, "arXiv:1801.04381"),
 }  # fmt: skip
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
@@ -51,13 +143,21 @@ def _dtype(dtype: Any) -> jnp.dtype:
   return jnp.dtype(name)
 
 
-def create_model(name: str, **arguments: Any) -> nn.Module:
+def create_model(name: str, *, weights: str = "", **arguments: Any) -> nn.Module:
   """Returns a model by its name, e.g. create_model("lenet5", num_classes=4, dtype="bfloat16").
 
-  Raises: UserError for an unknown name, a dtype that no model computes in, or an argument that this
-    model does not take.
+  Args:
+    name: of the zoo.
+    weights: a published set ("IMAGENET1K_V2"), its file or hub id, whose preprocessing and labels
+      the model gets; `load_pretrained` brings the tensors.
+    **arguments: fields of the model, such as num_classes and dtype.
+
+  Raises: UserError for an unknown name, a set that the table lacks, a dtype that no model computes
+    in, or an argument that this model does not take.
   """
   make = row(name).make
+  if weights:
+    arguments = {"preprocessing": published.find(name, weights).preprocessing, **arguments}
   if "dtype" in arguments:
     arguments["dtype"] = _dtype(arguments["dtype"])
   try:

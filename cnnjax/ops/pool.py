@@ -9,9 +9,18 @@ from cnnjax.ops.conv import Padding, Sizes, each, pads
 
 
 def max_pool(
-  x: jax.Array, window: Sizes, strides: Sizes | None = None, padding: Padding = 0
+  x: jax.Array,
+  window: Sizes,
+  strides: Sizes | None = None,
+  padding: Padding = 0,
+  ceil: bool = False,
 ) -> jax.Array:
-  """Returns the largest value of each window of x [B, *space, C]; strides default to the window."""
+  """Returns the largest value of each window of x [B, *space, C]; strides default to the window.
+
+  With `ceil` a last window that the input only half fills counts too, as in Caffe.
+  """
+  if ceil:
+    padding = _to_the_end(x.shape[1:-1], window, strides, padding)
   low = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
   return _reduce(x, low, lax.max, window, strides, padding)
 
@@ -37,6 +46,30 @@ def avg_pool(
   else:
     count = _reduce(jnp.ones_like(x[:1, ..., :1]), 0.0, lax.add, window, strides, padding)
   return total / count
+
+
+def adaptive_avg_pool(x: jax.Array, size: Sizes) -> jax.Array:
+  """Returns the means of `size` equal regions along each dimension of x [B, *space, C].
+
+  Where they do not divide it, neighbours share pixels, as in PyTorch: region i of n over a length
+  of L is floor(i L / n) to ceil((i + 1) L / n).
+  """
+  for axis, parts in enumerate(each(size, x.ndim - 2), 1):
+    length = x.shape[axis]
+    if length != parts:
+      place, i = np.arange(length), np.arange(parts)[:, None]
+      inside = (place >= i * length // parts) & (place < -(-(i + 1) * length // parts))
+      means = (inside / inside.sum(1, keepdims=True)).astype(x.dtype)
+      x = jnp.moveaxis(jnp.tensordot(means, x, (1, axis)), 0, axis)
+  return x
+
+
+def _to_the_end(space, window, strides, padding):
+  """Returns the padding with what lets the last window begin inside the input."""
+  window, n = each(window, len(space)), len(space)
+  strides = window if strides is None else each(strides, n)
+  around = zip(space, window, strides, pads(padding, n))
+  return tuple((a, b + (k - length - a - b) % s) for length, k, s, (a, b) in around)
 
 
 def _reduce(x, initial, operation, window, strides, padding):

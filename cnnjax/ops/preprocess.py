@@ -11,24 +11,34 @@ class Preprocessing:
   """Resize, then crop, then scale to 0..1, subtract the mean and divide by the deviation.
 
   Attributes:
-    resize: (height, width) that the whole image is scaled to; None leaves its size alone.
+    resize: (height, width) that the whole image is scaled to, or one number for its shorter side;
+      None leaves its size alone.
     crop: (height, width) cut from the centre; where larger than the image, zeros are added around.
     channels: 1 for grey, 3 for RGB.
     mean: one value a channel, or one for all, of pixels scaled to 0..1.
     std: likewise.
+    interpolation: of the resize, "bilinear" or "bicubic"; both smooth when they shrink.
+    labels: name of the list that names the classes (`models.weights.labels`), "" for none.
   """
 
-  resize: tuple[int, int] | None = None
+  resize: tuple[int, int] | int | None = None
   crop: tuple[int, int] | None = None
   channels: int = 3
   mean: tuple[float, ...] = (0.0,)
   std: tuple[float, ...] = (1.0,)
+  interpolation: str = "bilinear"
+  labels: str = ""
 
   @property
   def shape(self) -> tuple[int, int, int] | None:
     """(height, width, channels) of what the network sees, None where any size may come."""
     size = self.crop or self.resize
-    return size and (*size, self.channels)
+    return (*size, self.channels) if isinstance(size, tuple) else None
+
+
+IMAGENET = Preprocessing(  # as most networks of the field were trained
+  resize=256, crop=(224, 224), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
+)
 
 
 def normalize(images: jax.Array, preprocessing: Preprocessing) -> jax.Array:

@@ -18,11 +18,12 @@ def inputs(batch: Batch) -> jax.Array:
 
 
 def loss(
-  outputs: Outputs, batch: Batch, *, label_smoothing: float = 0.0
+  outputs: Outputs, batch: Batch, *, label_smoothing: float = 0.0, aux_weight: float = 0.3
 ) -> tuple[jax.Array, dict[str, Any]]:
   """Returns the mean cross-entropy over real examples, and the sums to log.
 
-  The target is `target` [B, C] where the batch has one, else `label` [B] smoothed.
+  The target is `target` [B, C] where the batch has one, else `label` [B] smoothed. Auxiliary logits
+  are held to it too, each weighted by `aux_weight` (0.3 in arXiv:1409.4842, section 5).
   """
   logits, mask = outputs["logits"], batch["mask"]
   target = batch.get("target")
@@ -30,6 +31,8 @@ def loss(
     target = jax.nn.one_hot(batch["label"], logits.shape[-1])
     target = optax.smooth_labels(target, label_smoothing)
   each = optax.softmax_cross_entropy(logits, target)
+  for aux in outputs.get("aux", {}).values():
+    each += aux_weight * optax.softmax_cross_entropy(aux, target)
   hits = logits.argmax(-1) == batch["label"]
   total, count = jnp.sum(each * mask), jnp.sum(mask)
   logs = {"loss": (total, count), "accuracy": (jnp.sum(hits * mask), count)}

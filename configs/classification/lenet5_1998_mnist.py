@@ -22,6 +22,8 @@ def get_config(mode="full"):
     arguments={},
     batch_size=32,
     validation=0.05,
+    folds=0,
+    fold=0,
     resize=(28, 28),
     crop=(32, 32),  # a margin of 2, as in the paper
     channels=1,
@@ -29,7 +31,7 @@ def get_config(mode="full"):
     std=(0.7843,),
     classes=(),
   )
-  config.augment = dict(shift=1)
+  config.augment = dict(shift=1, flip=False)
   config.task = dict(name="classification", label_smoothing=0.0)
   config.optim = dict(
     name="sgd",
@@ -40,6 +42,7 @@ def get_config(mode="full"):
     milestones=(),
     decay=0.1,
     clip_norm=2.0,
+    weight_decay=0.0,
   )
   config.train = dict(
     epochs=1.0 if quick else 6.0,

@@ -21,6 +21,8 @@ def get_config(mode="full"):
     arguments={},
     batch_size=32,
     validation=0.1,
+    folds=0,
+    fold=0,
     resize=(32, 32),
     crop=(),
     channels=0,
@@ -28,7 +30,7 @@ def get_config(mode="full"):
     std=(),
     classes=(),
   )
-  config.augment = dict(shift=3)
+  config.augment = dict(shift=3, flip=False)
   config.task = dict(name="classification", label_smoothing=0.1)
   config.optim = dict(
     name="adam",
@@ -39,6 +41,7 @@ def get_config(mode="full"):
     milestones=(),
     decay=0.1,
     clip_norm=0.0,
+    weight_decay=0.0,
   )
   config.train = dict(
     epochs=1.0 if quick else 20.0,

@@ -1,4 +1,4 @@
-"""Random shifts, found again by trying all."""
+"""Random shifts, found again by trying all, and mirrors."""
 
 import itertools
 from functools import partial
@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from cnnjax.data.augment import augment, random_shift
+from cnnjax.data.augment import augment, random_flip, random_shift
 
 IMAGES = np.random.default_rng(0).integers(1, 256, (64, 6, 5, 2), dtype=np.uint8)
 shift_by = jax.jit(random_shift, static_argnums=2)
@@ -50,6 +50,28 @@ def test_the_dtype_stays(dtype):
   images = jax.ShapeDtypeStruct((3, 4, 5, 1), dtype)
   result = jax.eval_shape(partial(random_shift, pixels=2), jax.random.key(0), images)
   assert result.dtype == images.dtype and result.shape == images.shape
+
+
+def test_about_half_are_mirrored_and_twice_is_identity():
+  images = np.tile(IMAGES, (16, 1, 1, 1))
+  once = np.asarray(random_flip(jax.random.key(0), images))
+  mirrored = (once == images[:, :, ::-1]).all((1, 2, 3))
+  assert ((once == images).all((1, 2, 3)) == ~mirrored).all()
+  assert abs(mirrored.mean() - 0.5) < 0.05 and once.dtype == images.dtype
+  np.testing.assert_array_equal(random_flip(jax.random.key(0), once), images)
+  assert (np.asarray(random_flip(jax.random.key(1), images)) != once).any()
+
+
+def test_mirrors_do_not_depend_on_shifts():
+  key, ramp = jax.random.key(3), np.tile(np.arange(1, 9, dtype=np.uint8)[:, None], (4096, 8, 1, 1))
+  images = ramp + 10 * np.arange(8, dtype=np.uint8)[:, None, None]  # a gradient in both directions
+  result = np.asarray(augment(key, {"image": images}, shift=1, flip=True)["image"])[..., 0]
+  middle = result[:, 4, 4].astype(int)
+  mirrored = result[:, 4, 5] < result[:, 4, 3]
+  down = 4 - middle // 10
+  assert set(down) == {-1, 0, 1}
+  for step in (-1, 0, 1):
+    assert abs(mirrored[down == step].mean() - 0.5) < 0.05
 
 
 def test_augment_moves_images_only_and_only_when_asked():

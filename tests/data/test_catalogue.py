@@ -7,12 +7,12 @@ import pytest
 from sklearn.datasets import load_digits
 
 from cnnjax.data import catalogue
-from cnnjax.data.table import Table
 from cnnjax.errors import UserError
 
 
-def load(name="digits", seed=0, root="", validation=0.0, **arguments):
-  data = SimpleNamespace(name=name, root=root, arguments=arguments, validation=validation)
+def load(name="digits", seed=0, validation=0.0, fold=0, folds=0, **arguments):
+  data = SimpleNamespace(name=name, root="", arguments=arguments, validation=validation)
+  data.folds, data.fold = folds, fold
   return catalogue.load(data, seed)
 
 
@@ -20,10 +20,6 @@ def rows(table):
   """Returns each example as something that can be sorted and compared."""
   columns = table.columns
   return [(i.tobytes(), int(n)) for i, n in zip(columns["image"], columns["label"])]
-
-
-def numbered(label):
-  return Table({"label": np.asarray(label), "place": np.arange(len(label))})
 
 
 def test_digits_are_split_80_to_20():
@@ -53,45 +49,21 @@ def test_digits_depend_on_the_seed_alone():
   assert sorted(rows(load(seed=3)["test"])) != sorted(rows(load(seed=4)["test"]))
 
 
-def test_hold_out_is_disjoint_complete_and_equal_in_each_class():
-  table = numbered(np.repeat([0, 1, 2], [60, 30, 10]))
-  keep, out = catalogue.hold_out(table, 0.3, 0)
-  places = np.concatenate([keep.columns["place"], out.columns["place"]])
-  assert sorted(places) == list(range(100))
-  assert np.bincount(out.columns["label"]).tolist() == [18, 9, 3]
-  assert (np.diff(keep.columns["place"]) > 0).all() and (np.diff(out.columns["place"]) > 0).all()
-
-
-def test_hold_out_without_labels():
-  keep, out = catalogue.hold_out(Table({"place": np.arange(10)}), 0.2, 0)
-  assert len(keep) == 8 and len(out) == 2
-
-
-@pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5, float("nan")])
-def test_hold_out_of_an_impossible_fraction(fraction):
-  with pytest.raises(UserError, match="between 0 and 1, found"):
-    catalogue.hold_out(numbered([0, 1] * 9), fraction, 0)
-
-
-@pytest.mark.parametrize(
-  "label, fraction",
-  [
-    ([0] * 9 + [1], 0.3),
-    ([0, 1, 2] * 4, 0.1),
-    ([0] * 98 + [1] * 2, 0.05),
-    ([0] * 98 + [1] * 2, 0.9),
-  ],
-)
-def test_hold_out_that_leaves_a_class_on_one_side_only(label, fraction):
-  with pytest.raises(UserError, match=f"cannot hold out {fraction:g} of {len(label)} examples"):
-    catalogue.hold_out(numbered(label), fraction, 0)
-
-
 def test_validation_is_held_out_of_the_training_split():
   whole, splits = load(), load(validation=0.1)
   assert sorted(rows(splits["test"])) == sorted(rows(whole["test"]))
   assert len(splits["validation"]) == 144
   assert sorted(rows(splits["train"]) + rows(splits["validation"])) == sorted(rows(whole["train"]))
+
+
+def test_the_test_folds_are_all_examples_once_and_validation_is_held_out_of_the_rest():
+  whole = load()
+  everything = sorted(rows(whole["train"]) + rows(whole["test"]))
+  folds = [load(fold=k, folds=5, validation=0.1) for k in range(5)]
+  assert sorted(row for splits in folds for row in rows(splits["test"])) == everything
+  for splits in folds:
+    assert sorted(row for table in splits.values() for row in rows(table)) == everything
+    assert len(splits["test"]) in (359, 360) and len(splits["validation"]) == 144
 
 
 def test_unknown_source():

@@ -19,6 +19,7 @@ def section(**changes):
     milestones=(),
     decay=0.1,
     clip_norm=0.0,
+    weight_decay=0.0,
   )
   return ConfigDict({**base, **changes})
 
@@ -66,6 +67,15 @@ def test_clipping_bounds_the_norm():
   grads = {"a": jnp.full(4, 3.0)}
   update, _ = chosen.update(grads, chosen.init(grads))
   assert np.allclose(update["a"], -0.5)
+
+
+def test_kernels_decay_after_clipping_and_one_dimension_does_not():
+  config = section(clip_norm=1.0, weight_decay=0.1, learning_rate=1.0)
+  chosen = optim.optimizer(config, lambda step: 1.0)
+  params = {"kernel": jnp.full((2, 2), 5.0), "bias": jnp.full(2, 7.0)}
+  grads = {"kernel": jnp.full((2, 2), 8.0), "bias": jnp.zeros(2)}
+  update, _ = chosen.update(grads, chosen.init(params), params)
+  assert np.allclose(update["kernel"], -(0.5 + 0.1 * 5.0)) and np.allclose(update["bias"], 0)
 
 
 @pytest.mark.parametrize(

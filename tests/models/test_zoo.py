@@ -1,6 +1,7 @@
 """One table of tests over every model of the zoo."""
 
 import math
+from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,17 @@ from cnnjax.errors import UserError
 from cnnjax.models.zoo import ZOO
 
 CLASSIFIERS = cnnjax.list_models("classification")
-SMALL = [name for name in CLASSIFIERS if ZOO[name].parameters < 1e6]  # computed, not only traced
+SMALL = [name for name in CLASSIFIERS if ZOO[name].parameters < 1e5]  # computed, not only traced
+DEEPER = (  # differ from a shallower one by numbers of blocks only: counted, not traced again
+  "vgg13 vgg19 vgg11_bn vgg13_bn vgg19_bn resnet34 resnet101 resnet152 resnet32_cifar "
+  "resnet44_cifar resnet56_cifar resnet110_cifar plain56_cifar seresnet34 seresnet101 seresnet152 "
+  "densenet161 densenet169 densenet201"
+).split()
+COUNTED = {  # other sizes of a family: name, arguments, published parameters, their source
+  ("mobilenet_v1", 0.75): 2_585_560,
+  ("mobilenet_v1", 0.5): 1_331_592,
+  ("mobilenet_v1", 0.25): 470_072,
+}
 
 
 def example(name):
@@ -24,15 +35,23 @@ def shapes(model, x):
   return jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), x)
 
 
-def outputs(model, x, train):
-  """Returns the shapes of a model's outputs."""
+@lru_cache(maxsize=1)  # the tests of one model follow each other
+def traced(name):
+  """Returns the shapes of variables, trunk maps and outputs, and of outputs in training.
 
-  def run(variables, x, key):
+  With seven classes, computed in bfloat16.
+  """
+  model = cnnjax.create_model(name, num_classes=7, dtype="bfloat16")
+
+  def everything(x, key):
+    variables = model.init(key, x, train=False)
     rngs = {"dropout": key, "sample": key}
-    found, _ = model.apply(variables, x, train=train, rngs=rngs, mutable=["batch_stats"])
-    return found
+    train, _ = model.apply(variables, x, train=True, rngs=rngs, mutable=["batch_stats"])
+    outputs, state = model.apply(variables, x, train=False, capture_intermediates=True)
+    maps = state["intermediates"].get("trunk", {"__call__": [{}]})["__call__"][0]
+    return variables, maps, outputs, train
 
-  return jax.eval_shape(run, shapes(model, x), x, jax.random.key(1))
+  return jax.eval_shape(everything, example(name), jax.random.key(0))
 
 
 def weight(leaf):
@@ -43,54 +62,78 @@ def weight(leaf):
   return np.float32(values / math.prod(leaf.shape[:-1]) ** 0.5)
 
 
+def count(params):
+  return sum(math.prod(p.shape) for p in jax.tree.leaves(params))
+
+
 @pytest.mark.parametrize("name", ZOO)
 def test_parameters_are_the_published_number(name):
   params = shapes(cnnjax.create_model(name), example(name))["params"]
-  assert sum(math.prod(p.shape) for p in jax.tree.leaves(params)) == ZOO[name].parameters
+  assert count(params) == ZOO[name].parameters
 
 
-@pytest.mark.parametrize("name", CLASSIFIERS)
-def test_logits_have_a_value_for_each_class(name):
-  found = outputs(cnnjax.create_model(name, num_classes=7), example(name), train=False)
-  assert isinstance(found, dict) and found["logits"].shape == (2, 7)
+def test_parameters_of_other_sizes_and_of_heads():
+  for (name, width), number in COUNTED.items():
+    assert count(shapes(cnnjax.create_model(name, width=width), example(name))["params"]) == number
+  for name, number in (("googlenet", 6_624_904), ("googlenet_2014", 6_998_552)):
+    model = cnnjax.create_model(name, aux=False)
+    assert count(shapes(model, example(name))["params"]) == number
+  joined = cnnjax.create_model("alexnet_2012", towers=False)  # the deck's table has no groups
+  assert count(shapes(joined, example("alexnet_2012"))["params"]) == 62_378_344
 
 
-@pytest.mark.parametrize("name", CLASSIFIERS)
-def test_what_comes_out_does_not_depend_on_train(name):
-  model = cnnjax.create_model(name, num_classes=7)
-  assert outputs(model, example(name), True) == outputs(model, example(name), False)
+@pytest.mark.parametrize("name", [name for name in CLASSIFIERS if name not in DEEPER])
+def test_a_classifier_keeps_its_contract(name):
+  variables, maps, outputs, train = traced(name)
+  assert outputs["logits"].shape == (2, 7) and outputs["logits"].dtype == jnp.float32
+  assert train == outputs  # what comes out does not depend on the mode
+  assert {aux.shape for aux in outputs.get("aux", {}).values()} <= {(2, 7)}
+  assert {p.dtype for p in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+  assert "head" in variables["params"]
+  if name != "logistic":  # one layer, all head
+    assert "trunk" in variables["params"] and maps
+    assert {m.dtype for m in maps.values()} == {jnp.dtype("bfloat16")}
 
 
-@pytest.mark.parametrize("name", ZOO)
+STAGES = {  # course/004's tables, and the papers': (height, channels) of the named maps
+  "alexnet_2012": dict(conv1=(55, 96), conv2=(27, 256), conv3=(13, 384), conv4=(13, 384),
+                       conv5=(13, 256), pool5=(6, 256)),
+  "vgg16": dict(stage1=(224, 64), stage2=(112, 128), stage3=(56, 256), stage4=(28, 512),
+                stage5=(14, 512), pool5=(7, 512)),
+  "googlenet_2014": dict(conv1=(112, 64), conv2=(56, 192), inception3a=(28, 256),
+                         inception3b=(28, 480), inception4a=(14, 512), inception4b=(14, 512),
+                         inception4c=(14, 512), inception4d=(14, 528), inception4e=(14, 832),
+                         inception5a=(7, 832), inception5b=(7, 1024)),
+  "resnet50": dict(stem=(112, 64), stage1=(56, 256), stage2=(28, 512), stage3=(14, 1024),
+                   stage4=(7, 2048)),
+}  # fmt: skip
+STAGES["googlenet"] = STAGES["googlenet_2014"]
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_stages_have_the_sizes_of_the_tables(name):
+  maps = traced(name)[1]
+  assert {k: (m.shape[1], m.shape[3]) for k, m in maps.items()} == STAGES[name]
+  assert all(m.shape[1] == m.shape[2] for m in maps.values())
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vgg11", "densenet121", "mobilenet_v1", "googlenet"])
+def test_any_size_and_any_channels(name):
+  model = cnnjax.create_model(name, num_classes=3)
+  x = jax.ShapeDtypeStruct((1, 75, 50, 5), jnp.float32)
+  outputs = jax.eval_shape(
+    lambda x: model.init_with_output(jax.random.key(0), x, train=False)[0], x
+  )
+  assert outputs["logits"].shape == (1, 3)
+
+
+@pytest.mark.parametrize("name", SMALL)
 def test_train_must_be_said(name):
   model, x = cnnjax.create_model(name), example(name)
   with pytest.raises(TypeError, match="train"):
     jax.eval_shape(lambda x: model.init(jax.random.key(0), x), x)
   with pytest.raises(TypeError, match="train"):
     jax.eval_shape(model.apply, shapes(model, x), x)
-
-
-@pytest.mark.parametrize("name", CLASSIFIERS)
-def test_a_classifier_is_a_trunk_and_a_head(name):
-  model, x = cnnjax.create_model(name), example(name)
-  assert {"trunk", "head"} <= set(shapes(model, x)["params"])
-  _, state = jax.eval_shape(
-    lambda v, x: model.apply(v, x, train=False, capture_intermediates=True), shapes(model, x), x
-  )
-  (maps,) = state["intermediates"]["trunk"]["__call__"]
-  assert isinstance(maps, dict) and all(m.shape[0] == 2 for m in maps.values())
-
-
-@pytest.mark.parametrize("name", CLASSIFIERS)
-def test_bfloat16_is_computed_in_and_float32_kept(name):
-  model, x = cnnjax.create_model(name, dtype="bfloat16"), example(name)
-  assert {p.dtype for p in jax.tree.leaves(shapes(model, x))} == {jnp.dtype("float32")}
-  found, state = jax.eval_shape(
-    lambda v, x: model.apply(v, x, train=False, capture_intermediates=True), shapes(model, x), x
-  )
-  (maps,) = state["intermediates"]["trunk"]["__call__"]
-  assert {m.dtype for m in maps.values()} == {jnp.dtype("bfloat16")}
-  assert found["logits"].dtype == jnp.float32
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -141,9 +184,39 @@ def test_wrong_argument_is_a_user_error(argument):
 
 
 @pytest.mark.parametrize(
-  "name, shape", [("lenet5", (1, 28, 32, 3)), ("lenet5_1998", (1, 33, 32, 1))]
+  "name, shape, sentence",
+  [
+    ("lenet5", (28, 32, 3), "lenet5 needs images of at least 32x32, found 28x32"),
+    ("lenet5_1998", (33, 32, 1), "lenet5_1998 needs images of 32x32, found 33x32"),
+    ("alexnet_2012", (66, 80, 3), "at least 67x67, found 66x80"),
+    ("alexnet", (62, 80, 3), "at least 63x63, found 62x80"),
+    *((name, (31, 40, 3), "at least 32x32, found 31x40") for name in (
+      "vgg11", "googlenet", "resnet18", "seresnet18", "legacy_senet154", "densenet121",
+      "mobilenet_v1", "mobilenet_v2")),
+    ("resnet20_cifar", (7, 9, 3), "at least 8x8, found 7x9"),
+    ("lecture_cnn", (3, 9, 1), "at least 4x4, found 3x9"),
+    ("tumor_net", (9, 9, 1), "at least 10x10, found 9x9"),
+    ("local_net", (11, 12, 1), "at least 12x12, found 11x12"),
+  ],
+)  # fmt: skip
+def test_an_image_of_the_wrong_size_is_a_user_error(name, shape, sentence):
+  with pytest.raises(UserError, match=sentence):
+    shapes(cnnjax.create_model(name), jax.ShapeDtypeStruct((1, *shape), jnp.float32))
+
+
+@pytest.mark.parametrize(
+  "name", ["alexnet", "alexnet_2012", "lecture_cnn", "tumor_net", "local_net"]
 )
-def test_an_image_of_the_wrong_size_is_a_user_error(name, shape):
-  model = cnnjax.create_model(name)
-  with pytest.raises(UserError, match=f"{name} needs.*32x32, found {shape[1]}x32"):
-    shapes(model, jax.ShapeDtypeStruct(shape, jnp.float32))
+def test_the_least_size_is_enough(name):
+  least = {"alexnet": 63, "alexnet_2012": 67, "lecture_cnn": 4, "tumor_net": 10, "local_net": 12}
+  x = jax.ShapeDtypeStruct((1, least[name], least[name], 3), jnp.float32)
+  leaves = jax.tree.leaves(shapes(cnnjax.create_model(name), x))
+  assert all(math.prod(leaf.shape) for leaf in leaves)
+
+
+def test_other_channels_than_the_variables_are_a_user_error():
+  model = cnnjax.create_model("resnet20_cifar")
+  variables = shapes(model, example("resnet20_cifar"))
+  grey = jax.ShapeDtypeStruct((1, 32, 32, 1), jnp.float32)
+  with pytest.raises(UserError, match="trunk/stem/conv was made for 3 channels, .* has 1"):
+    jax.eval_shape(lambda v, x: model.apply(v, x, train=False), variables, grey)

@@ -1,6 +1,7 @@
 """Pooling against the decks' numbers, their size formula and plain loops."""
 
 import itertools
+import math
 from functools import partial
 
 import jax
@@ -10,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnnjax.layers import AvgPool, Flatten, MaxPool
-from cnnjax.ops.pool import avg_pool, max_pool
+from cnnjax.layers import AdaptiveAvgPool, AvgPool, Flatten, GlobalAvgPool, MaxPool
+from cnnjax.ops.pool import adaptive_avg_pool, avg_pool, max_pool
 from tests.ops import brute
 
 DECK = [[12, 20, 30, 0], [8, 12, 2, 0], [34, 70, 37, 4], [112, 100, 25, 12]]  # course/001
@@ -48,7 +49,9 @@ def test_overlapping_windows_of_the_decks():
   assert plain(AvgPool(2, strides=1).apply({}, grey(COUNTING))) == [[2, 3], [5, 6]]
 
 
-@pytest.mark.parametrize("layer", [MaxPool(2), AvgPool(2), Flatten()])
+@pytest.mark.parametrize(
+  "layer", [MaxPool(2), AvgPool(2), AdaptiveAvgPool(3), GlobalAvgPool(), Flatten()]
+)
 def test_there_is_nothing_to_learn(layer):
   y, variables = layer.init_with_output(jax.random.key(0), grey(DECK))
   assert not jax.tree.leaves(variables)
@@ -208,3 +211,79 @@ def test_gradient_without_counted_padding_is_that_of_the_smaller_window():
     [0.5, 0.25, 0.25],
     [0.5, 0.25, 0.25],
   ]
+
+
+def test_rounding_up_lets_a_half_filled_window_count():
+  x = grey([[1, 2, 3], [4, 9, 6], [7, 8, 5]])
+  assert plain(max_pool(x, 2)) == [[9]]
+  assert plain(MaxPool(2, ceil=True).apply({}, x)) == [[9, 6], [8, 5]]
+  assert plain(max_pool(x, 2, 1, ceil=True)) == [[9, 9], [9, 9]]
+  assert max_pool(jnp.zeros((1, 112, 112, 1)), 3, 2, ceil=True).shape == (1, 56, 56, 1)  # Caffe's
+  assert gradient(lambda x: max_pool(x, 2, ceil=True), x) == [[0, 0, 0], [0, 1, 1], [0, 1, 1]]
+
+
+def rounded_up(x, window, strides, padding):
+  """Returns the largest of each window that begins in the input or before it, by plain loops."""
+  places = [
+    [
+      slice(max(i, 0), i + k)
+      for i in range(-before, n, s)
+      if i + k <= n + after + s - 1  # as few windows as reach the end of the padded input
+    ]
+    for n, k, s, (before, after) in zip(x.shape[1:-1], window, strides, padding)
+  ]
+  found = [x[(slice(None), *cut)].max((1, 2)) for cut in itertools.product(*places)]
+  return np.stack(found, 1).reshape(len(x), *map(len, places), -1)
+
+
+@given(st.data())
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_rounding_up_is_that_of_plain_loops(data):
+  window, strides, padding, space = [], [], [], []
+  for _ in range(2):
+    k, s = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 4))
+    around = data.draw(st.integers(0, k // 2)), data.draw(st.integers(0, k // 2))
+    least = max(1, k - sum(around) - s + 1)  # else there is no window
+    space.append(data.draw(st.integers(least, least + 5)))
+    window, strides, padding = [*window, k], [*strides, s], [*padding, around]
+  x = np.random.default_rng(len(space)).normal(size=(2, *space, 1)).astype(np.float32)
+  found = max_pool(x, window, strides, padding, ceil=True)
+  np.testing.assert_array_equal(found, rounded_up(x, window, strides, padding))
+
+
+def test_regions_of_the_adaptive_mean():
+  x = jnp.arange(6.0).reshape(1, 6, 1)
+  assert plain(adaptive_avg_pool(x, 3)[..., None]) == [[0.5], [2.5], [4.5]]
+  assert plain(adaptive_avg_pool(x, 4)[..., None]) == [
+    [0.5],
+    [1.5],
+    [3.5],
+    [4.5],
+  ]  # 0-1 1-2 3-4 4-5
+  assert plain(adaptive_avg_pool(x[:, :2], 3)[..., None]) == [[0], [0.5], [1]]
+  np.testing.assert_array_equal(adaptive_avg_pool(x, 6), x)
+
+
+@given(st.lists(st.tuples(st.integers(1, 7), st.integers(1, 7)), min_size=1, max_size=3))
+@settings(max_examples=12, deadline=None, derandomize=True)
+def test_adaptive_mean_is_that_of_plain_loops(axes):
+  space, size = zip(*axes)
+  x = np.random.default_rng(space).normal(size=(2, *space, 2)).astype(np.float32)
+  want = np.zeros((2, *size, 2))
+  for place in np.ndindex(*size):
+    ends = [(math.floor(i * n / m), math.ceil((i + 1) * n / m)) for i, (n, m) in zip(place, axes)]
+    cut = (slice(None), *(slice(*e) for e in ends))
+    want[(slice(None), *place)] = x[cut].mean(tuple(range(1, x.ndim - 1)))
+  found = AdaptiveAvgPool(size).apply({}, x)
+  np.testing.assert_allclose(found, want, rtol=1e-5, atol=1e-6)
+
+
+def test_adaptive_mean_of_one_is_the_global_one():
+  x = np.random.default_rng(0).normal(size=(2, 5, 7, 3)).astype(np.float32)
+  found = GlobalAvgPool().apply({}, x)
+  np.testing.assert_allclose(found, adaptive_avg_pool(x, 1)[:, 0, 0], rtol=1e-5, atol=1e-6)
+  np.testing.assert_allclose(found, x.mean((1, 2)), rtol=1e-5, atol=1e-6)
+
+
+def test_adaptive_mean_keeps_bfloat16():
+  assert adaptive_avg_pool(grey(DECK).astype(jnp.bfloat16), 3).dtype == jnp.bfloat16

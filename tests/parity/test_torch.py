@@ -213,7 +213,9 @@ OPTIMISERS = [
     torch.optim.SGD,
     dict(momentum=0.9, nesterov=True),
   ),
+  ("sgd", dict(momentum=0.9), torch.optim.SGD, dict(momentum=0.9, weight_decay=0.1)),
   ("adam", dict(), torch.optim.Adam, dict()),
+  ("adam", dict(), torch.optim.Adam, dict(weight_decay=0.1)),
   ("adam", dict(b1=0.8, b2=0.9, eps=1e-3), torch.optim.Adam, dict(betas=(0.8, 0.9), eps=1e-3)),
   ("adamw", dict(weight_decay=0.1), torch.optim.AdamW, dict(weight_decay=0.1)),
 ]
@@ -223,8 +225,14 @@ OPTIMISERS = [
 @pytest.mark.parametrize("clip_norm", [0.0, 0.5])
 def test_three_steps_of_an_optimiser(name, arguments, make, options, clip_norm):
   inputs, target, start = random(16, 5), random(16, 3), random(5, 3)
+  own = "weight_decay" in arguments  # of adamw: no part of the gradient
   section = SimpleNamespace(
-    name=name, arguments=arguments, clip_norm=clip_norm, schedule="cosine", warmup_epochs=0
+    name=name,
+    arguments=arguments,
+    clip_norm=clip_norm,
+    weight_decay=0.0 if own else options.get("weight_decay", 0.0),
+    schedule="cosine",
+    warmup_epochs=0,
   )
   ours = optimizer(section, optax.constant_schedule(0.05))
   weight = torch.nn.Parameter(torch.tensor(start))

@@ -10,8 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnnjax.errors import UserError
-from cnnjax.layers import Conv, Dense, Flatten, MaxPool
+from cnnjax.layers import Conv, Dense, Flatten, MaxPool, check_size
 from cnnjax.ops.preprocess import Preprocessing
 
 FEATURES = (6, "M", 16, "M", 120)  # 5x5 convolutions, "M": 2x2 max pooling
@@ -23,9 +22,9 @@ class Trunk(nn.Module):
   dtype: Any = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> dict[str, jax.Array]:
-    if min(x.shape[1:3]) < 32:
-      raise UserError(f"lenet5 needs images of at least 32x32, found {x.shape[1]}x{x.shape[2]}")
+  def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
+    del train
+    check_size("lenet5", x, 32)
     maps = {}
     for row in FEATURES:
       if row == "M":
@@ -58,7 +57,6 @@ class LeNet5(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-    del train
-    x = Trunk(self.dtype, name="trunk")(x)["conv3"]
+    x = Trunk(self.dtype, name="trunk")(x, train=train)["conv3"]
     logits = Head(self.num_classes, self.dtype, name="head")(x)
     return {"logits": logits.astype(jnp.float32)}

@@ -126,7 +126,8 @@ class Trunk(nn.Module):
   dtype: Any = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> dict[str, jax.Array]:
+  def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
+    del train
     if x.shape[1:3] != (32, 32):
       raise UserError(f"lenet5_1998 needs images of 32x32, found {x.shape[1]}x{x.shape[2]}")
     c1 = squash(Conv(6, 5, dtype=self.dtype, kernel_init=fan_in_uniform, name="C1")(x))
@@ -159,6 +160,5 @@ class LeNet51998(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-    del train
-    x = Trunk(self.dtype, name="trunk")(x)["C5"]
+    x = Trunk(self.dtype, name="trunk")(x, train=train)["C5"]
     return {"logits": -Head(self.num_classes, self.dtype, name="head")(x)}

@@ -1,0 +1,51 @@
+"""Other people's names for our layers: one mapping a family, a table of names.
+
+A mapping goes from a layer's path in our variables to its prefix in their file. `{i}` stands for a
+number, `{i-1}` for that number less one; the first row that fits counts. A dense layer that reads a
+flattened map is written (prefix, (height, width)): they flatten the channels first, we last. With
+(1, 1) it is a 1x1 convolution there.
+"""
+
+import re
+from typing import Any
+
+from cnnjax.checkpoints.port import alexnet, densenet, googlenet, mobilenet, resnet, senet, vgg
+from cnnjax.models.classification.alexnet import AlexNet
+from cnnjax.models.classification.densenet import DenseNet
+from cnnjax.models.classification.googlenet import GoogLeNet
+from cnnjax.models.classification.mobilenet import MobileNetV1, MobileNetV2
+from cnnjax.models.classification.resnet import ResNet
+from cnnjax.models.classification.senet import SENet
+from cnnjax.models.classification.vgg import VGG
+
+Names = dict[str, str | tuple[str, tuple[int, int]]]
+
+PORTS = {  # class: model -> {"torchvision" or "timm": names}
+  AlexNet: alexnet.names,
+  DenseNet: densenet.names,
+  GoogLeNet: googlenet.names,
+  MobileNetV1: mobilenet.names_v1,
+  MobileNetV2: mobilenet.names_v2,
+  ResNet: resnet.names,
+  SENet: senet.names,
+  VGG: vgg.names,
+}
+
+
+def namings(model: Any) -> dict[str, Names]:
+  """Returns the mappings of a model's family by whose they are; none where nobody has weights."""
+  return PORTS[type(model)](model) if type(model) in PORTS else {}
+
+
+def translate(path: str, names: Names) -> tuple[str, tuple[int, int] | None] | None:
+  """Returns their prefix for a layer's path, and the map's size before a flatten, or None."""
+  for ours, theirs in names.items():
+    found = re.fullmatch(re.sub(r"\{(\w)\}", r"(?P<\1>\\d+)", ours), path)
+    if found:
+      prefix, size = theirs if isinstance(theirs, tuple) else (theirs, None)
+
+      def number(place, found=found):
+        return str(int(found[place[1]]) + int(place[2] or 0))
+
+      return re.sub(r"\{(\w)([+-]\d+)?\}", number, prefix), size
+  return None

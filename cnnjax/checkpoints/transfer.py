@@ -1,0 +1,192 @@
+"""Weights from elsewhere into our variables, and back."""
+
+import json
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import SingleDeviceSharding
+
+from cnnjax.checkpoints import files
+from cnnjax.checkpoints.port import Names, namings, translate
+from cnnjax.checkpoints.store import Store
+from cnnjax.errors import UserError
+from cnnjax.models import zoo
+
+LEAVES = {  # ours: theirs
+  "kernel": "weight",
+  "scale": "weight",
+  "bias": "bias",
+  "mean": "running_mean",
+  "var": "running_var",
+}
+Flat = dict[tuple[str, ...], Any]
+
+
+def load_pretrained(
+  name: str, source: str | Path, *, seed: int = 0, **arguments: Any
+) -> dict[str, Any]:
+  """Returns the variables of create_model(name, **arguments) with weights from elsewhere.
+
+  Where the source has another number of classes, the layers that depend on it are left as
+  initialised, which is said by a warning.
+
+  Args:
+    name: of the zoo.
+    source: a .safetensors file, a PyTorch file, a run folder of ours, or a Hugging Face hub id;
+      tensors named as torchvision or timm do, which is recognised.
+    seed: of the layers that are left fresh.
+    **arguments: of `create_model`.
+
+  Raises: UserError where the source cannot be read, or does not fit the model: nothing is loaded.
+  """
+  model, source = zoo.create_model(name, **arguments), str(source)
+  input = model.preprocessing.shape or zoo.row(name).input
+  wanted = _shapes(model, input)
+  folder = Path(source).expanduser()
+  if (folder / "config.json").exists():
+    found = _ours(name, folder)
+  else:
+    path = files.fetch(source)
+    found = _theirs(name, path, files.read(path), namings(model), wanted)
+  misshapen = [path for path in found if found[path].shape != wanted[path].shape]
+  if not misshapen:
+    return _nested(found)
+  other = zoo.create_model(name, **{**arguments, "num_classes": model.num_classes + 1})
+  other = _shapes(other, input)
+  head = [path for path in wanted if wanted[path].shape != other[path].shape]
+  if not set(misshapen) <= set(head):
+    shown = (
+      f"{'/'.join(path)} {found[path].shape}, expected {wanted[path].shape}"
+      for path in misshapen
+      if path not in head
+    )
+    raise UserError(f"{source} does not fit {name}: {_some(shown, '; ')}")
+  classes = found[misshapen[0]].shape[-1]
+  warnings.warn(
+    f"{source} tells {classes} classes apart and the model {model.num_classes}: "
+    f"{_some(sorted({'/'.join(path[1:-1]) for path in head}))} left fresh",
+    stacklevel=2,
+  )
+
+  @jax.jit
+  def fresh(key):
+    made = _flat(model.init(key, jnp.zeros((1, *input)), train=False))
+    return {"/".join(path): made[path] for path in head}  # the rest is not computed
+
+  made = fresh(jax.random.key(seed))
+  return _nested({**found, **{path: made["/".join(path)] for path in head}})
+
+
+def export(model: Any, variables: dict[str, Any], path: str | Path, naming: str = "") -> None:
+  """Writes variables as safetensors with torchvision's names, or timm's where only it has them.
+
+  Args:
+    model: of the zoo.
+    variables: of the model.
+    path: of the file, which ends in .safetensors.
+    naming: "torchvision" or "timm"; by default the first that there is.
+
+  Raises: UserError for a model that nobody has named, or where the file cannot be written.
+  """
+  known = namings(model)
+  if not known or (naming and naming not in known):
+    raise UserError(f"{type(model).__name__} has no names of {naming or 'others'}: {list(known)}")
+  tensors, names = {}, known[naming or next(iter(known))]
+  for place, value in _flat(variables).items():
+    key, size = _key(place, names)
+    tensors[key] = _to_theirs(np.asarray(value, np.float32), size)
+    if place[-1] == "mean":
+      tensors[key.replace("running_mean", "num_batches_tracked")] = np.zeros((), np.int64)
+  files.write(path, tensors)
+
+
+def _ours(name: str, folder: Path) -> Flat:
+  """Returns the latest variables, or their moving average, of a run of the same model."""
+  config = json.loads((folder / "config.json").read_text())
+  theirs, data = config["model"], config["data"]
+  if theirs["name"] != name:
+    raise UserError(f"{folder} holds a run of {theirs['name']}, not of {name}")
+  arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in theirs["arguments"].items()}
+  model = zoo.create_model(name, num_classes=theirs["num_classes"], **arguments)
+  size = data["crop"] or data["resize"]
+  shapes = _nested(_shapes(model, (*size, data["channels"])))
+  key = "ema" if config["train"]["ema"] else "variables"
+  with Store(folder / "checkpoints", read_only=True) as store:
+    place = SingleDeviceSharding(jax.devices()[0])
+    return _flat(store.restore(store.find("latest"), {key: shapes}, place)[key])
+
+
+def _theirs(
+  name: str, source: Path, tensors: files.Tensors, known: dict[str, Names], wanted: Flat
+) -> Flat:
+  if not known:
+    raise UserError(f"nobody has published weights of {name}; only its own runs can be loaded")
+  tensors = {k: v for k, v in tensors.items() if not k.endswith("num_batches_tracked")}
+  keys = {naming: {p: _key(p, names) for p in wanted} for naming, names in known.items()}
+  rows = max(keys.values(), key=lambda rows: len({k for k, _ in rows.values()} & set(tensors)))
+  missing = sorted({k for k, _ in rows.values()} - set(tensors))
+  extra = sorted(set(tensors) - {k for k, _ in rows.values()})
+  if missing or extra:
+    raise UserError(
+      f"{source} does not fit {name}: missing {len(missing)} ({_some(missing) or 'none'}), "
+      f"not wanted {len(extra)} ({_some(extra) or 'none'})"
+    )
+  return {p: _to_ours(tensors[k], size) for p, (k, size) in rows.items()}
+
+
+def _key(path: tuple[str, ...], names: Names) -> tuple[str, tuple[int, int] | None]:
+  """Returns the tensor of a leaf, and the size of the map that it reads flattened, if it does."""
+  prefix, size = translate("/".join(path[1:-1]), names)
+  return f"{prefix}.{LEAVES[path[-1]]}", size if path[-1] == "kernel" else None
+
+
+def _to_ours(tensor: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
+  """[O, I, *window] -> [*window, I, O]; the dense layer behind a map of `size` -> [H W I, O]."""
+  if tensor.ndim < 2:
+    return tensor
+  if size and tensor[0].size % (size[0] * size[1]) == 0:
+    maps = tensor.reshape(len(tensor), -1, *size)
+    return maps.transpose(2, 3, 1, 0).reshape(-1, len(tensor))
+  return np.moveaxis(tensor, (1, 0), (-2, -1))
+
+
+def _to_theirs(leaf: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
+  """The inverse of `_to_ours`."""
+  if leaf.ndim < 2:
+    return leaf
+  if size:
+    maps = leaf.reshape(*size, -1, leaf.shape[-1]).transpose(3, 2, 0, 1)
+    return maps if size == (1, 1) else maps.reshape(len(maps), -1)
+  return np.moveaxis(leaf, (-2, -1), (1, 0))
+
+
+def _shapes(model: Any, input: tuple[int, ...]) -> Flat:
+  x = jax.ShapeDtypeStruct((1, *input), jnp.float32)
+  return _flat(jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), x))
+
+
+def _flat(tree: Any, path: tuple[str, ...] = ()) -> Flat:
+  if not isinstance(tree, dict):
+    return {path: tree}
+  return {k: v for name, sub in tree.items() for k, v in _flat(sub, (*path, name)).items()}
+
+
+def _nested(flat: Flat) -> dict[str, Any]:
+  tree: dict[str, Any] = {}
+  for path, value in flat.items():
+    place = tree
+    for name in path[:-1]:
+      place = place.setdefault(name, {})
+    place[path[-1]] = value
+  return tree
+
+
+def _some(names: Iterable[str], separator: str = ", ") -> str:
+  names = list(names)
+  more = f"{separator}and {len(names) - 4} more" if len(names) > 4 else ""
+  return separator.join(names[:4]) + more

@@ -1,0 +1,54 @@
+"""How examples are divided: a part held out, or folds for cross-validation."""
+
+import numpy as np
+
+from cnnjax.data.table import Table
+from cnnjax.errors import UserError
+
+
+def hold_out(table: Table, fraction: float, seed: int) -> tuple[Table, Table]:
+  """Returns the table without, and with only, a random fraction of it, equal in each class.
+
+  Raises: UserError where the fraction leaves a class without an example on either side.
+  """
+  from sklearn.model_selection import train_test_split
+
+  if not isinstance(fraction, int | float) or not 0 < fraction < 1:
+    raise UserError(f"the fraction to hold out must lie between 0 and 1, found {fraction!r}")
+  label, what = table.columns.get("label"), f"cannot hold out {fraction:g} of {len(table)} examples"
+  try:
+    keep, out = train_test_split(
+      np.arange(len(table)), test_size=fraction, random_state=seed, stratify=label
+    )
+  except ValueError as error:
+    raise UserError(f"{what}: {error}") from error
+  if label is not None:
+    lost = set(label.tolist()) - (set(label[keep].tolist()) & set(label[out].tolist()))
+    if lost:
+      raise UserError(f"{what}: one side would hold no example of class {min(lost)}")
+  return table.take(np.sort(keep)), table.take(np.sort(out))
+
+
+def fold(table: Table, folds: int, place: int, seed: int) -> tuple[Table, Table]:
+  """Returns the table without, and with only, one of its folds, equal in each class.
+
+  Args:
+    table: of examples; each lies in one fold.
+    folds: their number, two or more.
+    place: of the fold, from 0.
+    seed: of the shuffling before.
+
+  Raises: UserError for a class, or a table, of fewer examples than folds.
+  """
+  from sklearn.model_selection import KFold, StratifiedKFold
+
+  label = table.columns.get("label")
+  values, counts = np.unique(np.zeros(len(table)) if label is None else label, return_counts=True)
+  if counts.min() < folds:
+    rare = values[counts.argmin()]
+    where = "" if label is None else f" of class {table.classes[rare] if table.classes else rare}"
+    raise UserError(f"data.folds {folds} needs as many examples{where}; found {counts.min()}")
+  kind = KFold if label is None else StratifiedKFold
+  pairs = list(kind(folds, shuffle=True, random_state=seed).split(np.arange(len(table)), label))
+  rest, out = pairs[place]
+  return table.take(rest), table.take(out)

@@ -1,0 +1,29 @@
+"""Squeeze and excitation: each map weighted by what all maps hold."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from cnnjax.layers.conv import Dense
+
+
+class SqueezeExcite(nn.Module):
+  """x [B, H, W, C] -> x * sigmoid(fc2(relu(fc1(mean of x)))), [B, H, W, C] (arXiv:1709.01507).
+
+  Attributes:
+    features: between the two layers, C / 16 in the paper.
+    use_bias: true in the authors' and in all published weights; the deck's listing has none.
+  """
+
+  features: int
+  use_bias: bool = True
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    options = dict(use_bias=self.use_bias, dtype=self.dtype)
+    gate = nn.relu(Dense(self.features, name="fc1", **options)(x.mean((1, 2))))
+    gate = nn.sigmoid(Dense(x.shape[-1], name="fc2", **options)(gate))
+    return x * gate[:, None, None]

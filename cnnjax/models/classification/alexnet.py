@@ -1,0 +1,120 @@
+"""AlexNet: the paper's network on two towers, and the one that torchvision holds weights for.
+
+Krizhevsky, Sutskever, Hinton, "ImageNet classification with deep convolutional neural networks",
+NIPS 2012 (`alexnet_2012`; course/004's table is its widths), and Krizhevsky, "One weird trick for
+parallelizing convolutional neural networks", arXiv:1404.5997 (`alexnet`; course/004's listing).
+"""
+
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from cnnjax.layers import (
+  AdaptiveAvgPool,
+  Conv,
+  Dense,
+  Flatten,
+  LocalResponseNorm,
+  MaxPool,
+  check_size,
+)
+from cnnjax.ops.preprocess import IMAGENET, Preprocessing
+
+
+class Layer(NamedTuple):
+  """A convolution: width, window, stride, padding, on two towers or one, what follows its ReLU."""
+
+  features: int
+  window: int
+  stride: int
+  padding: int
+  towers: int
+  norm: bool
+  pool: bool
+
+
+ALEXNET = (  # arXiv:1404.5997, section 5: one tower, no normalisation
+  Layer(64, 11, 4, 2, 1, False, True),
+  Layer(192, 5, 1, 2, 1, False, True),
+  Layer(384, 3, 1, 1, 1, False, False),
+  Layer(256, 3, 1, 1, 1, False, False),
+  Layer(256, 3, 1, 1, 1, False, True),
+)
+ALEXNET_2012 = (  # NIPS 2012, section 3.5; with an input of 227 its sizes come out
+  Layer(96, 11, 4, 0, 1, True, True),
+  Layer(256, 5, 1, 2, 2, True, True),
+  Layer(384, 3, 1, 1, 1, False, False),
+  Layer(384, 3, 1, 1, 2, False, False),
+  Layer(256, 3, 1, 1, 2, False, True),
+)
+
+
+class Trunk(nn.Module):
+  """Images -> conv1 (stride 4), conv2 (8), conv3 to conv5 (16), pool5 (32), each after its ReLU.
+
+  Channels as in the table; `towers` False joins the paper's two towers, as the deck's table does.
+  """
+
+  table: tuple[Layer, ...]
+  towers: bool = True
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
+    del train
+    check_size("alexnet", x, 63 if self.table[0].padding else 67)
+    maps = {}
+    for number, row in enumerate(self.table, 1):
+      x = Conv(
+        row.features,
+        row.window,
+        strides=row.stride,
+        padding=row.padding,
+        groups=row.towers if self.towers else 1,
+        dtype=self.dtype,
+        kernel_init=nn.initializers.he_normal(),  # the paper's 0.01 needs its long training
+        name=f"conv{number}",
+      )(x)
+      x = maps[f"conv{number}"] = nn.relu(x)
+      if row.norm:
+        x = LocalResponseNorm(name=f"norm{number}")(x)
+      if row.pool:
+        x = MaxPool(3, 2, name=f"pool{number}")(x)
+    return {**maps, "pool5": x}
+
+
+class Head(nn.Module):
+  """pool5 [B, h, w, 256] -> logits [B, num_classes]; other sizes than 6x6 are averaged to it."""
+
+  num_classes: int
+  dropout: float
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    x = Flatten(name="flatten")(AdaptiveAvgPool(6, name="pool")(x))
+    for name in ("fc6", "fc7"):
+      x = nn.Dropout(self.dropout, deterministic=not train)(x)
+      x = nn.relu(Dense(4096, dtype=self.dtype, name=name)(x))
+    return Dense(self.num_classes, dtype=self.dtype, name="fc8")(x).astype(jnp.float32)
+
+
+class AlexNet(nn.Module):
+  """Images [B, H, W, C] of at least 67x67 -> {"logits": [B, num_classes]}."""
+
+  table: tuple[Layer, ...] = ALEXNET
+  towers: bool = True
+  dropout: float = 0.5
+  num_classes: int = 1000
+  dtype: Any = jnp.float32
+  preprocessing: Preprocessing = IMAGENET
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
+    maps = Trunk(self.table, self.towers, self.dtype, name="trunk")(x, train=train)
+    logits = Head(self.num_classes, self.dropout, self.dtype, name="head")(
+      maps["pool5"], train=train
+    )
+    return {"logits": logits}

@@ -1,0 +1,125 @@
+"""Residual networks for ImageNet.
+
+He, Zhang, Ren, Sun, "Deep residual learning for image recognition", arXiv:1512.03385, table 1.
+`resnet50`, 101 and 152 have the stride in the bottleneck's 3x3 convolution, as torchvision's
+weights do ("v1.5"); `resnet50_2015` has it in the first 1x1, as the paper. The deck lists ResNet-50
+with basic blocks; the paper and its own table have bottlenecks.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from cnnjax.layers import ConvNorm, LinearHead, MaxPool, SqueezeExcite, check_size
+from cnnjax.ops.preprocess import IMAGENET, Preprocessing
+
+
+def gate_width(features: int, squeeze: int) -> int:
+  """Returns features / squeeze as a multiple of 8, not under 90 % of it, as timm's weights have."""
+  width = max(8, int(features / squeeze + 4) // 8 * 8)
+  return width + 8 if width < 0.9 * features / squeeze else width
+
+
+class BasicBlock(nn.Module):
+  """x [B, H, W, C] -> relu(x + two 3x3 convolutions of x), [B, H/s, W/s, width] (figure 5, left).
+
+  Attributes:
+    width: channels out.
+    strides: s, in the first convolution and the projection, which is there where shapes differ.
+    squeeze: reduction of a squeeze-and-excitation gate before the sum; 0 for none.
+  """
+
+  width: int
+  strides: int = 1
+  squeeze: int = 0
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    options = dict(dtype=self.dtype)
+    y = ConvNorm(self.width, 3, self.strides, 1, name="conv1", **options)(x, train=train)
+    y = ConvNorm(self.width, 3, 1, 1, activation=None, name="conv2", **options)(y, train=train)
+    return _add(self, x, y, train)
+
+
+class Bottleneck(nn.Module):
+  """x [B, H, W, C] -> relu(x + 1x1, 3x3, 1x1 convolutions of x), [B, H/s, W/s, 4 width].
+
+  Figure 5, right. Attributes as in `BasicBlock`; `stride_first` puts the stride into the first 1x1
+  convolution, as in the paper, not into the 3x3.
+  """
+
+  width: int
+  strides: int = 1
+  squeeze: int = 0
+  stride_first: bool = False
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    first, second = (self.strides, 1) if self.stride_first else (1, self.strides)
+    options = dict(dtype=self.dtype)
+    y = ConvNorm(self.width, 1, first, name="conv1", **options)(x, train=train)
+    y = ConvNorm(self.width, 3, second, 1, name="conv2", **options)(y, train=train)
+    y = ConvNorm(4 * self.width, 1, activation=None, name="conv3", **options)(y, train=train)
+    return _add(self, x, y, train)
+
+
+def _add(block, x, y, train):
+  """Returns relu(shortcut(x) + gate(y)), the shortcut a projection where shapes differ."""
+  if block.squeeze:
+    reduced = gate_width(y.shape[-1], block.squeeze)
+    y = SqueezeExcite(reduced, dtype=block.dtype, name="squeeze")(y)
+  if x.shape != y.shape:
+    options = dict(activation=None, dtype=block.dtype, name="shortcut")
+    x = ConvNorm(y.shape[-1], 1, block.strides, **options)(x, train=train)
+  return nn.relu(x + y)
+
+
+class Trunk(nn.Module):
+  """Images -> stem (stride 2, 64 channels), stage1 .. stage4 (strides 4, 8, 16, 32).
+
+  Channels of the stages: 64, 128, 256, 512 with basic blocks, four times that with bottlenecks.
+  """
+
+  depths: tuple[int, ...]
+  block: Callable[..., nn.Module]
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
+    check_size("resnet", x, 32)
+    x = ConvNorm(64, 7, 2, 3, dtype=self.dtype, name="stem")(x, train=train)
+    maps = {"stem": x}
+    x = MaxPool(3, 2, 1, name="pool")(x)
+    for stage, depth in enumerate(self.depths, 1):
+      for i in range(depth):
+        strides = 2 if stage > 1 and i == 0 else 1
+        block = self.block(32 * 2**stage, strides, dtype=self.dtype, name=f"stage{stage}_{i}")
+        x = block(x, train=train)
+      maps[f"stage{stage}"] = x
+    return maps
+
+
+class ResNet(nn.Module):
+  """Images [B, H, W, C] of at least 32x32 -> {"logits": [B, num_classes]}.
+
+  Attributes:
+    depths: blocks a stage.
+    block: `BasicBlock` or `Bottleneck`, or a partial of them.
+  """
+
+  depths: tuple[int, ...]
+  block: Callable[..., nn.Module]
+  num_classes: int = 1000
+  dtype: Any = jnp.float32
+  preprocessing: Preprocessing = IMAGENET
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
+    maps = Trunk(self.depths, self.block, self.dtype, name="trunk")(x, train=train)
+    head = LinearHead(self.num_classes, dtype=self.dtype, name="head")
+    return {"logits": head(maps["stage4"], train=train)}

@@ -1,0 +1,120 @@
+"""The one table of published weights, and what belongs to each set of them.
+
+A set is used with the resize, crop, mean and deviation that it was scored with: they differ between
+sets of one architecture. The tensors themselves are `checkpoints.transfer`'s business.
+"""
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from cnnjax.errors import unknown
+from cnnjax.ops.preprocess import IMAGENET, Preprocessing
+
+
+class Weights(NamedTuple):
+  """A published set: its file (torchvision's) or hub id (timm's), preprocessing, published top-1.
+
+  The accuracy is the publisher's, in per cent on ImageNet's validation images.
+  """
+
+  file: str
+  preprocessing: Preprocessing
+  top1: float | None
+  hub: str = ""
+
+
+def _at(resize: int, **more) -> Preprocessing:
+  return replace(IMAGENET, resize=resize, labels="imagenet", **more)
+
+
+_V1, _V2 = _at(256), _at(232)  # torchvision's first and second recipes
+_HALF = _at(256, mean=(0.5,) * 3, std=(0.5,) * 3)  # what GoogLeNet's `transform_input` comes to
+_RA, _A1 = _at(256, interpolation="bicubic"), _at(235, interpolation="bicubic")
+_RA4 = _at(256, interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3)
+
+WEIGHTS = {  # model: {set: Weights}; torchvision 0.28's and timm 1.0's tables
+  "alexnet": {"IMAGENET1K_V1": Weights("alexnet-owt-7be5be79.pth", _V1, 56.522)},
+  "vgg11": {"IMAGENET1K_V1": Weights("vgg11-8a719046.pth", _V1, 69.020, "timm/vgg11.tv_in1k")},
+  "vgg13": {"IMAGENET1K_V1": Weights("vgg13-19584684.pth", _V1, 69.928, "timm/vgg13.tv_in1k")},
+  "vgg16": {"IMAGENET1K_V1": Weights("vgg16-397923af.pth", _V1, 71.592, "timm/vgg16.tv_in1k")},
+  "vgg19": {"IMAGENET1K_V1": Weights("vgg19-dcbb9e9d.pth", _V1, 72.376, "timm/vgg19.tv_in1k")},
+  "vgg11_bn": {
+    "IMAGENET1K_V1": Weights("vgg11_bn-6002323d.pth", _V1, 70.370, "timm/vgg11_bn.tv_in1k")
+  },
+  "vgg13_bn": {
+    "IMAGENET1K_V1": Weights("vgg13_bn-abd245e5.pth", _V1, 71.586, "timm/vgg13_bn.tv_in1k")
+  },
+  "vgg16_bn": {
+    "IMAGENET1K_V1": Weights("vgg16_bn-6c64b313.pth", _V1, 73.360, "timm/vgg16_bn.tv_in1k")
+  },
+  "vgg19_bn": {
+    "IMAGENET1K_V1": Weights("vgg19_bn-c79401a0.pth", _V1, 74.218, "timm/vgg19_bn.tv_in1k")
+  },
+  "googlenet": {"IMAGENET1K_V1": Weights("googlenet-1378be20.pth", _HALF, 69.778)},
+  "resnet18": {
+    "IMAGENET1K_V1": Weights("resnet18-f37072fd.pth", _V1, 69.758, "timm/resnet18.tv_in1k")
+  },
+  "resnet34": {
+    "IMAGENET1K_V1": Weights("resnet34-b627a593.pth", _V1, 73.314, "timm/resnet34.tv_in1k")
+  },
+  "resnet50": {
+    "IMAGENET1K_V1": Weights("resnet50-0676ba61.pth", _V1, 76.130, "timm/resnet50.tv_in1k"),
+    "IMAGENET1K_V2": Weights("resnet50-11ad3fa6.pth", _V2, 80.858, "timm/resnet50.tv2_in1k"),
+  },
+  "resnet101": {
+    "IMAGENET1K_V1": Weights("resnet101-63fe2227.pth", _V1, 77.374, "timm/resnet101.tv_in1k"),
+    "IMAGENET1K_V2": Weights("resnet101-cd907fc2.pth", _V2, 81.886, "timm/resnet101.tv2_in1k"),
+  },
+  "resnet152": {
+    "IMAGENET1K_V1": Weights("resnet152-394f9c45.pth", _V1, 78.312, "timm/resnet152.tv_in1k"),
+    "IMAGENET1K_V2": Weights("resnet152-f82ba261.pth", _V2, 82.284, "timm/resnet152.tv2_in1k"),
+  },
+  "seresnet50": {
+    "ra2_in1k": Weights("", _RA, None, "timm/seresnet50.ra2_in1k"),
+    "a1_in1k": Weights("", _A1, None, "timm/seresnet50.a1_in1k"),
+  },
+  "legacy_senet154": {"in1k": Weights("legacy_senet154-e9eb9fe6.pth", _V1, 81.3)},
+  "densenet121": {
+    "IMAGENET1K_V1": Weights("densenet121-a639ec97.pth", _V1, 74.434, "timm/densenet121.tv_in1k"),
+    "ra_in1k": Weights("", _RA, None, "timm/densenet121.ra_in1k"),
+  },
+  "densenet161": {
+    "IMAGENET1K_V1": Weights("densenet161-8d451a50.pth", _V1, 77.138, "timm/densenet161.tv_in1k")
+  },
+  "densenet169": {
+    "IMAGENET1K_V1": Weights("densenet169-b2777c0a.pth", _V1, 75.600, "timm/densenet169.tv_in1k")
+  },
+  "densenet201": {
+    "IMAGENET1K_V1": Weights("densenet201-c1103571.pth", _V1, 76.896, "timm/densenet201.tv_in1k")
+  },
+  "mobilenet_v1": {
+    "ra4_e3600_r224_in1k": Weights("", _RA4, None, "timm/mobilenetv1_100.ra4_e3600_r224_in1k")
+  },
+  "mobilenet_v2": {
+    "IMAGENET1K_V1": Weights("mobilenet_v2-b0353104.pth", _V1, 71.878),
+    "IMAGENET1K_V2": Weights("mobilenet_v2-7ebf99e0.pth", _V2, 72.154),
+    "ra_in1k": Weights("", _RA, None, "timm/mobilenetv2_100.ra_in1k"),
+  },
+}
+
+
+def find(model: str, weights: str) -> Weights:
+  """Returns a model's set by its name, its hub id, or a path that ends in its file's name.
+
+  Raises: UserError with the nearest names.
+  """
+  sets = WEIGHTS.get(model, {})
+  for name, row in sets.items():
+    if weights == name or weights == row.hub or (row.file and Path(weights).name == row.file):
+      return row
+  raise unknown(f"weights of {model}", weights, sets)
+
+
+@cache
+def labels(name: str) -> tuple[str, ...]:
+  """Returns the class names of a list that `Preprocessing.labels` names; none for ""."""
+  if not name:
+    return ()
+  return tuple((Path(__file__).parent / f"{name}.txt").read_text().splitlines())

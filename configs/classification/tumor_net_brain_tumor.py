@@ -1,0 +1,54 @@
+"""The NetChain of course/000 on brain scans of three tumours and none: "96 %, good or bad?"
+
+  python -m experiments.train --config=configs/classification/tumor_net_brain_tumor.py \\
+    --config.data.root=FOLDER_WITH_TRAIN_AND_TEST
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config(mode="full"):
+  quick = {"full": False, "quick": True}[mode]
+  config = ConfigDict()
+  config.seed = 0
+  config.model = dict(name="tumor_net", num_classes=0, dtype="float32", arguments={})
+  config.data = dict(
+    name="fake" if quick else "folder",
+    root="",
+    arguments={},
+    batch_size=32,
+    validation=0.1,
+    folds=0,
+    fold=0,
+    resize=(32, 32) if quick else (128, 128),
+    crop=(),
+    channels=1,
+    mean=(),
+    std=(),
+    classes=(),
+  )
+  config.augment = dict(shift=0, flip=False)
+  config.task = dict(name="classification", label_smoothing=0.0)
+  config.optim = dict(
+    name="adam",
+    arguments={},
+    learning_rate=1e-3,
+    schedule="cosine",
+    warmup_epochs=1.0,
+    milestones=(),
+    decay=0.1,
+    clip_norm=0.0,
+    weight_decay=0.0,
+  )
+  config.train = dict(
+    epochs=1.0 if quick else 10.0,
+    watch="validation",
+    evaluate_every=1.0 if quick else 2.0,
+    log_every=200,
+    ema=0.0,
+    accumulate=1,
+    steps_per_dispatch=0,
+  )
+  config.checkpoint = dict(every=0, keep=2, best="accuracy", mode="max")
+  config.mesh = dict(devices=0, parameters="replicated", deterministic=False)
+  return config.lock()

@@ -1,0 +1,88 @@
+"""Puts what the course claims to the test: python -m experiments.claim [NAME].
+
+Without a name it lists them. A table shows the deck's figure beside ours; a claim that ours
+contradicts is said to be. --out=DIR takes pictures, and the run folders of claims that train: the
+same command goes on where it was cut off. --quick tries a training on generated data.
+"""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from cnnjax.engine import log
+from cnnjax.errors import UserError, unknown
+from experiments import launch
+from experiments.claims.counts import dense_counts, shared_counts
+from experiments.claims.degradation import degradation
+from experiments.claims.finding import show
+from experiments.claims.inception_cost import inception_cost
+from experiments.claims.separable import separable
+from experiments.claims.small_filters import small_filters
+from experiments.claims.squeeze import squeeze
+from experiments.claims.tumor import tumor
+
+FLAGS = flags.FLAGS
+CLAIMS = {  # name: (**options) -> findings
+  "dense_counts": dense_counts,
+  "shared_counts": shared_counts,
+  "small_filters": small_filters,
+  "inception_cost": inception_cost,
+  "separable": separable,
+  "tumor": tumor,
+  "degradation": degradation,
+  "squeeze": squeeze,
+}
+OPTIONS = ("root", "epochs", "fraction", "seeds", "quick", "out", "repetitions")
+
+
+def run(name: str, **options: Any) -> None:
+  """Tests a claim and prints what was found.
+
+  Raises: UserError for an unknown claim, or an option that this one does not take.
+  """
+  claim = find(name)
+  known = inspect.signature(claim).parameters
+  for option in options:
+    if option not in known:
+      takes = ", ".join(f"--{key}" for key in known) or "none"
+      raise UserError(f"claim {name} does not take --{option}; its options: {takes}")
+  if options.get("out"):
+    options["out"] = Path(options["out"])
+    options["out"].mkdir(parents=True, exist_ok=True)
+  print(_first_line(claim))
+  show(name, claim(**options))
+
+
+def find(name: str) -> Callable:
+  """Returns a claim by its name. Raises: UserError with the nearest names."""
+  if name not in CLAIMS:
+    raise unknown("claim", name, CLAIMS)
+  return CLAIMS[name]
+
+
+def _first_line(claim):
+  return inspect.getdoc(claim).splitlines()[0]
+
+
+def main(argv: list[str]) -> None:
+  """Lists the claims, or tests one."""
+  if len(argv) > 2:
+    raise UserError(f"name one claim, not {len(argv) - 1}")
+  if len(argv) == 2:
+    run(argv[1], **{name: FLAGS[name].value for name in OPTIONS if FLAGS[name].present})
+  else:
+    log.table("claims", {name: _first_line(claim) for name, claim in CLAIMS.items()})
+
+
+if __name__ == "__main__":
+  flags.DEFINE_string("root", None, "folder of the data")
+  flags.DEFINE_float("epochs", None, "of each training; by default its config's", lower_bound=0.0)
+  flags.DEFINE_float("fraction", None, "of the training images", lower_bound=0.0, upper_bound=1.0)
+  flags.DEFINE_integer("seeds", None, "trainings of each network, seeds 0, 1, ..", lower_bound=1)
+  flags.DEFINE_string("out", None, "folder for pictures and runs")
+  flags.DEFINE_bool("quick", None, "generated data and small networks, to see that it runs")
+  flags.DEFINE_integer("repetitions", None, "of what is timed", lower_bound=1)
+  launch.run(main)

@@ -1,0 +1,36 @@
+"""What a claim comes to: the deck's figure, ours, and whether they agree."""
+
+from typing import Any, NamedTuple
+
+from cnnjax.engine import log
+
+
+class Finding(NamedTuple):
+  """One figure of a claim.
+
+  Attributes:
+    what: it is a figure of.
+    deck: what the deck says, "" where it says nothing.
+    ours: what was counted or measured here.
+    holds: whether ours bears the deck's out; None where the deck says nothing.
+  """
+
+  what: str
+  deck: Any
+  ours: Any
+  holds: bool | None = None
+
+
+def equal(what: str, deck: int, ours: int) -> Finding:
+  """Returns the finding of two counts that should be the same."""
+  return Finding(what, f"{deck:,}", f"{ours:,}", deck == ours)
+
+
+def show(title: str, findings: list[Finding]) -> None:
+  """Prints the findings, and again those that contradict the deck."""
+  marks = {True: "yes", False: "NO", None: ""}
+  rows = {f.what: {"deck": f.deck, "here": f.ours, "holds": marks[f.holds]} for f in findings}
+  log.grid(title, rows)
+  for f in findings:
+    if f.holds is False:
+      print(f"contradicted: {f.what}: the deck says {f.deck}, here {f.ours}")

@@ -1,0 +1,111 @@
+"""Trainings of a claim: networks and seeds, each in a run folder that can go on."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import cnnjax
+from cnnjax.engine.run import read_rows
+from experiments.evaluate import score
+from experiments.launch import read_config
+from experiments.train import train
+
+HERE = Path(__file__).parents[2]
+
+
+class Trained(NamedTuple):
+  """A finished run: the figures of its test split, the rows of its metrics.jsonl, its classes."""
+
+  figures: dict[str, Any]
+  rows: list[dict[str, Any]]
+  classes: tuple[str, ...]
+
+
+def config_of(
+  name: str,
+  seed: int,
+  *,
+  root: str | None = None,
+  epochs: float | None = None,
+  fraction: float | None = None,
+  quick: bool = False,
+  model: str | None = None,
+) -> Any:
+  """Returns configs/classification/<name>.py with what a claim varies.
+
+  Args:
+    name: of the file.
+    seed: of the run.
+    root: of the data.
+    epochs: of the training; milestones move with them.
+    fraction: of the training split to train on; the rest is left aside.
+    quick: whether to take the config's quick form, on generated data.
+    model: another of the zoo.
+  """
+  mode = "quick" if quick else "full"
+  config = read_config(f"{HERE / 'configs' / 'classification' / name}.py:{mode}")
+  config.seed, config.data.root = seed, "" if quick else root or ""
+  config.model.name = model or config.model.name
+  if epochs:
+    scale = epochs / config.train.epochs
+    config.optim.milestones = tuple(scale * epoch for epoch in config.optim.milestones)
+    config.train.epochs = epochs
+  if fraction and fraction < 1:
+    config.data.validation, config.train.watch = 1 - fraction, ""
+  return config
+
+
+def trainings(
+  configs: dict[str, Callable[[int], Any]], *, seeds: int, out: Path
+) -> dict[str, list[Trained]]:
+  """Returns the runs of each network, seeds 0, 1, .., trained in OUT/<network>_<seed>.
+
+  Args:
+    configs: seed -> config, by the network's name.
+    seeds: how many.
+    out: a run that is there already goes on, or stays as it is.
+
+  Raises: UserError for whatever `train` finds wrong.
+  """
+  found = {name: [] for name in configs}
+  for seed in range(seeds):  # all networks of a seed first, so that what is cut off is of use
+    for name, config in configs.items():
+      folder, figures = train(config(seed), out / f"{name}_{seed}")
+      run = cnnjax.restore(folder)
+      if "confusion" not in figures:  # of a run that had finished before
+        figures = score(run, "test")
+      found[name].append(
+        Trained(figures, read_rows(folder / "metrics.jsonl"), tuple(run.config.data.classes))
+      )
+  return found
+
+
+def test_accuracy(runs: list[Trained]) -> np.ndarray:
+  """Returns the test accuracy of each run, in percent."""
+  return np.asarray([100 * run.figures["accuracy"] for run in runs])
+
+
+def training_error(runs: list[Trained]) -> np.ndarray:
+  """Returns the training error of each run in the last tenth of its steps, in percent."""
+  return np.asarray([np.mean([e for s, e in _errors(run) if s > 0.9]) for run in runs])
+
+
+def error_curve(run: Trained) -> list[tuple[float, float]]:
+  """Returns (epoch, training error in percent) of each row."""
+  rows = [row for row in run.rows if row["split"] == "train"]
+  return [(row["epoch"], 100 - 100 * row["accuracy"]) for row in rows]
+
+
+def _errors(run):
+  """Returns (part of the training, error) of each row."""
+  curve = error_curve(run)
+  return [(epoch / curve[-1][0], error) for epoch, error in curve]
+
+
+def spread(values: np.ndarray) -> str:
+  """Returns "mean ± deviation (n seeds)" of percentages."""
+  if len(values) == 1:
+    return f"{values[0]:.2f} % (1 seed)"
+  return f"{values.mean():.2f} ± {values.std(ddof=1):.2f} % ({len(values)} seeds)"

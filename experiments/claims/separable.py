@@ -1,0 +1,74 @@
+"""Depthwise-separable convolutions: a window a map, then 1x1 over the maps (course/004)."""
+
+import time
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import cnnjax
+from cnnjax.layers import Conv
+from experiments.claims.finding import Finding
+
+SIDE, CHANNELS, BATCH = 56, 128, 8  # of the layer that is timed
+OPTIONS = dict(padding=1, use_bias=False)
+FULL = (Conv(CHANNELS, 3, **OPTIONS),)
+SEPARABLE = (Conv(CHANNELS, 3, groups=CHANNELS, **OPTIONS), Conv(CHANNELS, 1, use_bias=False))
+
+
+def separable(*, repetitions: int = 20) -> list[Finding]:
+  """Costs counted over MobileNetV1's thirteen layers, and one layer's speed on this machine."""
+  mobile, vgg = cnnjax.summarize("mobilenet_v1"), cnnjax.summarize("vgg16")
+  cost = {row.layer: row.multiply_adds for row in mobile.rows}
+  pairs = [  # a full 3x3 has nine times the multiply-adds of the 1x1 of the same widths
+    (9 * n, n + cost[layer.replace("pointwise", "depthwise")])
+    for layer, n in cost.items()
+    if "/pointwise/conv" in layer
+  ]
+  each = [full / parts for full, parts in pairs]
+  saved = sum(full - parts for full, parts in pairs)
+  network = (mobile.multiply_adds + saved) / mobile.multiply_adds
+  smaller = vgg.parameters / mobile.parameters
+  return [
+    Finding("3x3 layers cost less", "8 to 9 times", f"{min(each):.2f} to {max(each):.2f} times",
+      {round(n) for n in each} == {8, 9}),
+    Finding("MobileNetV1 costs less", "8 to 9 times", f"{network:.2f} times", 8 <= network <= 9),
+    Finding("VGG-16 : MobileNetV1, parameters", "32", f"{smaller:.1f}", int(smaller) == 32),
+    *(_timed(train, repetitions) for train in (False, True)),
+  ]  # fmt: skip
+
+
+def _timed(train: bool, repetitions: int) -> Finding:
+  """Returns how much faster the separable layer is than the full one, both in turn."""
+  full, parts = (seconds(layers, train, repetitions) for layers in (FULL, SEPARABLE))
+  ratio, kind = np.median(full) / np.median(parts), jax.devices()[0].device_kind
+  times = f"{1e3 * np.median(full):.2f} : {1e3 * np.median(parts):.2f} ms = {ratio:.2f} ({kind})"
+  what = f"{SIDE}x{SIDE}x{CHANNELS}, batch {BATCH}, {'gradients' if train else 'forward'}"
+  return Finding(what, "", times)
+
+
+def seconds(layers: Sequence[Conv], train: bool, repetitions: int) -> list[float]:
+  """Returns the times of so many calls, after one that compiles."""
+  x = jnp.ones((BATCH, SIDE, SIDE, CHANNELS))
+  variables = [layer.init(jax.random.key(0), x) for layer in layers]
+
+  def forward(variables, x):
+    for layer, values in zip(layers, variables):
+      x = layer.apply(values, x)
+    return x
+
+  def loss(variables, x):
+    return jnp.square(forward(variables, x)).mean()
+
+  return _repeat(jax.jit(jax.grad(loss, (0, 1)) if train else forward), variables, x, repetitions)
+
+
+def _repeat(call: Callable, variables, x, repetitions):
+  jax.block_until_ready(call(variables, x))
+  times = []
+  for _ in range(repetitions):
+    start = time.perf_counter()
+    jax.block_until_ready(call(variables, x))
+    times.append(time.perf_counter() - start)
+  return times

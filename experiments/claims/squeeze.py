@@ -1,0 +1,58 @@
+"""Squeeze-and-excitation helps at small cost (course/004; arXiv:1709.01507)."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+import cnnjax
+from experiments.claims.finding import Finding
+from experiments.claims.runs import config_of, spread, test_accuracy, trainings
+
+WITHOUT, WITH = "resnet20_cifar", "seresnet20_cifar"
+SMALL = 3.0  # % more; course/004 gives no figure
+
+
+def squeeze(
+  *,
+  root: str = "",
+  epochs: float | None = None,
+  fraction: float | None = None,
+  seeds: int = 3,
+  quick: bool = False,
+  out: Path = Path("runs/claims/squeeze"),
+) -> list[Finding]:
+  """ResNet-20 with and without gates on CIFAR-10: accuracy over seeds, and what the gates cost.
+
+  Args:
+    root: folder of the data, with train and test.
+    epochs: of each training.
+    fraction: of the training images to train on.
+    seeds: trainings of each network.
+    quick: whether to take generated data instead.
+    out: for the runs and pictures.
+  """
+  vary = dict(root=root, epochs=epochs, fraction=fraction, quick=quick)
+  config = partial(config_of, "resnet20_cifar10", **vary)
+  found = trainings({m: partial(config, model=m) for m in (WITHOUT, WITH)}, seeds=seeds, out=out)
+  accuracy = {model: test_accuracy(runs) for model, runs in found.items()}
+  gain = accuracy[WITH] - accuracy[WITHOUT]  # of the same seed: the same order of the same images
+  return [
+    *(Finding(f"{model}, test accuracy", "", spread(a)) for model, a in accuracy.items()),
+    Finding("gain by the gates", "above 0", _gain(gain), bool(gain.mean() > 0)),
+    *(_cost(what) for what in ("parameters", "multiply_adds")),
+  ]
+
+
+def _gain(gain: np.ndarray) -> str:
+  """Returns the mean gain with its standard error, in points."""
+  if len(gain) == 1:
+    return f"{gain[0]:+.2f} points (1 seed)"
+  return f"{gain.mean():+.2f} ± {gain.std(ddof=1) / len(gain) ** 0.5:.2f} points (standard error)"
+
+
+def _cost(what: str) -> Finding:
+  before, after = (getattr(cnnjax.summarize(model), what) for model in (WITHOUT, WITH))
+  more = 100 * (after / before - 1)
+  told = f"{before:,} to {after:,}: {more:+.2f} %"
+  return Finding(f"cost, {what.replace('_', '-')}", "small", told, more < SMALL)

@@ -1,0 +1,94 @@
+"""The claims that are trained: end to end on generated data with the smallest networks."""
+
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnjax.engine.run import read_rows
+from cnnjax.errors import UserError
+from cnnjax.visualise.overlay import overlay
+from experiments.claims import degradation, squeeze, tumor
+from experiments.claims.runs import Trained, config_of, spread, training_error
+
+
+def test_config_of():
+  config = config_of("resnet20_cifar10", 3, root="here", epochs=18.2, fraction=0.25, model="mlp")
+  assert (config.seed, config.data.root, config.model.name) == (3, "here", "mlp")
+  assert (config.train.epochs, config.data.validation, config.train.watch) == (18.2, 0.75, "")
+  assert config.optim.milestones == pytest.approx((9.1, 13.65))
+  full = config_of("resnet20_cifar10", 0)
+  assert (full.train.epochs, full.data.validation, full.train.watch) == (182, 0.1, "validation")
+
+
+def test_training_error_is_that_of_the_end():
+  accuracies = [0.1] * 18 + [0.6, 0.8]
+  rows = [{"split": "train", "epoch": e, "accuracy": a} for e, a in enumerate(accuracies, 1)]
+  assert training_error([Trained({}, [*rows, {"split": "test"}], ())]) == pytest.approx([30])
+
+
+def test_spread():
+  assert spread(np.asarray([50.0])) == "50.00 % (1 seed)"
+  assert spread(np.asarray([49.0, 51.0])) == "50.00 ± 1.41 % (2 seeds)"
+
+
+def test_tumor_counts_what_matters_by_class():
+  counts = np.asarray([[8, 1, 1], [0, 9, 1], [2, 0, 18]])
+  found = {f.what: f.ours for f in tumor._by_class("net", counts, ("a", "notumor", "c"))}
+  assert found["net, recall of a"] == "80.0 %"
+  assert found["net, tumours taken for none"] == "1 of 30"
+  assert found["net, none taken for a tumour"] == "1 of 10"
+
+
+def test_tumor_without_its_data():
+  with pytest.raises(UserError, match="data.root is empty"):
+    tumor.tumor()
+
+
+@pytest.mark.slow
+def test_tumor(tmp_path, capsys):
+  findings = tumor.tumor(quick=True, epochs=0.1, out=tmp_path)
+  assert {p.name for p in tmp_path.iterdir()} == {
+    "tumor_net_0", "resnet18_0", "confusion_tumor_net.png", "confusion_resnet18.png"
+  }  # fmt: skip
+  assert findings[0].deck == "96 %" and findings[0].holds is False  # after one step
+  assert "true class by row" in capsys.readouterr().out
+  again = tumor.tumor(quick=True, epochs=0.1, out=tmp_path)  # finished runs are only scored
+  assert again == findings
+  assert "finished" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_degradation(tmp_path, monkeypatch):
+  networks = {"plain": ("mlp", "logistic"), "residual": ("logistic", "mlp")}
+  monkeypatch.setattr(degradation, "NETWORKS", networks)
+  findings = degradation.degradation(quick=True, epochs=4, fraction=0.5, out=tmp_path)
+  assert Image.open(tmp_path / "degradation.png").size > (300, 200)
+  shown = {f.what: f for f in findings}
+  rise = shown["plain, deeper against shallower"]
+  assert rise.deck == "worse" and rise.holds == rise.ours.startswith("+")
+  rows = read_rows(tmp_path / "mlp_0" / "metrics.jsonl")
+  assert rows[-1]["split"] == "test" and math.isfinite(rows[-1]["loss"])
+  assert rows[-1]["step"] == 4 * 256 // 128
+
+
+@pytest.mark.slow
+def test_squeeze(tmp_path, monkeypatch):
+  monkeypatch.setattr(squeeze, "WITHOUT", "logistic")
+  monkeypatch.setattr(squeeze, "WITH", "mlp")
+  findings = squeeze.squeeze(quick=True, epochs=1, seeds=2, out=tmp_path)
+  assert "(2 seeds)" in findings[0].ours and "standard error" in findings[2].ours
+  assert {p.name for p in tmp_path.iterdir()} == {"logistic_0", "logistic_1", "mlp_0", "mlp_1"}
+
+
+def test_gates_cost_little():
+  parameters, cost = squeeze._cost("parameters"), squeeze._cost("multiply_adds")
+  assert parameters.ours == "269,722 to 272,095: +0.88 %" and parameters.holds and cost.holds
+
+
+def test_overlay_pairs_by_colour():
+  lines = {name: [(0, 1), (1, 2)] for name in ("plain20", "plain56", "resnet20", "resnet56")}
+  (axes,) = overlay(lines, xlabel="x", ylabel="y").axes
+  assert [line.get_color() for line in axes.lines] == ["C0", "C0", "C1", "C1"]
+  assert [line.get_linestyle() for line in axes.lines] == ["--", "-", "--", "-"]

@@ -1,0 +1,55 @@
+"""torchvision and timm as references, importable beside a PyTorch without CUDA too.
+
+The registries' torchvision wheel holds operators that are built for CUDA, and its import fails
+where they do not load. Declaring them first lets it build every model; only what needs them stays
+out of reach.
+"""
+
+import sys
+
+import torch
+
+SCHEMAS = (
+  "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+  "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+  "roi_align(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height,"
+  " SymInt pooled_width, int sampling_ratio, bool aligned) -> Tensor",
+  "roi_pool(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height,"
+  " SymInt pooled_width) -> (Tensor, Tensor)",
+  "ps_roi_align(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height,"
+  " SymInt pooled_width, int sampling_ratio) -> (Tensor, Tensor)",
+  "ps_roi_pool(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height,"
+  " SymInt pooled_width) -> (Tensor, Tensor)",
+  "deform_conv2d(Tensor input, Tensor weight, Tensor offset, Tensor mask, Tensor bias,"
+  " SymInt stride_h, SymInt stride_w, SymInt pad_h, SymInt pad_w, SymInt dilation_h,"
+  " SymInt dilation_w, SymInt groups, SymInt offset_groups, bool use_mask) -> Tensor",
+  "_roi_align_backward(Tensor grad, Tensor rois, float spatial_scale, SymInt pooled_height,"
+  " SymInt pooled_width, SymInt batch_size, SymInt channels, SymInt height, SymInt width,"
+  " int sampling_ratio, bool aligned) -> Tensor",
+  "_roi_pool_backward(Tensor grad, Tensor rois, Tensor argmax, float spatial_scale,"
+  " SymInt pooled_height, SymInt pooled_width, SymInt batch_size, SymInt channels,"
+  " SymInt height, SymInt width) -> Tensor",
+  "_ps_roi_align_backward(Tensor grad, Tensor rois, Tensor channel_mapping, float spatial_scale,"
+  " SymInt pooled_height, SymInt pooled_width, int sampling_ratio, SymInt batch_size,"
+  " SymInt channels, SymInt height, SymInt width) -> Tensor",
+  "_ps_roi_pool_backward(Tensor grad, Tensor rois, Tensor channel_mapping, float spatial_scale,"
+  " SymInt pooled_height, SymInt pooled_width, SymInt batch_size, SymInt channels,"
+  " SymInt height, SymInt width) -> Tensor",
+  "_deform_conv2d_backward(Tensor grad, Tensor input, Tensor weight, Tensor offset, Tensor mask,"
+  " Tensor bias, SymInt stride_h, SymInt stride_w, SymInt pad_h, SymInt pad_w, SymInt dilation_h,"
+  " SymInt dilation_w, SymInt groups, SymInt offset_groups, bool use_mask)"
+  " -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
+)
+try:
+  import torchvision
+except (RuntimeError, OSError):  # operator torchvision::nms does not exist
+  for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+    del sys.modules[name]
+  library = torch.library.Library("torchvision", "DEF")
+  for schema in SCHEMAS:
+    library.define(schema)
+  import torchvision
+
+import timm  # noqa: E402
+
+__all__ = ["timm", "torchvision"]

@@ -1,0 +1,238 @@
+"""Every architecture that torchvision or timm has: the same weights give the same numbers."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install .[parity]")
+pytestmark = pytest.mark.parity
+reference = pytest.importorskip("tests.parity.reference", reason="timm is not installed")
+
+import cnnjax  # noqa: E402
+from cnnjax.checkpoints import export, files  # noqa: E402
+from cnnjax.data.image import fit  # noqa: E402
+from cnnjax.models.weights import WEIGHTS, labels  # noqa: E402
+from cnnjax.ops.preprocess import normalize  # noqa: E402
+from cnnjax.tasks import classification  # noqa: E402
+
+F = torch.nn.functional
+TORCHVISION = (
+  "alexnet vgg11 vgg13 vgg16 vgg19 vgg11_bn vgg13_bn vgg16_bn vgg19_bn googlenet resnet18 resnet34 "
+  "resnet50 resnet101 resnet152 densenet121 densenet161 densenet169 densenet201 mobilenet_v2"
+).split()
+TIMM = {  # ours: theirs
+  **{name: name for name in "seresnet18 seresnet34 seresnet50 seresnet101 seresnet152".split()},
+  "legacy_senet154": "legacy_senet154",
+  "mobilenet_v1": "mobilenetv1_100",
+}
+OTHER_NAMES = {"vgg11": "vgg11", "densenet121": "densenet121", "mobilenet_v2": "mobilenetv2_100"}
+TRAINED = (  # one a family, dropout off: it draws other numbers on the two sides
+  ("alexnet", dict(dropout=0.0), 96),
+  ("vgg11", dict(dropout=0.0), 64),
+  ("vgg11_bn", dict(dropout=0.0), 64),
+  ("googlenet", dict(dropout=0.0, aux_dropout=0.0), 96),
+  ("resnet18", {}, 64),
+  ("resnet50", {}, 64),
+  ("seresnet50", {}, 64),
+  ("densenet121", {}, 64),
+  ("mobilenet_v1", dict(dropout=0.0), 64),
+  ("mobilenet_v2", dict(dropout=0.0), 64),
+)
+
+
+def theirs(name, classes=10, source=None):
+  """Returns the reference with random weights and statistics that are not those of a fresh one."""
+  torch.manual_seed(0)
+  if source or name in TIMM:
+    net = reference.timm.create_model(source or TIMM[name], num_classes=classes)
+  else:
+    options = dict(aux_logits=True, init_weights=False) if name == "googlenet" else {}
+    net = getattr(reference.torchvision.models, name)(weights=None, num_classes=classes, **options)
+  for module in net.modules():
+    if isinstance(module, torch.nn.BatchNorm2d):
+      torch.nn.init.uniform_(module.weight, 0.5, 1.0)
+      torch.nn.init.normal_(module.bias, 0, 0.1)
+      torch.nn.init.normal_(module.running_mean, 0, 0.1)
+      torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
+  return net.eval()
+
+
+def ours(monkeypatch, name, net, **arguments):
+  """Returns the model and its variables, loaded as from a file that holds the reference's."""
+  tensors = {key: value.numpy() for key, value in net.state_dict().items()}
+  monkeypatch.setattr(files, "fetch", lambda source: source)
+  monkeypatch.setattr(files, "read", lambda path: tensors)
+  arguments = {"num_classes": 10, **arguments}
+  variables = cnnjax.load_pretrained(name, "file", **arguments)
+  return cnnjax.create_model(name, **arguments), variables
+
+
+def images(count, size):
+  return np.random.default_rng(0).normal(size=(count, size, size, 3)).astype(np.float32)
+
+
+def first(x):
+  return torch.tensor(np.ascontiguousarray(np.moveaxis(x, -1, 1)))
+
+
+def error(found, want):
+  """Returns the largest difference as a share of the largest wanted value."""
+  found, want = np.asarray(found, np.float64), np.asarray(want, np.float64)
+  assert found.shape == want.shape
+  return np.abs(found - want).max() / np.abs(want).max()
+
+
+@pytest.mark.parametrize("name", TORCHVISION + list(TIMM))
+def test_logits(monkeypatch, name):
+  net, x = theirs(name), images(2, 64)
+  with torch.no_grad():
+    want = net(first(x)).numpy()
+  model, variables = ours(monkeypatch, name, net)
+  found = jax.jit(lambda v, x: model.apply(v, x, train=False)["logits"])(variables, x)
+  assert np.ptp(want[0] - want[1]) > 1e-3 * np.abs(want).max()  # it sees its images
+  assert error(found, want) < 1e-4
+
+
+@pytest.mark.parametrize("name", OTHER_NAMES)
+def test_logits_by_timms_names(monkeypatch, name):
+  net, x = theirs(name, source=OTHER_NAMES[name]), images(2, 64)
+  with torch.no_grad():
+    want = net(first(x)).numpy()
+  model, variables = ours(monkeypatch, name, net)
+  if name == "vgg11":  # timm's makes 1x1 of what ours averages to 7x7: the weights are compared
+    kernel = net.pre_logits.fc1.weight.detach().numpy().transpose(2, 3, 1, 0).reshape(-1, 4096)
+    np.testing.assert_array_equal(variables["params"]["head"]["fc6"]["kernel"], kernel)
+    return
+  found = jax.jit(lambda v, x: model.apply(v, x, train=False)["logits"])(variables, x)
+  assert error(found, want) < 1e-4
+
+
+@pytest.mark.parametrize("name, arguments, size", TRAINED, ids=[row[0] for row in TRAINED])
+def test_a_training_step(monkeypatch, name, arguments, size):
+  """Loss, running statistics and every gradient, on maps that are larger than 1x1 at the end."""
+  net, x, label = theirs(name).train(), images(4, size), np.array([1, 3, 5, 7])
+  model, variables = ours(monkeypatch, name, net, **arguments)
+  for module in net.modules():
+    if isinstance(module, torch.nn.Dropout):
+      module.p = 0.0
+  outputs, target = net(first(x)), torch.tensor(label)
+  if name == "googlenet":
+    loss = F.cross_entropy(outputs.logits, target) + 0.3 * sum(
+      F.cross_entropy(aux, target) for aux in (outputs.aux_logits1, outputs.aux_logits2)
+    )
+  else:
+    loss = F.cross_entropy(outputs, target)
+  loss.backward()
+
+  @jax.jit
+  def step(variables, x):
+    def loss_of(params):
+      outputs, changed = model.apply(
+        {**variables, "params": params}, x, train=True, mutable=["batch_stats"]
+      )
+      batch = {"label": jnp.asarray(label), "mask": jnp.ones(len(label))}
+      return classification.loss(outputs, batch)[0], changed
+
+    (value, changed), slopes = jax.value_and_grad(loss_of, has_aux=True)(variables["params"])
+    return value, {"params": slopes, **changed}
+
+  value, found = step(variables, x)
+  assert error(value, loss.item()) < 1e-5
+  want = {key: p.grad.numpy() for key, p in net.named_parameters()}
+  want |= {key: b.numpy() for key, b in net.named_buffers() if "running" in key}
+  monkeypatch.setattr(files, "read", lambda path: want)
+  want = cnnjax.load_pretrained(name, "file", num_classes=10, **arguments)  # in our places
+  worst = jax.tree.map(error, found, want)
+  top = max(np.abs(leaf).max() for leaf in jax.tree.leaves(want["params"]))
+  for path, share in jax.tree.leaves_with_path(worst):
+    leaf = want
+    for key in path:
+      leaf = leaf[key.key]
+    small = path[0].key == "params" and np.abs(leaf).max() < 1e-5 * top  # a gradient that is zero
+    assert small or share < 1e-3, f"{jax.tree_util.keystr(path)} {share:.1e}"
+
+
+def test_files(tmp_path):
+  """From .pth and .safetensors and back: what we write opens in PyTorch, strictly."""
+  import safetensors.torch
+
+  net, x = theirs("resnet18"), images(2, 64)
+  with torch.no_grad():
+    want = net(first(x)).numpy()
+  torch.save(net.state_dict(), tmp_path / "resnet18.pth")
+  safetensors.torch.save_file(net.state_dict(), tmp_path / "resnet18.safetensors")
+  half = {k: v.bfloat16() if v.is_floating_point() else v for k, v in net.state_dict().items()}
+  safetensors.torch.save_file(half, tmp_path / "half.safetensors")
+  model = cnnjax.create_model("resnet18", num_classes=10)
+  logits = jax.jit(lambda v, x: model.apply(v, x, train=False)["logits"])
+  for file, tolerance in (
+    ("resnet18.pth", 1e-4),
+    ("resnet18.safetensors", 1e-4),
+    ("half.safetensors", 0.1),
+  ):
+    variables = cnnjax.load_pretrained("resnet18", tmp_path / file, num_classes=10)
+    assert error(logits(variables, x), want) < tolerance
+  variables = cnnjax.load_pretrained("resnet18", tmp_path / "resnet18.pth", num_classes=10)
+  export(model, variables, tmp_path / "back.safetensors")
+  other = theirs("resnet18")
+  torch.nn.init.zeros_(other.conv1.weight)
+  other.load_state_dict(safetensors.torch.load_file(tmp_path / "back.safetensors"))
+  with torch.no_grad():
+    np.testing.assert_array_equal(other(first(x)).numpy(), want)
+
+
+@pytest.mark.parametrize(
+  "name", ["alexnet", "googlenet", "seresnet18", "mobilenet_v2", "densenet121"]
+)
+def test_what_we_write_opens_in_pytorch(tmp_path, monkeypatch, name):
+  import safetensors.torch
+
+  net = theirs(name)
+  model, variables = ours(monkeypatch, name, net)
+  export(model, variables, tmp_path / "back.safetensors")
+  other = safetensors.torch.load_file(tmp_path / "back.safetensors")
+  theirs(name).load_state_dict(other)
+  for key, value in net.state_dict().items():
+    np.testing.assert_array_equal(other[key], value, err_msg=key)
+
+
+def test_code_in_a_pth_is_not_run(tmp_path):
+  class Trap:
+    def __reduce__(self):
+      return open, (str(tmp_path / "sprung"), "w")
+
+  torch.save({"conv1.weight": Trap()}, tmp_path / "trap.pth")
+  with pytest.raises(cnnjax.UserError, match="trap.pth is refused: it holds more than tensors"):
+    cnnjax.load_pretrained("resnet18", tmp_path / "trap.pth")
+  assert not (tmp_path / "sprung").exists()
+
+
+def test_a_pth_of_something_else(tmp_path):
+  torch.save([torch.ones(2)], tmp_path / "list.pth")
+  with pytest.raises(cnnjax.UserError, match="holds no table of tensors"):
+    cnnjax.load_pretrained("resnet18", tmp_path / "list.pth")
+
+
+@pytest.mark.parametrize("name", [n for n in TORCHVISION if n in WEIGHTS])
+def test_published_sets_are_used_as_torchvision_uses_them(name):
+  """Our table's preprocessing gives torchvision's numbers, GoogLeNet's transform_input included."""
+  from PIL import Image
+
+  rng = np.random.default_rng(1)
+  picture = rng.integers(0, 256, (301, 427, 3), np.uint8)
+  for weights in reference.torchvision.models.get_model_weights(name):
+    if weights.name not in WEIGHTS[name]:
+      continue
+    row = WEIGHTS[name][weights.name]
+    assert weights.url.endswith(row.file)
+    assert row.top1 == pytest.approx(weights.meta["_metrics"]["ImageNet-1K"]["acc@1"], abs=5e-4)
+    assert list(labels(row.preprocessing.labels)) == weights.meta["categories"]
+    want = weights.transforms()(Image.fromarray(picture))
+    if name == "googlenet":
+      net = reference.torchvision.models.googlenet(
+        weights=None, init_weights=False, transform_input=True
+      )
+      want = net._transform_input(want[None])[0]
+    found = normalize(fit([picture], row.preprocessing), row.preprocessing)[0]
+    np.testing.assert_allclose(found, np.moveaxis(want.numpy(), 0, -1), atol=1e-5)
