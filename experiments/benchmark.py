@@ -1,4 +1,4 @@
-"""Images a second beside stock Flax and PyTorch: python -m experiments.benchmark [MODEL ...].
+"""Images a second beside stock Flax and PyTorch: python -m experiments.benchmark [--models=all].
 
 A training step is SGD with momentum, in float32, on one batch that already lies on the device,
 normalised and not augmented. `cnnjax` is the engine's own step, with the sums that it logs;
@@ -6,6 +6,7 @@ normalised and not augmented. `cnnjax` is the engine's own step, with the sums t
 PyTorch, eager, on all cores, with its fused SGD, contiguous and channels-last: our ratio is to the
 faster. --inference times logits too, of 1 and of 16 images, each batch answered before the next.
 
+--models names them, "all" is the zoo. Dropout is off, because each draws its own numbers.
 All begin with the same weights and are timed only if they agree. They take turns, in an order that
 rotates, so that the machine's noise hits all alike; a ratio is the median over the rounds, with the
 least and the largest. A first step holds its compiler's time: the persistent cache is off.
@@ -40,6 +41,7 @@ from experiments.whole_path import path
 
 FLAGS = flags.FLAGS
 CONFIG = "configs/classification/lenet5_mnist.py:quick"  # of --path
+SMALL, LARGE = 128, 16  # images in a training batch, of up to 64 pixels and of more
 AGREE, STEPS = 1e-3, 3  # largest relative difference, and of how many results
 LEAST = {"batch": 1, "rounds": 1, "seconds": 0.001, "steps": 4}  # values of flags
 
@@ -116,21 +118,25 @@ def check(models: Sequence[str], peers: Sequence[str], **numbers: float) -> None
 def main(argv: list[str]) -> None:
   """Prints the tables."""
   jax.config.update("jax_enable_compilation_cache", False)
-  models, peers = argv[1:] or ["lenet5"], list(FLAGS.peers)
-  check(models, peers, **{name: FLAGS[name].value for name in LEAST})
-  if FLAGS.path and argv[1:]:
+  if argv[1:]:
+    raise UserError(f"unexpected argument {argv[1]!r}; models are named by --models=NAME,NAME")
+  models, peers = list(FLAGS.models), list(FLAGS.peers)
+  models = zoo.list_models() if models == ["all"] else models
+  check(models, peers, **{name: FLAGS[name].value for name in LEAST if FLAGS[name].value})
+  if FLAGS.path and FLAGS["models"].present:
     raise UserError("--path times the model of --config; name none beside it")
   here = environment()
   load = f"load {os.getloadavg()[0]:.1f}"  # of others too: PyTorch's threads suffer most from it
   print(f"{here['cpu']}, {here['cores']} cores, {load}; {here['devices'][0]}")
   found = []
   if FLAGS.path:
-    found.append(path(FLAGS.config, FLAGS.batch, FLAGS.steps, FLAGS.rounds))
+    found.append(path(FLAGS.config, FLAGS.batch or SMALL, FLAGS.steps, FLAGS.rounds))
   elif "torch" in peers and not importlib.util.find_spec("torch"):
     print("PyTorch is not installed, and left out; it comes with the extra parity")
     peers.remove("torch")
   for name in () if FLAGS.path else models:
-    found.append(compare(name, peers, FLAGS.batch, FLAGS.rounds, FLAGS.seconds))
+    usual = SMALL if zoo.row(name).input[0] <= 64 else LARGE
+    found.append(compare(name, peers, FLAGS.batch or usual, FLAGS.rounds, FLAGS.seconds))
     for size in (1, 16) if FLAGS.inference else ():
       found.append(compare(name, peers, size, FLAGS.rounds, FLAGS.seconds, train=False))
   if FLAGS.out:
@@ -139,7 +145,8 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-  flags.DEFINE_integer("batch", 128, "images in a training batch")
+  flags.DEFINE_list("models", ["lenet5"], 'names of the zoo, or "all"')
+  flags.DEFINE_integer("batch", None, f"images in a training batch: {SMALL}, or {LARGE} of 224x224")
   flags.DEFINE_integer("rounds", 7, "turns that each contestant takes")
   flags.DEFINE_float("seconds", 0.5, "of a turn")
   flags.DEFINE_integer("steps", 100, "of a turn of --path")

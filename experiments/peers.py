@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from cnnjax.checkpoints.port import namings
+from cnnjax.checkpoints.transfer import to_others
 from cnnjax.engine import state
 from cnnjax.engine.mesh import compile_once, compile_step, make_mesh, replicated, shard
 from cnnjax.engine.step import train_step
@@ -60,10 +62,42 @@ def torch_lenet5(variables: Any) -> Any:
   return net
 
 
+def torch_zoo(name: str, variables: Any) -> Any:
+  """Returns torchvision's or timm's module of a name with our variables, its dropout off."""
+  import torch
+
+  from experiments.reference import timm, torchvision
+
+  tensors = to_others(zoo.create_model(name), variables)
+  if name in TIMM:
+    net = timm.create_model(TIMM[name])
+  else:
+    options = dict(aux_logits=True, init_weights=False) if name == "googlenet" else {}
+    net = getattr(torchvision.models, name)(weights=None, **options)
+  net.load_state_dict({key: torch.tensor(value) for key, value in tensors.items()})
+  for module in net.modules():
+    if isinstance(module, torch.nn.Dropout):
+      module.p = 0.0
+  return net
+
+
+TIMM = {  # ours: timm's; the others of the weights table are torchvision's
+  **{name: name for name in zoo.list_models() if name.startswith("seresnet")},
+  "legacy_senet154": "legacy_senet154",
+  "mobilenet_v1": "mobilenetv1_100",
+}
+PORTED = [name for name in zoo.list_models() if namings(zoo.create_model(name))]
 PEERS = {  # peer: {model: our variables -> Flax's module and variables, or PyTorch's module}
   "flax": {"lenet5": flax_lenet5},
-  "torch": {"lenet5": torch_lenet5},
+  "torch": {"lenet5": torch_lenet5, **{name: partial(torch_zoo, name) for name in PORTED}},
 }
+
+
+def undropped(name: str) -> Any:
+  """Returns a model of the zoo without dropout, which draws other numbers in other libraries."""
+  model = zoo.create_model(name)
+  off = {field: 0.0 for field in ("dropout", "aux_dropout") if hasattr(model, field)}
+  return zoo.create_model(name, **off)
 
 
 def engine(model: Any, variables: Any, batch: dict, task: Any, train: bool) -> Contestant:
@@ -143,7 +177,12 @@ def pytorch(net: Any, batch: dict, train: bool, layout: str) -> Contestant:
 
   def advance():
     optimizer.zero_grad()
-    loss = torch.nn.functional.cross_entropy(net(image), label)
+    outputs = net(image)
+    logits = getattr(outputs, "logits", outputs)
+    loss = torch.nn.functional.cross_entropy(logits, label)
+    for aux in ("aux_logits1", "aux_logits2"):
+      if hasattr(outputs, aux):
+        loss = loss + 0.3 * torch.nn.functional.cross_entropy(getattr(outputs, aux), label)
     loss.backward()
     optimizer.step()
     return loss.detach()
@@ -174,7 +213,7 @@ def line_up(name: str, peers: Sequence[str], batch_size: int, train: bool) -> di
     "label": rng.integers(0, 10, batch_size).astype(np.int32),
     "mask": np.ones(batch_size, np.float32),
   }
-  model, task = zoo.create_model(name), task_of(row.task)
+  model, task = undropped(name), task_of(row.task)
   found = {"cnnjax": engine(model, variables, batch, task, train)}
   builders = {peer: PEERS[peer][name] for peer in peers if name in PEERS[peer]}
   if "flax" in builders:

@@ -83,15 +83,22 @@ def load_pretrained(
 
 
 def export(model: Any, variables: dict[str, Any], path: str | Path, naming: str = "") -> None:
-  """Writes variables as safetensors with torchvision's names, or timm's where only it has them.
+  """Writes variables as a safetensors file that PyTorch's models load; see `to_others`.
+
+  Raises: UserError for a model that nobody has named, or where the file cannot be written.
+  """
+  files.write(path, to_others(model, variables, naming))
+
+
+def to_others(model: Any, variables: dict[str, Any], naming: str = "") -> files.Tensors:
+  """Returns variables with torchvision's names and layouts, or timm's where only it has them.
 
   Args:
     model: of the zoo.
     variables: of the model.
-    path: of the file, which ends in .safetensors.
     naming: "torchvision" or "timm"; by default the first that there is.
 
-  Raises: UserError for a model that nobody has named, or where the file cannot be written.
+  Raises: UserError for a model that nobody has named.
   """
   known = namings(model)
   if not known or (naming and naming not in known):
@@ -102,7 +109,7 @@ def export(model: Any, variables: dict[str, Any], path: str | Path, naming: str 
     tensors[key] = _to_theirs(np.asarray(value, np.float32), size)
     if place[-1] == "mean":
       tensors[key.replace("running_mean", "num_batches_tracked")] = np.zeros((), np.int64)
-  files.write(path, tensors)
+  return tensors
 
 
 def _ours(name: str, folder: Path) -> Flat:

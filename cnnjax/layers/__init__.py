@@ -2,7 +2,7 @@
 
 from cnnjax.layers.conv import Conv, Dense
 from cnnjax.layers.conv_norm import KAIMING, ConvNorm
-from cnnjax.layers.heads import LinearHead
+from cnnjax.layers.heads import LinearHead, wide
 from cnnjax.layers.norm import BatchNorm, LocalResponseNorm
 from cnnjax.layers.pool import AdaptiveAvgPool, AvgPool, Flatten, GlobalAvgPool, MaxPool
 from cnnjax.layers.size import check_size

@@ -7,7 +7,6 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax.ad_checkpoint import checkpoint_name
 
 from cnnjax.errors import UserError
 from cnnjax.ops.conv import Padding, Sizes, conv, each
@@ -56,7 +55,7 @@ class Conv(nn.Module):
     )
     if self.use_bias:
       y = y + self.param("bias", self.bias_init, (self.features,)).astype(self.dtype)
-    return checkpoint_name(y, "conv")  # what `train.rematerialise` keeps
+    return y
 
   def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
     """Multiply-adds from an input to an output of these shapes."""

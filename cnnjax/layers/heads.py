@@ -10,6 +10,11 @@ from cnnjax.layers.conv import Dense
 from cnnjax.layers.pool import GlobalAvgPool
 
 
+def wide(x: jax.Array) -> jax.Array:
+  """Returns logits in float32, or wider where they are: a loss in bfloat16 loses too much."""
+  return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
 class LinearHead(nn.Module):
   """Feature map [B, H, W, C] -> logits [B, num_classes]: its mean, dropout, one layer `fc`."""
 
@@ -21,4 +26,4 @@ class LinearHead(nn.Module):
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     x = GlobalAvgPool(name="pool")(x)
     x = nn.Dropout(self.dropout, deterministic=not train)(x)
-    return Dense(self.num_classes, dtype=self.dtype, name="fc")(x).astype(jnp.float32)
+    return wide(Dense(self.num_classes, dtype=self.dtype, name="fc")(x))

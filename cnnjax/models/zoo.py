@@ -53,7 +53,9 @@ _STRIDE_FIRST = partial(Bottleneck, stride_first=True)
 ZOO = {
   "logistic": Row(Logistic, _28, 7_850, "course/000"),
   "mlp": Row(MLP, _28, 89_610, "course/001"),
-  "lecture_cnn": Row(partial(ClassroomCNN, (12, 24), 1, (64,), 0.2), _28, 78_714, "course/003"),
+  "lecture_cnn": Row(
+    partial(ClassroomCNN, (12, 24), 1, (64,), dropout=0.2), _28, 78_714, "course/003"
+  ),
   "local_net": Row(LocalNet, _28, 240_618, "course/004"),
   "tumor_net": Row(
     partial(ClassroomCNN, (20, 10), 0, (300, 100), num_classes=4, preprocessing=_TUMOR),

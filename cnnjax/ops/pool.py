@@ -68,8 +68,11 @@ def _to_the_end(space, window, strides, padding):
   """Returns the padding with what lets the last window begin inside the input."""
   window, n = each(window, len(space)), len(space)
   strides = window if strides is None else each(strides, n)
-  around = zip(space, window, strides, pads(padding, n))
-  return tuple((a, b + (k - length - a - b) % s) for length, k, s, (a, b) in around)
+  found = []
+  for length, k, s, (a, b) in zip(space, window, strides, pads(padding, n)):
+    more = (k - length - a - b) % s
+    found.append((a, b + more if b + more < k else b))  # else it would see nothing of the input
+  return tuple(found)
 
 
 def _reduce(x, initial, operation, window, strides, padding):

@@ -12,7 +12,7 @@ class Finding(NamedTuple):
     what: it is a figure of.
     deck: what the deck says, "" where it says nothing.
     ours: what was counted or measured here.
-    holds: whether ours bears the deck's out; None where the deck says nothing.
+    holds: whether ours bears the deck's out; None where the deck says nothing, or ours not enough.
   """
 
   what: str
@@ -28,8 +28,15 @@ def equal(what: str, deck: int, ours: int) -> Finding:
 
 def show(title: str, findings: list[Finding]) -> None:
   """Prints the findings, and again those that contradict the deck."""
-  marks = {True: "yes", False: "NO", None: ""}
-  rows = {f.what: {"deck": f.deck, "here": f.ours, "holds": marks[f.holds]} for f in findings}
+  marks = {True: "yes", False: "NO"}
+  rows = {
+    f.what: {
+      "deck": f.deck,
+      "here": f.ours,
+      "holds": marks.get(f.holds, "open" if f.deck else ""),
+    }
+    for f in findings
+  }
   log.grid(title, rows)
   for f in findings:
     if f.holds is False:

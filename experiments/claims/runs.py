@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import cnnjax
+from cnnjax.engine.config import load_config
 from cnnjax.engine.run import read_rows
 from experiments.evaluate import score
 from experiments.launch import read_config
@@ -48,11 +49,11 @@ def config_of(
   config = read_config(f"{HERE / 'configs' / 'classification' / name}.py:{mode}")
   config.seed, config.data.root = seed, "" if quick else root or ""
   config.model.name = model or config.model.name
-  if epochs:
+  if epochs is not None:
     scale = epochs / config.train.epochs
     config.optim.milestones = tuple(scale * epoch for epoch in config.optim.milestones)
     config.train.epochs = epochs
-  if fraction and fraction < 1:
+  if fraction is not None:
     config.data.validation, config.train.watch = 1 - fraction, ""
   return config
 
@@ -73,35 +74,28 @@ def trainings(
   for seed in range(seeds):  # all networks of a seed first, so that what is cut off is of use
     for name, config in configs.items():
       folder, figures = train(config(seed), out / f"{name}_{seed}")
-      run = cnnjax.restore(folder)
       if "confusion" not in figures:  # of a run that had finished before
-        figures = score(run, "test")
-      found[name].append(
-        Trained(figures, read_rows(folder / "metrics.jsonl"), tuple(run.config.data.classes))
-      )
+        figures = score(cnnjax.restore(folder), "test")
+      classes = tuple(load_config(folder).data.classes)
+      found[name].append(Trained(figures, read_rows(folder / "metrics.jsonl"), classes))
   return found
 
 
-def test_accuracy(runs: list[Trained]) -> np.ndarray:
+def accuracies(runs: list[Trained]) -> np.ndarray:
   """Returns the test accuracy of each run, in percent."""
   return np.asarray([100 * run.figures["accuracy"] for run in runs])
 
 
 def training_error(runs: list[Trained]) -> np.ndarray:
   """Returns the training error of each run in the last tenth of its steps, in percent."""
-  return np.asarray([np.mean([e for s, e in _errors(run) if s > 0.9]) for run in runs])
+  curves = [np.asarray(error_curve(run)).T for run in runs]
+  return np.asarray([error[epoch > 0.9 * epoch[-1]].mean() for epoch, error in curves])
 
 
 def error_curve(run: Trained) -> list[tuple[float, float]]:
   """Returns (epoch, training error in percent) of each row."""
   rows = [row for row in run.rows if row["split"] == "train"]
   return [(row["epoch"], 100 - 100 * row["accuracy"]) for row in rows]
-
-
-def _errors(run):
-  """Returns (part of the training, error) of each row."""
-  curve = error_curve(run)
-  return [(epoch / curve[-1][0], error) for epoch, error in curve]
 
 
 def spread(values: np.ndarray) -> str:

@@ -9,7 +9,7 @@ from cnnjax.engine import log
 from cnnjax.visualise.confusion import confusion
 from cnnjax.visualise.figure import save
 from experiments.claims.finding import Finding
-from experiments.claims.runs import config_of, spread, test_accuracy, trainings
+from experiments.claims.runs import accuracies, config_of, spread, trainings
 
 CONFIGS = {"tumor_net": "tumor_net_brain_tumor", "resnet18": "resnet18_brain_tumor"}
 HEALTHY = "notumor"  # the class that a tumour must not be taken for
@@ -41,11 +41,11 @@ def tumor(
   classes = found["tumor_net"][0].classes
   for name in counts:
     _show(name, counts[name], classes, out)
-  accuracy = test_accuracy(found["tumor_net"])
+  accuracy = accuracies(found["tumor_net"])
   wrong = [int(n.sum() - np.trace(n)) for n in counts.values()]
   return [
     Finding("tumor_net, accuracy", "96 %", spread(accuracy), bool(round(accuracy.mean()) >= 96)),
-    Finding("resnet18, accuracy", "", spread(test_accuracy(found["resnet18"]))),
+    Finding("resnet18, accuracy", "", spread(accuracies(found["resnet18"]))),
     Finding("mistakes, tumor_net : resnet18", "", f"{wrong[0]} : {wrong[1]}"),
     *(finding for name in counts for finding in _by_class(name, counts[name], classes)),
   ]

@@ -30,7 +30,7 @@ def check_figures(found, names, peers):
 def test_command_prints_tables_and_writes_figures(tmp_path):
   out = tmp_path / "speed.json"
   flags = ["--batch=4", "--rounds=2", "--seconds=0.01", "--inference", "--peers=flax"]
-  done = command("benchmark", "lenet5", *flags, f"--out={out}")
+  done = command("benchmark", "--models=lenet5", *flags, f"--out={out}")
   assert done.returncode == 0 and done.stderr == "", done.stderr
   for told in ("lenet5, training, batch 4", "inference, batch 16", "images/s", "first step"):
     assert told in done.stdout
@@ -51,6 +51,13 @@ def test_torch_in_both_formats():
     check_figures(found, {"cnnjax", *layouts}, {"torch"})
     better = max(layouts, key=found["images_per_second"].get)
     assert found["ratios"]["torch"]["to"] == better
+
+
+@pytest.mark.parity
+def test_torch_of_the_zoo():
+  pytest.importorskip("torch", reason="PyTorch is not installed: pip install .[parity]")
+  found = benchmark.compare("mobilenet_v2", ["torch"], 2, 2, 0.01, train=False)
+  assert set(found["ratios"]) == {"torch"}
 
 
 def test_a_model_without_peers_is_timed_alone(capsys):
@@ -126,6 +133,6 @@ def test_wrong_input(models, peers, numbers, sentence):
 
 
 def test_wrong_input_ends_the_command_in_one_sentence():
-  done = command("benchmark", "lenet5", "--path")
+  done = command("benchmark", "--models=lenet5", "--path")
   assert done.returncode == 2
   assert done.stderr == "error: --path times the model of --config; name none beside it\n"

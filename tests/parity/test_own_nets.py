@@ -335,10 +335,10 @@ def resnet50_2015():
 
 
 class Case(NamedTuple):
-  """PyTorch's network, its images [B, H, W, C], our dropout's fields, and the dtype of the step.
+  """PyTorch's network, its images [B, H, W, C] and their deviation, the names of our dropouts.
 
-  In float32 a ReLU of a deep network may fall on either side of its corner, and the gradient with
-  it; in float64 it does not.
+  `dtype` is the step's. In float32 a ReLU of a deep network may fall on either side of its corner,
+  and the gradient with it; in float64 it does not. The normalisation of responses needs contrast.
   """
 
   theirs: Callable[[], nn.Module]
@@ -346,6 +346,11 @@ class Case(NamedTuple):
   dropouts: tuple[str, ...] = ()
   dtype: type = np.float64
   classes: int = CLASSES
+  contrast: float = 1.0
+
+  @property
+  def images(self):
+    return self.contrast * random(*self.shape, seed=2)
 
 
 DROP, BOTH = ("dropout",), ("dropout", "aux_dropout")
@@ -356,8 +361,8 @@ CASES = {
   "lecture_cnn": Case(lecture_cnn, (4, 28, 28, 1), DROP, classes=10),
   "tumor_net": Case(tumor_net, (4, 23, 20, 1)),
   "local_net": Case(LocalNet, (4, 20, 18, 3)),
-  "alexnet_2012": Case(AlexNet, (2, 227, 227, 3), DROP, np.float32),
-  "googlenet_2014": Case(GoogLeNet, (2, 96, 112, 3), BOTH),  # last map 3x3
+  "alexnet_2012": Case(AlexNet, (2, 227, 227, 3), DROP, np.float32, contrast=30.0),
+  "googlenet_2014": Case(GoogLeNet, (2, 96, 112, 3), BOTH, contrast=30.0),  # last map 3x3
   "resnet20_cifar": Case(partial(cifar20, "residual"), CIFAR),
   "plain20_cifar": Case(partial(cifar20, "plain"), CIFAR),
   "highway20_cifar": Case(partial(cifar20, "highway"), CIFAR),
@@ -419,10 +424,6 @@ def load(net, variables):
   return net
 
 
-def pixels(shape):
-  return random(*shape, seed=2)
-
-
 def upright(x):
   """Returns x as PyTorch's [B, C, H, W], laid out so even for one channel: `view` asks for it."""
   return first(x).clone(memory_format=torch.contiguous_format)
@@ -431,7 +432,7 @@ def upright(x):
 @pytest.mark.parametrize("name", CASES)
 def test_logits(name):
   case = CASES[name]
-  model, x = create_model(name, num_classes=case.classes), pixels(case.shape)
+  model, x = create_model(name, num_classes=case.classes), case.images
   variables = filled(model, x, train=False)
   net = load(case.theirs(), variables).eval()
   with torch.no_grad():
@@ -449,25 +450,27 @@ def test_logits(name):
 def test_a_training_step(name):
   case = CASES[name]
   label = np.int32([3, 0, 6, 3])[: case.shape[0]]
-  with jax.enable_x64(case.dtype == np.float64):
+  double = case.dtype == np.float64
+  near_enough = partial(near, tolerance=1e-5 if double else 1e-3)
+  with jax.enable_x64(double):
     model = create_model(name, num_classes=case.classes, dtype=case.dtype)
     model = model.clone(**dict.fromkeys(case.dropouts, 0.0))  # PyTorch's draws others
-    x = pixels(case.shape).astype(case.dtype)
+    x = case.images.astype(case.dtype)
     variables = jax.tree.map(case.dtype, filled(model, x, train=False))
     (our_loss, changed), grads = our_step(model, variables, x, label)
   net = case.theirs().train()
-  net = load(net.double() if case.dtype == np.float64 else net, variables)
+  net = load(net.double() if double else net, variables)
   loss = their_loss(net, upright(x), torch.tensor(label).long())
   loss.backward()
-  near(our_loss, loss.detach().numpy())
+  near_enough(our_loss, loss.detach().numpy())
   new = carried(changed, net)
   for key, value in net.named_buffers():
     if "running" in key:
-      near(new.pop(key), value.numpy())
+      near_enough(new.pop(key), value.numpy())
   slopes = carried(grads, net)
   for key, parameter in net.named_parameters():
     assert parameter.grad.abs().max() > 0, key
-    near(slopes.pop(key), parameter.grad.numpy())
+    near_enough(slopes.pop(key), parameter.grad.numpy())
   assert not new and not slopes
 
 
@@ -497,7 +500,7 @@ def their_loss(net, x, label):
 
 
 def test_the_papers_auxiliary_pooling():
-  model, x = Auxiliary(CLASSES, Original, 0.0), pixels((2, 14, 14, 20))
+  model, x = Auxiliary(CLASSES, Original, 0.0), random(2, 14, 14, 20)
   variables = filled(model, x, train=False)
   net = load(Aux(20, nn.AvgPool2d(5, 3)), variables)
   near(model.apply(variables, x, train=False), net(first(x)).detach().numpy())
@@ -545,7 +548,7 @@ def test_max_pool_that_rounds_up():
         assert found.shape == want.shape, (n, place)
         np.testing.assert_array_equal(found, want, str((n, place)))
         cases += 1
-  assert cases == 106
+  assert cases == 85
 
 
 @pytest.mark.parametrize("use_bias", [True, False])

@@ -22,7 +22,7 @@ def names(model):
   }
   timm = {
     "head/fc6": ("pre_logits.fc1", (7, 7)),
-    "head/fc7": "pre_logits.fc2",
+    "head/fc7": ("pre_logits.fc2", (1, 1)),
     "head/fc8": "head.fc",
   }
   return {"torchvision": features(model) | torchvision, "timm": features(model) | timm}

@@ -19,6 +19,7 @@ from cnnjax.layers import (
   LocalResponseNorm,
   MaxPool,
   check_size,
+  wide,
 )
 from cnnjax.ops.preprocess import IMAGENET, Preprocessing
 
@@ -98,7 +99,7 @@ class Head(nn.Module):
     for name in ("fc6", "fc7"):
       x = nn.Dropout(self.dropout, deterministic=not train)(x)
       x = nn.relu(Dense(4096, dtype=self.dtype, name=name)(x))
-    return Dense(self.num_classes, dtype=self.dtype, name="fc8")(x).astype(jnp.float32)
+    return wide(Dense(self.num_classes, dtype=self.dtype, name="fc8")(x))
 
 
 class AlexNet(nn.Module):

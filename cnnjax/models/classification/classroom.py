@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from cnnjax.layers import Conv, Dense, Flatten, MaxPool, check_size
+from cnnjax.layers import Conv, Dense, Flatten, MaxPool, check_size, wide
 from cnnjax.ops.preprocess import Preprocessing
 
 GREY28 = Preprocessing(resize=(28, 28), channels=1)
@@ -25,7 +25,7 @@ class Logistic(nn.Module):
   def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
     del train
     x = Flatten(name="flatten")(x)
-    return {"logits": Dense(self.num_classes, dtype=self.dtype, name="head")(x).astype(jnp.float32)}
+    return {"logits": wide(Dense(self.num_classes, dtype=self.dtype, name="head")(x))}
 
 
 class MLPTrunk(nn.Module):
@@ -58,7 +58,7 @@ class MLP(nn.Module):
   def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
     maps = MLPTrunk(self.hidden, self.dtype, name="trunk")(x, train=train)
     head = Dense(self.num_classes, dtype=self.dtype, name="head")
-    return {"logits": head(maps[f"fc{len(self.hidden)}"]).astype(jnp.float32)}
+    return {"logits": wide(head(maps[f"fc{len(self.hidden)}"]))}
 
 
 class ConvTrunk(nn.Module):
@@ -97,7 +97,7 @@ class DenseHead(nn.Module):
       x = nn.relu(Dense(width, dtype=self.dtype, name=f"fc{i}")(x))
       x = nn.Dropout(self.dropout, deterministic=not train)(x)
     name = f"fc{len(self.hidden) + 1}"
-    return Dense(self.num_classes, dtype=self.dtype, name=name)(x).astype(jnp.float32)
+    return wide(Dense(self.num_classes, dtype=self.dtype, name=name)(x))
 
 
 class ClassroomCNN(nn.Module):

@@ -1,8 +1,9 @@
 """DenseNet: each layer sees the maps of all before it in its block.
 
 Huang, Liu, van der Maaten, Weinberger, "Densely connected convolutional networks",
-arXiv:1608.06993, table 1 (DenseNet-BC). To keep only the convolutions' outputs for the backward
-pass and compute norms and concatenations again (arXiv:1707.06990), set `train.rematerialise`.
+arXiv:1608.06993, table 1 (DenseNet-BC). Kept for the backward pass, the normed copies of all maps
+before take memory that grows with the square of the depth; `rematerialise` computes them again
+instead (arXiv:1707.06990).
 """
 
 from typing import Any
@@ -37,7 +38,7 @@ class NormConv(nn.Module):
   dtype: Any = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     x = nn.relu(BatchNorm(dtype=self.dtype, name="norm")(x, train=train))
     options = dict(padding=self.kernel_size // 2, use_bias=False, kernel_init=KAIMING)
     return Conv(self.features, self.kernel_size, dtype=self.dtype, name="conv", **options)(x)
@@ -52,24 +53,26 @@ class Trunk(nn.Module):
 
   depths: tuple[int, ...]
   growth_rate: int = 32
+  rematerialise: bool = False
   dtype: Any = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
     check_size("densenet", x, 32)
     growth, options = self.growth_rate, dict(dtype=self.dtype)
+    layer = nn.remat(NormConv, static_argnums=(2,)) if self.rematerialise else NormConv
     x = ConvNorm(2 * growth, 7, 2, 3, name="stem", **options)(x, train=train)
     maps = {"stem": x}
     x = MaxPool(3, 2, 1, name="pool")(x)
     for stage, depth in enumerate(self.depths, 1):
       for i in range(1, depth + 1):
-        y = NormConv(4 * growth, 1, name=f"stage{stage}_{i}_reduce", **options)(x, train=train)
-        y = NormConv(growth, 3, name=f"stage{stage}_{i}", **options)(y, train=train)
+        y = layer(4 * growth, 1, name=f"stage{stage}_{i}_reduce", **options)(x, train)
+        y = layer(growth, 3, name=f"stage{stage}_{i}", **options)(y, train)
         x = jnp.concatenate([x, y], axis=-1)
       if stage < len(self.depths):
         maps[f"stage{stage}"] = x
         half = x.shape[-1] // 2
-        x = NormConv(half, 1, name=f"transition{stage}", **options)(x, train=train)
+        x = layer(half, 1, name=f"transition{stage}", **options)(x, train)
         x = AvgPool(2, name=f"pool{stage}")(x)
     x = nn.relu(BatchNorm(name="norm", **options)(x, train=train))
     return {**maps, f"stage{len(self.depths)}": x}
@@ -80,12 +83,14 @@ class DenseNet(nn.Module):
 
   depths: tuple[int, ...]
   growth_rate: int = 32
+  rematerialise: bool = False
   num_classes: int = 1000
   dtype: Any = jnp.float32
   preprocessing: Preprocessing = IMAGENET
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-    maps = Trunk(self.depths, self.growth_rate, self.dtype, name="trunk")(x, train=train)
+    arguments = self.depths, self.growth_rate, self.rematerialise, self.dtype
+    maps = Trunk(*arguments, name="trunk")(x, train=train)
     head = LinearHead(self.num_classes, dtype=self.dtype, name="head")
     return {"logits": head(maps[f"stage{len(self.depths)}"], train=train)}

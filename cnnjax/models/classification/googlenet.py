@@ -24,6 +24,7 @@ from cnnjax.layers import (
   LocalResponseNorm,
   MaxPool,
   check_size,
+  wide,
 )
 from cnnjax.ops.preprocess import IMAGENET, Preprocessing
 
@@ -141,7 +142,7 @@ class Auxiliary(nn.Module):
     x = self.unit(128, 1, dtype=self.dtype, name="conv")(x, train=train)
     x = nn.relu(Dense(1024, dtype=self.dtype, name="fc1")(Flatten(name="flatten")(x)))
     x = nn.Dropout(self.dropout, deterministic=not train)(x)
-    return Dense(self.num_classes, dtype=self.dtype, name="fc2")(x).astype(jnp.float32)
+    return wide(Dense(self.num_classes, dtype=self.dtype, name="fc2")(x))
 
 
 class GoogLeNet(nn.Module):

@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnnjax.layers import Conv, Dense, Flatten, MaxPool, check_size
+from cnnjax.layers import Conv, Dense, Flatten, MaxPool, check_size, wide
 from cnnjax.ops.preprocess import Preprocessing
 
 FEATURES = (6, "M", 16, "M", 120)  # 5x5 convolutions, "M": 2x2 max pooling
@@ -59,4 +59,4 @@ class LeNet5(nn.Module):
   def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
     x = Trunk(self.dtype, name="trunk")(x, train=train)["conv3"]
     logits = Head(self.num_classes, self.dtype, name="head")(x)
-    return {"logits": logits.astype(jnp.float32)}
+    return {"logits": wide(logits)}

@@ -82,6 +82,16 @@ def test_squeeze(tmp_path, monkeypatch):
   assert {p.name for p in tmp_path.iterdir()} == {"logistic_0", "logistic_1", "mlp_0", "mlp_1"}
 
 
+def test_a_gain_within_the_noise_is_left_open():
+  assert squeeze._gain(np.asarray([2.0])) == ("+2.00 points (1 seed)", None)
+  assert squeeze._gain(np.asarray([1.0, 2.0, 1.5])) == (
+    "+1.50 ± 0.29 points (standard error)",
+    True,
+  )
+  assert squeeze._gain(np.asarray([-1.0, -2.0]))[1] is False
+  assert squeeze._gain(np.asarray([-1.0, 2.0]))[1] is None
+
+
 def test_gates_cost_little():
   parameters, cost = squeeze._cost("parameters"), squeeze._cost("multiply_adds")
   assert parameters.ours == "269,722 to 272,095: +0.88 %" and parameters.holds and cost.holds
