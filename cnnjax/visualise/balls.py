@@ -43,21 +43,17 @@ def _label(figure, axes, places):
   taken = [Bbox.from_extents(x - 4, y - 4, x + 4, y + 4) for x, y in pixels]
   for name, place in places.items():
     for distance, (dx, dy) in product((6, 12, 20, 30, 42), WAYS):
-      text = axes.annotate(
-        name,
-        place,
-        (distance * dx, distance * dy),
-        textcoords="offset points",
-        ha=("center", "left", "right")[dx],
-        va=("center", "bottom", "top")[dy],
-        fontsize=9,
-        arrowprops=dict(arrowstyle="-", lw=0.5, color="grey") if distance > 6 else None,
-      )
-      box = text.get_window_extent()
+      offset = dict(xytext=(distance * dx, distance * dy), textcoords="offset points")
+      ways = dict(ha=("center", "left", "right")[dx], va=("center", "bottom", "top")[dy])
+      text = axes.annotate(name, place, fontsize=9, **offset, **ways)
+      box = text.get_window_extent().padded(1)
       inside = axes.bbox.containsx(box.x1) and axes.bbox.containsy(box.y1)
       if inside and not any(box.overlaps(other) for other in taken):
         break
       text.remove()
     else:  # crowded on all sides
-      axes.annotate(name, place, (6, 0), textcoords="offset points", va="center", fontsize=9)
+      axes.annotate(name, place, fontsize=9, **offset, **ways)
+    if distance > 6:  # too far to be seen whose it is
+      line = dict(arrowstyle="-", lw=0.5, color="grey", shrinkA=0, shrinkB=0)
+      axes.annotate("", place, arrowprops=line, **offset)
     taken.append(box)

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from cnnjax.models.depth import depth
+from cnnjax.visualise.balls import balls
 from cnnjax.visualise.figure import save
 from experiments import comparison
 from experiments.comparison import Entry, contradictions
@@ -95,8 +96,9 @@ def test_picture_and_table(tmp_path):
   entries["alexnet_2012"] = Entry(2012, 8, 60_965_224, 10**9, None)
   figure = comparison.picture(entries)
   (axes,) = figure.axes
-  assert {text.get_text() for text in axes.texts} == set(comparison.TOP1)
-  boxes = [text.get_window_extent() for text in axes.texts]
+  names = [text for text in axes.texts if text.get_text()]  # the others are lines to far names
+  assert {text.get_text() for text in names} == set(comparison.TOP1)
+  boxes = [text.get_window_extent() for text in names]
   assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
   save(figure, tmp_path / "balls.png")
   assert Image.open(tmp_path / "balls.png").size > (800, 500)
@@ -119,3 +121,9 @@ def test_wrong_input_ends_in_one_sentence(arguments, sentence):
   done = command("summarize", *arguments)
   assert done.returncode == 2 and done.stderr.count("\n") == 1
   assert sentence in done.stderr
+
+
+def test_names_stay_where_all_points_are_one():
+  points = {f"a long name {i}": (1.0 + i / 1e6, 1.0, 1.0) for i in range(60)}
+  (axes,) = balls(points, xlabel="x", ylabel="y", unit="M").axes
+  assert {text.get_text() for text in axes.texts if text.get_text()} == set(points)
