@@ -221,12 +221,13 @@ def table(title: str, rows: dict[str, Any]) -> None:
 def grid(title: str, rows: dict[str, dict[str, Any]]) -> None:
   """Prints rows of equal columns by name."""
   shown = Table(title=escape(title), title_justify="left")
-  shown.add_column("")
+  shown.add_column("", overflow="fold")
   for column in next(iter(rows.values())):
     shown.add_column(escape(str(column)), justify="right")
   for name, row in rows.items():
     shown.add_row(escape(name), *map(_text, row.values()))
-  Console(highlight=False).print(shown)
+  wide = None if sys.stdout.isatty() else 1000  # a file takes long lines
+  Console(highlight=False, width=wide).print(shown)
 
 
 def _text(value: Any) -> str:

@@ -1,11 +1,14 @@
 """Maximum and average pooling of any number of spatial dimensions, channels last."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
 from cnnjax.ops.conv import Padding, Sizes, each, pads
+from cnnjax.ops.cpu.max_pool import max_pool as cpu_max_pool
 
 
 def max_pool(
@@ -17,12 +20,22 @@ def max_pool(
 ) -> jax.Array:
   """Returns the largest value of each window of x [B, *space, C]; strides default to the window.
 
-  With `ceil` a last window that the input only half fills counts too, as in Caffe.
+  With `ceil` a last window that the input only half fills counts too, as in Caffe. On the CPU
+  `cpu.max_pool` computes it where it can.
   """
   if ceil:
     padding = _to_the_end(x.shape[1:-1], window, strides, padding)
-  low = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
-  return _reduce(x, low, lax.max, window, strides, padding)
+  floating, n = jnp.issubdtype(x.dtype, jnp.floating), x.ndim - 2
+  low = -jnp.inf if floating else jnp.iinfo(x.dtype).min
+  plain = partial(
+    _reduce, initial=low, operation=lax.max, window=window, strides=strides, padding=padding
+  )
+  window = each(window, n)
+  strides, around = window if strides is None else each(strides, n), pads(padding, n)
+  if not floating or n != 2 or isinstance(around, str) or window[0] * window[1] > 255:
+    return plain(x)
+  ours = partial(cpu_max_pool, window=window, strides=strides, padding=around)
+  return lax.platform_dependent(x, cpu=ours, default=plain)
 
 
 def avg_pool(

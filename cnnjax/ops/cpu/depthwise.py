@@ -1,0 +1,49 @@
+"""A convolution a channel: shifted multiply-adds, which XLA fuses into one loop over rows."""
+
+from functools import reduce
+
+import jax
+import jax.numpy as jnp
+
+from cnnjax.ops.cpu.windows import pad, put_back, seen, taps
+from cnnjax.ops.geometry import Geometry
+
+
+def fits(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geometry) -> bool:
+  """Whether this form computes such a convolution."""
+  return len(x_shape) == 4 and 1 < geometry.groups == x_shape[-1] == kernel_shape[-1]
+
+
+def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
+  """Returns x [B, H, W, C] by kernel [h, w, 1, C]."""
+  each = zip(x.shape[1:3], kernel.shape, geometry.strides, geometry.padding, geometry.dilation)
+  places = [(n + a + b - d * (k - 1) - 1) // s + 1 for n, k, s, (a, b), d in each]
+  padded = pad(x, geometry.padding)
+  parts = (
+    seen(padded, row, column, places, geometry.strides) * kernel[i, j, 0]
+    for i, j, row, column in taps(kernel.shape, geometry.dilation)
+  )
+  return reduce(jnp.add, parts)
+
+
+def input_gradient(
+  slope: jax.Array, kernel: jax.Array, x_shape: tuple[int, ...], geometry: Geometry
+) -> jax.Array:
+  """Returns the slope with respect to x from that of the result, [B, H', W', C]."""
+  parts = (
+    (row, column, slope * kernel[i, j, 0])
+    for i, j, row, column in taps(kernel.shape, geometry.dilation)
+  )
+  return put_back(parts, x_shape, geometry.strides, geometry.padding)
+
+
+def kernel_gradient(
+  x: jax.Array, slope: jax.Array, kernel_shape: tuple[int, ...], geometry: Geometry
+) -> jax.Array:
+  """Returns the slope with respect to the kernel: first the images are added up, then places."""
+  padded, found = pad(x, geometry.padding), []
+  for _, _, row, column in taps(kernel_shape, geometry.dilation):
+    there = seen(padded, row, column, slope.shape[1:3], geometry.strides)
+    each = (there[b] * slope[b] for b in range(x.shape[0]))
+    found.append(reduce(jnp.add, each).sum((0, 1)))
+  return jnp.stack(found).reshape(kernel_shape)

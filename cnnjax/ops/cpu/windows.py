@@ -1,0 +1,57 @@
+"""What the taps of a window see at all its places, and the way back."""
+
+from collections.abc import Iterable, Iterator
+from itertools import product
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+Pairs = tuple[tuple[int, int], ...]
+
+
+def taps(window: tuple[int, ...], dilation: tuple[int, ...] = (1, 1)) -> Iterator[tuple[int, ...]]:
+  """Yields (i, j, row, column) of each tap: its place in the window, and in the padded image."""
+  for i, j in product(range(window[0]), range(window[1])):
+    yield i, j, i * dilation[0], j * dilation[1]
+
+
+def pad(x: jax.Array, padding: Pairs, value: Any = 0) -> jax.Array:
+  """Returns x [B, H, W, C] with a value around it; a negative number of rows is cut off."""
+  around = [(0, 0, 0), *((a, b, 0) for a, b in padding), (0, 0, 0)]
+  return lax.pad(x, jnp.asarray(value, x.dtype), around)
+
+
+def seen(
+  padded: jax.Array, row: int, column: int, places: tuple[int, int], strides: tuple[int, int]
+) -> jax.Array:
+  """Returns what a tap sees at all places of the window, [B, H', W', C]."""
+  (h, w), (s, t) = places, strides
+  return padded[:, row : row + (h - 1) * s + 1 : s, column : column + (w - 1) * t + 1 : t]
+
+
+def put_back(
+  parts: Iterable[tuple[int, int, jax.Array]],
+  x_shape: tuple[int, ...],
+  strides: tuple[int, int],
+  padding: Pairs,
+) -> jax.Array:
+  """Returns [B, H, W, C] to which each (row, column, part [B, H', W', C]) is added where it saw it.
+
+  Pixels of one phase (row and column modulo the strides) are seen by the same taps: each phase is a
+  sum of shifted parts of its own, and the phases are interleaved.
+  """
+  (s, t), ((top, _), (left, _)) = strides, padding
+  height, width = -(-x_shape[1] // s), -(-x_shape[2] // t)
+  phases = {}
+  for row, column, part in parts:
+    p, q = (row - top) % s, (column - left) % t
+    down, right = (p + top - row) // s, (q + left - column) // t  # pixel s h + p: place h + down
+    around = ((-down, height + down - part.shape[1]), (-right, width + right - part.shape[2]))
+    moved = pad(part, around)
+    phases[p, q] = phases[p, q] + moved if (p, q) in phases else moved
+  nothing = jnp.zeros((x_shape[0], height, width, x_shape[3]), moved.dtype)
+  rows = [jnp.stack([phases.get((p, q), nothing) for q in range(t)], axis=3) for p in range(s)]
+  found = jnp.stack(rows, axis=2).reshape(x_shape[0], height * s, width * t, x_shape[3])
+  return found[:, : x_shape[1], : x_shape[2]]

@@ -1,0 +1,31 @@
+"""What a convolution does besides its numbers."""
+
+from typing import NamedTuple
+
+import jax
+from jax import lax
+
+
+class Geometry(NamedTuple):
+  """Strides, zeros (before, after), and dilation of each spatial dimension; groups of channels."""
+
+  strides: tuple[int, ...]
+  padding: tuple[tuple[int, int], ...]
+  dilation: tuple[int, ...]
+  groups: int
+
+
+_LAYOUTS = {1: ("NLC", "LIO", "NLC"), 2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
+
+
+def plain(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
+  """Returns XLA's own convolution of x [B, *space, C] with kernel [*window, C/groups, D]."""
+  return lax.conv_general_dilated(
+    x,
+    kernel,
+    window_strides=geometry.strides,
+    padding=geometry.padding,
+    rhs_dilation=geometry.dilation,
+    dimension_numbers=_LAYOUTS[x.ndim - 2],
+    feature_group_count=geometry.groups,
+  )
