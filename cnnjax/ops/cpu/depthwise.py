@@ -40,10 +40,9 @@ def input_gradient(
 def kernel_gradient(
   x: jax.Array, slope: jax.Array, kernel_shape: tuple[int, ...], geometry: Geometry
 ) -> jax.Array:
-  """Returns the slope with respect to the kernel: first the images are added up, then places."""
+  """Returns the slope with respect to the kernel, a sum over all places for each tap."""
   padded, found = pad(x, geometry.padding), []
   for _, _, row, column in taps(kernel_shape, geometry.dilation):
     there = seen(padded, row, column, slope.shape[1:3], geometry.strides)
-    each = (there[b] * slope[b] for b in range(x.shape[0]))
-    found.append(reduce(jnp.add, each).sum((0, 1)))
+    found.append((there * slope).sum((0, 1, 2)))
   return jnp.stack(found).reshape(kernel_shape)
