@@ -7,13 +7,10 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from cnnjax.engine.compiler import options
 from cnnjax.errors import UserError, unknown
 
 PARAMETERS = ("replicated", "sharded")
-# XLA on the CPU drops optimization barriers, and with them what keeps values from being held that
-# are to be computed again (`rematerialise`).
-KEEP_BARRIERS = {"xla_disable_hlo_passes": "cse_barrier_expander"}
-DETERMINISTIC = {"xla_gpu_deterministic_ops": True, "xla_gpu_autotune_level": 0}
 
 
 def make_mesh(devices: int = 0) -> Mesh:
@@ -107,14 +104,13 @@ def compile_step(
     donate: whether the state that comes in may be overwritten.
     deterministic: whether a GPU must give the same bits again, at a price in speed; a CPU does.
   """
-  whole, cpu = replicated(mesh), mesh.devices.flat[0].platform == "cpu"
-  gpu_options = DETERMINISTIC if deterministic else None
+  whole, platform = replicated(mesh), mesh.devices.flat[0].platform
   return jax.jit(
     step,
     in_shardings=(place or whole, *(inputs or (split(mesh),))),
     out_shardings=(place, whole) if place else whole,
     donate_argnums=(0,) if donate else (),
-    compiler_options=KEEP_BARRIERS if cpu else gpu_options,
+    compiler_options=options(platform, deterministic) or None,
   )
 
 

@@ -1,0 +1,35 @@
+"""Compiler options are known to the installed jaxlib, and one that is not is left out and told."""
+
+import logging
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from cnnjax.engine import compiler
+
+
+def test_options_of_the_cpu_are_known(caplog):
+  with caplog.at_level(logging.WARNING):
+    found = compiler.options("cpu")
+  told = {record.args[0] for record in caplog.records}
+  assert found.keys() | told == compiler.CPU.keys() and not found.keys() & told
+  assert compiler.options("gpu") == {} and compiler.options("gpu", True) == compiler.DETERMINISTIC
+
+
+def test_an_unknown_option_is_left_out_and_told(caplog):
+  with caplog.at_level(logging.WARNING):
+    assert not compiler._known("xla_cpu_no_such_thing", "1")
+  assert "training is slower without xla_cpu_no_such_thing" in caplog.text
+
+
+def test_barriers_are_kept():
+  """Of two equal sums, one behind a barrier, both are computed."""
+
+  def twice(x):
+    return jnp.sin(x) + jnp.sin(lax.optimization_barrier(x))
+
+  x, kept = jnp.ones(8), compiler.options("cpu")
+  plain = jax.jit(twice).lower(x).compile().as_text()
+  ours = jax.jit(twice, compiler_options=kept).lower(x).compile().as_text()
+  assert plain.count("sine(") == 1 and ours.count("sine(") == 2
