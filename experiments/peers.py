@@ -66,14 +66,9 @@ def torch_zoo(name: str, variables: Any) -> Any:
   """Returns torchvision's or timm's module of a name with our variables, its dropout off."""
   import torch
 
-  from experiments.reference import timm, torchvision
+  from experiments.reference import build
 
-  tensors = to_others(zoo.create_model(name), variables)
-  if name in TIMM:
-    net = timm.create_model(TIMM[name])
-  else:
-    options = dict(aux_logits=True, init_weights=False) if name == "googlenet" else {}
-    net = getattr(torchvision.models, name)(weights=None, **options)
+  tensors, net = to_others(zoo.create_model(name), variables), build(name)
   net.load_state_dict({key: torch.tensor(value) for key, value in tensors.items()})
   for module in net.modules():
     if isinstance(module, torch.nn.Dropout):
@@ -81,11 +76,6 @@ def torch_zoo(name: str, variables: Any) -> Any:
   return net
 
 
-TIMM = {  # ours: timm's; the others of the weights table are torchvision's
-  **{name: name for name in zoo.list_models() if name.startswith("seresnet")},
-  "legacy_senet154": "legacy_senet154",
-  "mobilenet_v1": "mobilenetv1_100",
-}
 PORTED = [name for name in zoo.list_models() if namings(zoo.create_model(name))]
 PEERS = {  # peer: {model: our variables -> Flax's module and variables, or PyTorch's module}
   "flax": {"lenet5": flax_lenet5},

@@ -52,4 +52,16 @@ except (RuntimeError, OSError):  # operator torchvision::nms does not exist
 
 import timm  # noqa: E402
 
-__all__ = ["timm", "torchvision"]
+TIMM = {  # ours: timm's; torchvision has the others
+  **{f"seresnet{depth}": f"seresnet{depth}" for depth in (18, 34, 50, 101, 152)},
+  "legacy_senet154": "legacy_senet154",
+  "mobilenet_v1": "mobilenetv1_100",
+}
+
+
+def build(name: str, num_classes: int = 1000) -> torch.nn.Module:
+  """Returns the module with random weights that torchvision, or timm, has for a name of the zoo."""
+  if name in TIMM:
+    return timm.create_model(TIMM[name], num_classes=num_classes)
+  options = dict(aux_logits=True, init_weights=False) if name == "googlenet" else {}
+  return getattr(torchvision.models, name)(weights=None, num_classes=num_classes, **options)

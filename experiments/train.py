@@ -32,7 +32,7 @@ def train(
     config: of a config file.
     folder: new, empty, or of a run of the same config; None for a new runs/<name>/<n>.
     name: of the config.
-    profile: whether to write a trace of steps 10 to 15 into it.
+    profile: whether to write a trace of some early steps into it.
 
   Returns: the folder, and the test split's figures.
 
@@ -87,5 +87,5 @@ def main(argv: list[str]) -> None:
 if __name__ == "__main__":
   flags.DEFINE_string("workdir", None, "run folder; by default a new runs/<config>/<n>")
   launch.define_host_flags()
-  flags.DEFINE_bool("profile", False, "write a trace of steps 10 to 15 into the run folder")
+  flags.DEFINE_bool("profile", False, "write a trace of some early steps into the run folder")
   launch.run(main, config="configs/classification/lenet5_digits.py")

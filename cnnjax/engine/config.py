@@ -60,7 +60,10 @@ KEYS = {  # what every config has, and where its numbers lie: from low, below hi
   "mesh.parameters": None,
   "mesh.deterministic": None,
 }
-MORE = {"task.label_smoothing": (0, 1)}  # keys that only some configs have
+MORE = {
+  "task.label_smoothing": (0, 1),
+  "task.aux_weight": (0, math.inf),
+}  # keys that only some configs have
 
 
 def resolve(config: Any) -> tuple[Any, dict[str, Table]]:

@@ -21,7 +21,7 @@ Advance = Callable[[Any, int, int], tuple[Any, dict[str, Any], int]]
 def steps_per_dispatch(asked: int, table: Table, mesh: Mesh) -> int:
   """Returns how many steps one call takes: what was asked for, or for 0 what suits the device.
 
-  On the CPU one: XLA's loops there run on fewer threads (docs/performance.md has the cost). On an
+  On the CPU one: XLA's loops there are slower (docs/performance.md has the cost). On an
   accelerator `MANY`, where the table leaves its memory the room.
   """
   device = mesh.devices.flat[0]

@@ -7,3 +7,4 @@ from cnnjax.layers.norm import BatchNorm, LocalResponseNorm
 from cnnjax.layers.pool import AdaptiveAvgPool, AvgPool, Flatten, GlobalAvgPool, MaxPool
 from cnnjax.layers.size import check_size
 from cnnjax.layers.squeeze_excite import SqueezeExcite
+from cnnjax.layers.width import divisible

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import cnnjax
+from cnnjax.engine.compiler import options
 from cnnjax.layers import Conv
 from experiments.claims.finding import Finding
 
@@ -62,7 +63,8 @@ def compiled(layers: Sequence[Conv], train: bool) -> Callable[[], Any]:
   def loss(variables, x):
     return jnp.square(forward(variables, x)).mean()
 
-  program = jax.jit(jax.grad(loss, (0, 1)) if train else forward)
+  step = jax.grad(loss, (0, 1)) if train else forward
+  program = jax.jit(step, compiler_options=options(jax.default_backend()) or None)
   jax.block_until_ready(program(variables, x))
   return lambda: program(variables, x)
 

@@ -21,11 +21,6 @@ TORCHVISION = (
   "alexnet vgg11 vgg13 vgg16 vgg19 vgg11_bn vgg13_bn vgg16_bn vgg19_bn googlenet resnet18 resnet34 "
   "resnet50 resnet101 resnet152 densenet121 densenet161 densenet169 densenet201 mobilenet_v2"
 ).split()
-TIMM = {  # ours: theirs
-  **{name: name for name in "seresnet18 seresnet34 seresnet50 seresnet101 seresnet152".split()},
-  "legacy_senet154": "legacy_senet154",
-  "mobilenet_v1": "mobilenetv1_100",
-}
 OTHER_NAMES = {"vgg11": "vgg11", "densenet121": "densenet121", "mobilenet_v2": "mobilenetv2_100"}
 TRAINED = (  # one a family, dropout off: it draws other numbers on the two sides
   ("alexnet", dict(dropout=0.0), 96),
@@ -44,11 +39,10 @@ TRAINED = (  # one a family, dropout off: it draws other numbers on the two side
 def theirs(name, classes=10, source=None):
   """Returns the reference with random weights and statistics that are not those of a fresh one."""
   torch.manual_seed(0)
-  if source or name in TIMM:
-    net = reference.timm.create_model(source or TIMM[name], num_classes=classes)
+  if source:
+    net = reference.timm.create_model(source, num_classes=classes)
   else:
-    options = dict(aux_logits=True, init_weights=False) if name == "googlenet" else {}
-    net = getattr(reference.torchvision.models, name)(weights=None, num_classes=classes, **options)
+    net = reference.build(name, classes)
   for module in net.modules():
     if isinstance(module, torch.nn.Conv2d):
       torch.nn.init.kaiming_normal_(module.weight)  # else deep ones hardly see their images
@@ -94,7 +88,7 @@ def error(found, want):
   return np.abs(found - want).max() / np.abs(want).max()
 
 
-@pytest.mark.parametrize("name", TORCHVISION + list(TIMM))
+@pytest.mark.parametrize("name", TORCHVISION + list(reference.TIMM))
 def test_logits(monkeypatch, name):
   net, x = theirs(name), images(2, 64)
   with torch.no_grad():

@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnnjax.layers import ConvNorm, LinearHead, check_size
+from cnnjax.layers import ConvNorm, LinearHead, check_size, divisible
 from cnnjax.ops.preprocess import IMAGENET, Preprocessing
 
 V1 = (  # width, number, stride of the first: depthwise-separable convolutions of a stage
@@ -30,12 +30,6 @@ V2 = (  # expansion, width, number, stride of each stage of bottlenecks (t, c, n
   (6, 160, 3, 2),
   (6, 320, 1, 1),
 )
-
-
-def divisible(width: float, by: int = 8) -> int:
-  """Returns the multiple of `by` nearest to a width, not under 90 % of it (the authors' code)."""
-  near = max(by, int(width + by / 2) // by * by)
-  return near + by if near < 0.9 * width else near
 
 
 class Separable(nn.Module):

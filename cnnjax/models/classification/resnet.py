@@ -13,14 +13,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnnjax.layers import ConvNorm, LinearHead, MaxPool, SqueezeExcite, check_size
+from cnnjax.layers import ConvNorm, LinearHead, MaxPool, SqueezeExcite, check_size, divisible
 from cnnjax.ops.preprocess import IMAGENET, Preprocessing
-
-
-def gate_width(features: int, squeeze: int) -> int:
-  """Returns features / squeeze as a multiple of 8, not under 90 % of it, as timm's weights have."""
-  width = max(8, int(features / squeeze + 4) // 8 * 8)
-  return width + 8 if width < 0.9 * features / squeeze else width
 
 
 class BasicBlock(nn.Module):
@@ -71,7 +65,7 @@ class Bottleneck(nn.Module):
 def _add(block, x, y, train):
   """Returns relu(shortcut(x) + gate(y)), the shortcut a projection where shapes differ."""
   if block.squeeze:
-    reduced = gate_width(y.shape[-1], block.squeeze)
+    reduced = divisible(y.shape[-1] / block.squeeze)
     y = SqueezeExcite(reduced, dtype=block.dtype, name="squeeze")(y)
   if x.shape != y.shape:
     options = dict(activation=None, dtype=block.dtype, name="shortcut")
