@@ -17,6 +17,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from cnnjax.engine import hosts
+from cnnjax.engine.allocator import keep_memory
 from cnnjax.engine.config import flatten
 from cnnjax.engine.environment import cpu_model
 from cnnjax.engine.hosts import Stopped
@@ -31,6 +32,7 @@ def run(main: Callable[[list[str]], None], config: str = "") -> None:
   Scripts define their flags where they are run, not where they are imported, so that a notebook can
   import several. With `config`, the default's path, --config and its keys are flags as well.
   """
+  flags.DEFINE_bool("keep_memory", True, "keep what a step has freed for the next; --nokeep_memory")
   app.run(partial(_guarded, main), flags_parser=partial(_parse, config=config))
 
 
@@ -100,6 +102,8 @@ def _guarded(main, argv):
   logging.set_verbosity(logging.FATAL)  # Orbax says much, and raises what matters
   sys.unraisablehook = _unraisable
   keep_compiled()
+  if flags.FLAGS.keep_memory:
+    keep_memory()
   try:
     _connect()
     main(argv)

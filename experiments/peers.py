@@ -1,7 +1,7 @@
 """Whom the benchmark stands beside: the same networks in stock Flax and in PyTorch."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from cnnjax.engine.mesh import compile_once, compile_step, make_mesh, replicated
 from cnnjax.engine.step import train_step
 from cnnjax.models import zoo
 from cnnjax.tasks import task as task_of
+from experiments.stock import stock
 from experiments.turns import Contestant
 
 RATE, MOMENTUM = 1e-2, 0.9
@@ -34,32 +35,25 @@ class FlaxLeNet5(nn.Module):
     x = nn.max_pool(x, (2, 2), (2, 2))
     x = nn.relu(nn.Conv(120, (5, 5), padding="VALID", name="conv3")(x))
     x = nn.relu(nn.Dense(84, name="fc1")(x.reshape(x.shape[0], -1)))
-    return nn.Dense(10, name="fc2")(x)
+    return {"logits": nn.Dense(10, name="fc2")(x)}
 
 
-def flax_lenet5(variables: Any) -> tuple[nn.Module, Any]:
+def flax_lenet5(variables: Any) -> tuple[Callable, Any]:
   """Returns Flax's LeNet-5, and our variables as it names them."""
   params = variables["params"]
-  return FlaxLeNet5(), {"params": {**params["trunk"], **params["head"]}}
+  return FlaxLeNet5().apply, {"params": {**params["trunk"], **params["head"]}}
 
 
-def torch_lenet5(variables: Any) -> Any:
-  """Returns PyTorch's LeNet-5 with our variables."""
-  from torch import nn, no_grad, tensor
+def flax_zoo(name: str, variables: Any) -> tuple[Callable, Any]:
+  """Returns a network of the zoo as stock Flax computes it, and our variables."""
+  return stock(undropped(name)), variables
 
-  layers = {**variables["params"]["trunk"], **variables["params"]["head"]}
-  net = nn.Sequential(
-    *(nn.Conv2d(layers["conv1"]["kernel"].shape[2], 6, 5), nn.ReLU(), nn.MaxPool2d(2)),
-    *(nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2)),
-    *(nn.Conv2d(16, 120, 5), nn.ReLU(), nn.Flatten()),
-    *(nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10)),
-  )
-  learnt = [layer for layer in net if hasattr(layer, "weight")]
-  with no_grad():
-    for layer, name in zip(learnt, ("conv1", "conv2", "conv3", "fc1", "fc2"), strict=True):
-      layer.weight.copy_(tensor(np.moveaxis(layers[name]["kernel"], (-1, -2), (0, 1))))
-      layer.bias.copy_(tensor(layers[name]["bias"]))
-  return net
+
+def torch_own(name: str, variables: Any) -> Any:
+  """Returns our PyTorch module of a name with our variables."""
+  from experiments import torch_nets
+
+  return torch_nets.fill(getattr(torch_nets, OWN[name])(), variables)
 
 
 def torch_zoo(name: str, variables: Any) -> Any:
@@ -76,10 +70,17 @@ def torch_zoo(name: str, variables: Any) -> Any:
   return net
 
 
+OWN = {"lenet5": "LeNet5", "resnet20_cifar": "ResNet20"}  # of torch_nets
 PORTED = [name for name in zoo.list_models() if namings(zoo.create_model(name))]
-PEERS = {  # peer: {model: our variables -> Flax's module and variables, or PyTorch's module}
-  "flax": {"lenet5": flax_lenet5},
-  "torch": {"lenet5": torch_lenet5, **{name: partial(torch_zoo, name) for name in PORTED}},
+PEERS = {  # peer: {model: our variables -> Flax's apply and variables, or PyTorch's module}
+  "flax": {
+    **{name: partial(flax_zoo, name) for name in (*PORTED, "resnet20_cifar")},
+    "lenet5": flax_lenet5,
+  },
+  "torch": {
+    **{name: partial(torch_own, name) for name in OWN},
+    **{name: partial(torch_zoo, name) for name in PORTED},
+  },
 }
 
 
@@ -120,24 +121,25 @@ def engine(model: Any, variables: Any, batch: dict, task: Any, train: bool) -> C
   return Contestant(advance, lambda loss: np.divide(*jax.device_get(loss)))
 
 
-def stock_flax(net: nn.Module, variables: Any, batch: dict, train: bool) -> Contestant:
+def stock_flax(apply: Callable, variables: Any, batch: dict, task: Any, train: bool) -> Contestant:
   """Returns what Flax's guides write: `jax.jit` around a step of optax, or around `apply`."""
-  image, label, variables = jax.device_put((batch["image"], batch["label"], variables))
+  batch, variables = jax.device_put((batch, variables))
   optimizer = optax.sgd(RATE, MOMENTUM)
   if not train:
-    forward = jax.jit(lambda variables, image: net.apply(variables, image, False))
-    return Contestant(lambda: jax.block_until_ready(forward(variables, image)))
+    forward = jax.jit(lambda variables, image: apply(variables, image, train=False)["logits"])
+    return Contestant(lambda: jax.block_until_ready(forward(variables, batch["image"])))
 
   @jax.jit
-  def step(variables, opt_state, image, label):
+  def step(variables, opt_state, batch):
     params, others = variables["params"], {k: v for k, v in variables.items() if k != "params"}
 
     def loss_of(params):
-      logits, changed = net.apply({"params": params, **others}, image, True, mutable=list(others))
-      losses = optax.softmax_cross_entropy_with_integer_labels(logits, label)
-      return losses.mean(), changed
+      everything = {"params": params, **others}
+      outputs, changed = apply(everything, batch["image"], train=True, mutable=list(others))
+      value, logs = task.loss(outputs, batch)
+      return value, (changed, logs["loss"])
 
-    (loss, others), grads = jax.value_and_grad(loss_of, has_aux=True)(params)
+    grads, (others, loss) = jax.grad(loss_of, has_aux=True)(params)
     updates, opt_state = optimizer.update(grads, opt_state, params)
     return {"params": optax.apply_updates(params, updates), **others}, opt_state, loss
 
@@ -145,10 +147,10 @@ def stock_flax(net: nn.Module, variables: Any, batch: dict, train: bool) -> Cont
 
   def advance():
     nonlocal now
-    *now, loss = step(*now, image, label)
+    *now, loss = step(*now, batch)
     return loss
 
-  return Contestant(advance)
+  return Contestant(advance, lambda loss: np.divide(*jax.device_get(loss)))
 
 
 def pytorch(net: Any, batch: dict, train: bool, layout: str) -> Contestant:
@@ -207,7 +209,7 @@ def line_up(name: str, peers: Sequence[str], batch_size: int, train: bool) -> di
   found = {"cnnjax": engine(model, variables, batch, task, train)}
   builders = {peer: PEERS[peer][name] for peer in peers if name in PEERS[peer]}
   if "flax" in builders:
-    found["flax"] = stock_flax(*builders["flax"](variables), batch, train)
+    found["flax"] = stock_flax(*builders["flax"](variables), batch, task, train)
   if "torch" in builders:
     for layout in ("contiguous_format", "channels_last"):
       found[f"torch {layout}"] = pytorch(builders["torch"](variables), batch, train, layout)

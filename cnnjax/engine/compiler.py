@@ -1,7 +1,9 @@
 """What is asked of XLA, once for all programs."""
 
 import logging
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import jax
 
@@ -23,6 +25,18 @@ def options(platform: str, deterministic: bool = False) -> dict[str, str | bool 
   if platform == "cpu":
     return {name: value for name, value in CPU.items() if _known(name, value)}
   return DETERMINISTIC if deterministic else {}
+
+
+def jit(function: Callable, **arguments: Any) -> Callable:
+  """`jax.jit` with the compiler options that the CPU's forms of the operations need.
+
+  Args:
+    function: pure, for the default devices.
+    arguments: of `jax.jit`; options given there win.
+  """
+  ours = options(jax.default_backend())
+  chosen = {**ours, **(arguments.pop("compiler_options", None) or {})}
+  return jax.jit(function, compiler_options=chosen or None, **arguments)
 
 
 @cache

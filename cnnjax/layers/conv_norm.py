@@ -17,6 +17,8 @@ KAIMING = nn.initializers.variance_scaling(2.0, "fan_out", "normal")  # He et al
 class ConvNorm(nn.Module):
   """Convolution without bias, batch norm, activation: [B, H, W, C] -> [B, H', W', features].
 
+  A residual of the result's shape is added before the activation.
+
   Attributes:
     activation: of the result; None for none.
     epsilon: of the batch norm.
@@ -33,7 +35,7 @@ class ConvNorm(nn.Module):
   dtype: Any = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+  def __call__(self, x: jax.Array, *, train: bool, residual: jax.Array | None = None) -> jax.Array:
     x = Conv(
       self.features,
       self.kernel_size,
@@ -45,5 +47,5 @@ class ConvNorm(nn.Module):
       kernel_init=KAIMING,
       name="conv",
     )(x)
-    x = BatchNorm(epsilon=self.epsilon, dtype=self.dtype, name="norm")(x, train=train)
-    return self.activation(x) if self.activation else x
+    norm = BatchNorm(epsilon=self.epsilon, dtype=self.dtype, name="norm")
+    return norm(x, train=train, residual=residual, activation=self.activation)

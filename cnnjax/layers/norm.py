@@ -1,13 +1,16 @@
 """Normalisation over the batch, and over neighbouring channels."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnnjax.ops.norm import local_response_norm
+from cnnjax.ops.norm import apply_norm, batch_norm, local_response_norm
+
+RANGES = {None: None, nn.relu: (0.0, math.inf), nn.relu6: (0.0, 6.0)}  # joined with the norm
 
 
 class BatchNorm(nn.Module):
@@ -28,25 +31,31 @@ class BatchNorm(nn.Module):
   scale_init: nn.initializers.Initializer = nn.initializers.ones
 
   @nn.compact
-  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+  def __call__(
+    self,
+    x: jax.Array,
+    *,
+    train: bool,
+    residual: jax.Array | None = None,
+    activation: Callable[[jax.Array], jax.Array] | None = None,
+  ) -> jax.Array:
+    """Returns activation(norm(x) + residual)."""
     shape = (x.shape[-1],)
     scale = self.param("scale", self.scale_init, shape)
     bias = self.param("bias", nn.initializers.zeros, shape)
     running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
     running_var = self.variable("batch_stats", "var", jnp.ones, shape)
-    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    options = dict(epsilon=self.epsilon, within=RANGES.get(activation))
     if train:
-      axes, count = tuple(range(x.ndim - 1)), math.prod(x.shape[:-1])
-      mean = x.mean(axes)
-      var = jnp.square(x - mean).mean(axes)
+      y, mean, var = batch_norm(x, scale, bias, residual, **options)
+      count = math.prod(x.shape[:-1])
       keep, take = self.momentum, 1 - self.momentum
       unbiased = var * (count / max(count - 1, 1))
       running_mean.value = keep * running_mean.value + take * mean
       running_var.value = keep * running_var.value + take * unbiased
     else:
-      mean, var = running_mean.value, running_var.value
-    y = (x - mean) * (jax.lax.rsqrt(var + self.epsilon) * scale) + bias
-    return y.astype(self.dtype)
+      y = apply_norm(x, running_mean.value, running_var.value, scale, bias, residual, **options)
+    return (y if activation in RANGES else activation(y)).astype(self.dtype)
 
   def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
     """None, as papers count: for inference it folds into the convolution before it."""

@@ -1,24 +1,31 @@
 """Convolution of any number of spatial dimensions, channels last.
 
-GPU and TPU take XLA's own. The CPU takes the form that `_form` names: an exact one of ours where
+GPU and TPU take XLA's own. The CPU takes the form that `choose` names: an exact one of ours where
 XLA's is slow (docs/performance.md has the measurements).
 """
 
 from collections.abc import Sequence
 from functools import partial
-from types import ModuleType
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 
-from cnnjax.errors import unknown
-from cnnjax.ops.cpu import depthwise, pointwise
+from cnnjax.errors import UserError, unknown
+from cnnjax.ops.cpu import depthwise, direct, pointwise, winograd
 from cnnjax.ops.geometry import Geometry, plain
 
 Sizes = int | Sequence[int]
 Padding = str | int | Sequence[int | tuple[int, int]]
 
-FORMS = ("auto", "plain")
+FORMS = {  # in the order in which they are asked whether they compute it, and whether that pays
+  "pointwise": pointwise,
+  "depthwise": depthwise,
+  "winograd": winograd,
+  "direct": direct,
+  "plain": direct,
+}
 
 
 def each(sizes: Sizes, dimensions: int) -> tuple[int, ...]:
@@ -48,65 +55,81 @@ def conv(
   With p the zeros added to a dimension of size n, a window of k (dilated: d(k-1)+1) and stride s
   leave floor((n - k + p + s) / s) places (course/002, "Stride").
 
-  `form` "plain" is XLA's own convolution everywhere, which has forward-mode derivatives too.
+  `form` is how the CPU computes it: "auto" as `choose` says, or a name of `FORMS`. With "plain" it
+  is XLA's own operation on every platform, which has forward-mode derivatives too.
 
-  Raises: UserError for another form.
+  Raises: UserError for another form, or one that does not compute such a convolution.
   """
-  if form not in FORMS:
-    raise unknown("form of a convolution", form, FORMS)
   n = x.ndim - 2
   strides, dilation, padding = each(strides, n), each(dilation, n), pads(padding, n)
   if isinstance(padding, str):
     window = [d * (k - 1) + 1 for k, d in zip(kernel.shape, dilation)]
     padding = tuple(lax.padtype_to_pads(x.shape[1:-1], window, strides, padding))
   geometry = Geometry(strides, padding, dilation, groups)
-  if form == "plain" or _form(x.shape, kernel.shape, geometry) is None:
+  if form == "auto":
+    form = choose(x.shape, kernel.shape, geometry, x.dtype)
+  elif form not in FORMS:
+    raise unknown("form of a convolution", form, ["auto", *FORMS])
+  elif not FORMS[form].fits(x.shape, kernel.shape, geometry):
+    raise UserError(
+      f"the form {form} does not compute a convolution of {x.shape} with {kernel.shape}, {geometry}"
+    )
+  if form == "plain":
     return plain(x, kernel, geometry)
-  return _chosen(x, kernel, geometry)
+  return _formed(x, kernel, geometry, form)
 
 
-def _form(
-  x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geometry
-) -> ModuleType | None:
-  """Returns the form that the CPU takes, None for XLA's own."""
-  if any(before < 0 or after < 0 for before, after in geometry.padding):
-    return None
-  for form in (pointwise, depthwise):
-    if form.fits(x_shape, kernel_shape, geometry):
-      return form
-  return None
+def choose(
+  x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geometry, dtype: Any
+) -> str:
+  """Returns the name of the form that the CPU takes: the first that can and pays."""
+  if len(x_shape) != 4 or any(min(pair) < 0 for pair in geometry.padding):
+    return "plain"
+  for name in FORMS:
+    exact = name != "winograd" or jnp.finfo(dtype).bits >= 32  # its sums need the digits
+    asked = x_shape, kernel_shape, geometry
+    if exact and FORMS[name].fits(*asked) and FORMS[name].pays(*asked):
+      return name
+  raise AssertionError("the last form takes all")
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _chosen(x, kernel, geometry):
-  form = _form(x.shape, kernel.shape, geometry)
-  return lax.platform_dependent(
-    x,
-    kernel,
-    cpu=partial(form.forward, geometry=geometry),
-    default=partial(plain, geometry=geometry),
-  )
-
-
-def _chosen_forward(x, kernel, geometry):
-  return _chosen(x, kernel, geometry), (x, kernel)
-
-
-def _chosen_backward(geometry, kept, slope):
-  x, kernel = kept
-  form = _form(x.shape, kernel.shape, geometry)
-
-  def ours(x, kernel, slope):
-    slope = lax.optimization_barrier(slope)  # else what made it is computed twice
-    return (
-      form.input_gradient(slope, kernel, x.shape, geometry),
-      form.kernel_gradient(x, slope, kernel.shape, geometry),
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _formed(x, kernel, geometry, form):
+  with jax.named_scope("conv_forward"):
+    return lax.platform_dependent(
+      x,
+      kernel,
+      cpu=partial(FORMS[form].forward, geometry=geometry),
+      default=partial(plain, geometry=geometry),
     )
 
-  def xlas(x, kernel, slope):
-    return jax.vjp(partial(plain, geometry=geometry), x, kernel)[1](slope)
 
-  return lax.platform_dependent(x, kernel, slope, cpu=ours, default=xlas)
+def _forward(x, kernel, geometry, form):
+  return _formed(x, kernel, geometry, form), (x, kernel)
 
 
-_chosen.defvjp(_chosen_forward, _chosen_backward)
+def _backward(geometry, form, kept, slope):
+  x, kernel = kept
+  ours = FORMS[form]
+
+  def cpu_input(kernel, slope):
+    return ours.input_gradient(slope, kernel, x.shape, geometry)
+
+  def cpu_kernel(x, slope):
+    return ours.kernel_gradient(x, slope, kernel.shape, geometry)
+
+  def xla_input(kernel, slope):
+    return direct.input_gradient(slope, kernel, x.shape, geometry)
+
+  def xla_kernel(x, slope):
+    return direct.kernel_gradient(x, slope, kernel.shape, geometry)
+
+  slope = lax.platform_dependent(slope, cpu=lax.optimization_barrier, default=lambda slope: slope)
+  with jax.named_scope("conv_input_gradient"):
+    to_x = lax.platform_dependent(kernel, slope, cpu=cpu_input, default=xla_input)
+  with jax.named_scope("conv_kernel_gradient"):
+    to_kernel = lax.platform_dependent(x, slope, cpu=cpu_kernel, default=xla_kernel)
+  return to_x, to_kernel
+
+
+_formed.defvjp(_forward, _backward)

@@ -1,7 +1,137 @@
-"""Normalisation without parameters."""
+"""Normalisation as pure functions."""
+
+import math
+from collections.abc import Callable
+from functools import partial
 
 import jax
+import jax.numpy as jnp
 from jax import lax
+
+from cnnjax.ops.cpu.row_sums import row_sums
+
+Range = tuple[float, float]  # (0, inf) is relu, (0, 6) relu6
+
+
+def batch_norm(
+  x: jax.Array,
+  scale: jax.Array,
+  bias: jax.Array,
+  residual: jax.Array | None = None,
+  *,
+  epsilon: float = 1e-5,
+  within: Range | None = None,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """Normalises x [B, *space, C] over all but the channels (Ioffe and Szegedy 2015, algorithm 1).
+
+  Args:
+    x: of any float type; the statistics are computed in float32 or wider.
+    scale: [C].
+    bias: [C].
+    residual: of x's shape, added to the result.
+    epsilon: added to the variance.
+    within: what the sum is then clipped to, (0, inf) for relu.
+
+  Returns: the result in x's type, and mean and (biased) variance [C], which carry no slope. Its way
+    back is one expression in x, the result and the slope, not one for each operation of the way
+    there: it reads and writes half as much.
+  """
+  residual = None if residual is None else residual.astype(x.dtype)
+  return _batch_norm(x, scale, bias, residual, epsilon, within)
+
+
+def apply_norm(
+  x: jax.Array,
+  mean: jax.Array,
+  var: jax.Array,
+  scale: jax.Array,
+  bias: jax.Array,
+  residual: jax.Array | None = None,
+  *,
+  epsilon: float = 1e-5,
+  within: Range | None = None,
+) -> jax.Array:
+  """Returns x [B, *space, C] normalised by statistics [C], plus residual, clipped, in x's type."""
+  factor = scale * lax.rsqrt(var + epsilon)
+  factor, offset = lax.optimization_barrier((factor, bias - mean * factor))
+  y = x.astype(factor.dtype) * factor + offset
+  if residual is not None:
+    y = y + residual
+  return (y if within is None else jnp.clip(y, *within)).astype(x.dtype)
+
+
+def moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """Returns mean and biased variance [C] of x [B, *space, C] over all but the channels.
+
+  In one pass, of differences to each image's first pixel, so that a large mean costs no precision;
+  the images' moments are joined as by Chan, Golub and LeVeque (1983).
+  """
+  x = x.reshape(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
+  pixels, first = x.shape[1], x[:, :1]
+
+  def terms(rows, first):
+    off = rows - first
+    return off, off * off
+
+  sums, squares = _pixel_sums(terms, (x,), (first,))
+  off, means = sums / pixels, first[:, 0] + sums / pixels
+  mean = means.mean(0)
+  return mean, (squares / pixels - off * off).mean(0) + jnp.square(means - mean).mean(0)
+
+
+def _pixel_sums(
+  terms: Callable, arrays: tuple[jax.Array, ...], fixed: tuple[jax.Array, ...]
+) -> tuple[jax.Array, ...]:
+  """Returns the sums over pixels [B, C] of terms(*arrays [B, N, C], *fixed)."""
+
+  def plain(*both):
+    return tuple(term.sum(1) for term in terms(*both))
+
+  def ours(*both):
+    arrays_, fixed_ = both[: len(arrays)], both[len(arrays) :]
+    return row_sums(lambda *rows: terms(*rows, *fixed_), *arrays_)
+
+  return lax.platform_dependent(*arrays, *fixed, cpu=ours, default=plain)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(4, 5))
+def _batch_norm(x, scale, bias, residual, epsilon, within):
+  return _forward(x, scale, bias, residual, epsilon, within)[0]
+
+
+def _forward(x, scale, bias, residual, epsilon, within):
+  with jax.named_scope("batch_norm"):
+    mean, var = moments(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
+    y = apply_norm(x, mean, var, scale, bias, residual, epsilon=epsilon, within=within)
+    y = lax.optimization_barrier(y)  # else whatever reads it computes it again
+  added = None if residual is None else ()
+  return (y, mean, var), (x, None if within is None else y, mean, var, scale, added)
+
+
+def _backward(epsilon, within, kept, slopes):
+  x, y, mean, var, scale, added = kept
+  slope, count = slopes[0], math.prod(x.shape[:-1])
+  with jax.named_scope("batch_norm"):
+    if within is not None:
+      low, high = within
+      slope = lax.optimization_barrier(jnp.where((y > low) & (y < high), slope, 0))
+
+    def terms(rows, slope, mean):
+      slope = slope.astype(mean.dtype)
+      return slope, slope * (rows - mean)
+
+    shape = (x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
+    sums = _pixel_sums(terms, (x.reshape(shape), slope.reshape(shape)), (mean,))
+    total, along = (s.sum(0) for s in sums)
+    deviation = lax.rsqrt(var + epsilon)
+    a = scale * deviation
+    b = -a * deviation * deviation * along / count
+    a, b, c = lax.optimization_barrier((a, b, -a * total / count - b * mean))
+    found = (a * slope + (x * b + c)).astype(x.dtype)
+  return found, along * deviation, total, None if added is None else slope
+
+
+_batch_norm.defvjp(_forward, _backward)
 
 
 def local_response_norm(

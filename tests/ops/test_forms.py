@@ -4,11 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from jax import lax
 
 from cnnjax.errors import UserError
-from cnnjax.ops.conv import _form, conv
-from cnnjax.ops.cpu import depthwise, pointwise
+from cnnjax.ops.conv import FORMS, choose, conv, each, pads
 from cnnjax.ops.geometry import Geometry
 from cnnjax.ops.pool import max_pool
 
@@ -25,6 +26,9 @@ CONVOLUTIONS = [  # x, kernel, options: odd sizes, every phase of a stride, unev
   ((2, 9, 8, 4), (3, 3, 1, 4), dict(strides=2, padding="SAME", groups=4)),
   ((1, 3, 3, 2), (3, 3, 1, 2), dict(groups=2)),
   ((1, 2, 5, 2), (2, 2, 1, 2), dict(strides=4, padding=1, groups=2)),
+  ((2, 7, 6, 3), (3, 3, 3, 5), dict(padding=1, form="winograd")),
+  ((1, 5, 4, 2), (3, 3, 2, 3), dict(padding=((0, 2), (3, 0)), form="winograd")),
+  ((1, 4, 3, 256), (3, 3, 256, 256), dict(padding=1, form="winograd")),  # kernel gradient too
 ]
 
 
@@ -49,24 +53,73 @@ def all_of(function, *arguments):
 def test_a_convolution_and_its_gradients(x, kernel, options):
   x, kernel = random(*x), random(*kernel)
   ours = all_of(lambda x, k: conv(x, k, **options), x, kernel)
-  xlas = all_of(lambda x, k: conv(x, k, form="plain", **options), x, kernel)
+  xlas = all_of(lambda x, k: conv(x, k, **{**options, "form": "plain"}), x, kernel)
   for found, want in zip(ours, xlas, strict=True):
     np.testing.assert_allclose(found, want, atol=3e-6 * np.abs(want).max())
 
 
 def test_which_form_is_taken():
   still = Geometry((1, 1), ((0, 0), (0, 0)), (1, 1), 1)
-  assert _form((1, 4, 4, 8), (1, 1, 8, 8), still) is pointwise
-  assert _form((1, 4, 4, 8), (3, 3, 1, 8), still._replace(groups=8)) is depthwise
-  for kernel, geometry in (
-    ((3, 3, 8, 8), still),
-    ((1, 1, 4, 8), still._replace(groups=2)),
-    ((3, 3, 1, 16), still._replace(groups=8)),  # two maps a channel
-    ((1, 1, 8, 8), still._replace(padding=((-1, 0), (0, 0)))),
+  eight, twice = still._replace(groups=8), still._replace(strides=(2, 2))
+  for x, kernel, geometry, form in (
+    ((1, 4, 4, 8), (1, 1, 8, 8), still, "pointwise"),
+    ((1, 4, 4, 8), (1, 1, 8, 8), twice, "pointwise"),
+    ((1, 4, 4, 8), (3, 3, 1, 8), eight, "depthwise"),
+    ((1, 14, 14, 128), (3, 3, 128, 128), still, "winograd"),
+    ((1, 14, 14, 128), (3, 3, 128, 128), twice, "direct"),
+    ((1, 7, 7, 128), (3, 3, 128, 128), still, "direct"),
+    ((1, 4, 4, 8), (3, 3, 8, 8), still, "direct"),
+    ((1, 4, 4, 8), (1, 1, 4, 8), still._replace(groups=2), "direct"),
+    ((1, 4, 4, 8), (3, 3, 1, 16), eight, "direct"),  # two maps a channel
+    ((1, 4, 4, 8), (1, 1, 8, 8), still._replace(padding=((-1, 0), (0, 0))), "plain"),
+    ((1, 4, 4, 4, 8), (1, 1, 1, 8, 8), still, "plain"),
   ):
-    assert _form((1, 4, 4, 8), kernel, geometry) is None
+    assert choose(x, kernel, geometry, jnp.float32) == form
+  assert choose((1, 14, 14, 128), (3, 3, 128, 128), still, jnp.bfloat16) == "direct"
+
+
+def test_a_form_that_is_none_or_does_not_fit():
+  x, kernel = random(1, 4, 4, 8), random(3, 3, 8, 8)
   with pytest.raises(UserError, match="unknown form of a convolution 'plane'; did you mean plain"):
-    conv(random(1, 4, 4, 8), random(1, 1, 8, 8), form="plane")
+    conv(x, kernel, form="plane")
+  with pytest.raises(
+    UserError, match="winograd does not compute a convolution of .* Geometry.strides=.2, 2"
+  ):
+    conv(x, kernel, strides=2, form="winograd")
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_every_form_equals_xlas_convolution(data):
+  """In float64, where only a mistake is as large as 1e-12."""
+  pick = lambda least, most: data.draw(st.integers(least, most))  # noqa: E731
+  groups, window = pick(1, 3), (pick(1, 4), pick(1, 4))
+  inside = 1 if data.draw(st.booleans()) else pick(1, 3)
+  shape = (pick(1, 2), pick(1, 9), pick(1, 9), inside * groups)
+  options = dict(
+    strides=(pick(1, 3), pick(1, 3)),
+    padding=((pick(0, 3), pick(0, 3)), (pick(0, 3), pick(0, 3))),
+    dilation=(pick(1, 2), pick(1, 2)),
+    groups=groups,
+  )
+  if data.draw(st.booleans()):  # what winograd needs is seldom drawn
+    window, options["strides"], options["dilation"] = (3, 3), (1, 1), (1, 1)
+  kernel = (*window, inside, pick(1, 3) * groups)
+  sizes = zip(shape[1:3], window, options["padding"], options["dilation"])
+  assume(all(n + sum(p) > d * (k - 1) for n, k, p, d in sizes))
+  geometry = Geometry(
+    each(options["strides"], 2),
+    pads(options["padding"], 2),
+    *[options[key] for key in ("dilation", "groups")],
+  )
+  with jax.enable_x64(True):
+    x, k = (jnp.asarray(random(*s), jnp.float64) for s in (shape, kernel))
+    want = all_of(lambda x, k: conv(x, k, form="plain", **options), x, k)
+    for form in FORMS:
+      if form != "plain" and FORMS[form].fits(shape, kernel, geometry):
+        found = all_of(lambda x, k, form=form: conv(x, k, form=form, **options), x, k)
+        for one, other in zip(found, want, strict=True):
+          np.testing.assert_allclose(one, other, atol=1e-12 * max(1.0, np.abs(other).max()))
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float64"])

@@ -39,7 +39,7 @@ class NormConv(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-    x = nn.relu(BatchNorm(dtype=self.dtype, name="norm")(x, train=train))
+    x = BatchNorm(dtype=self.dtype, name="norm")(x, train=train, activation=nn.relu)
     options = dict(padding=self.kernel_size // 2, use_bias=False, kernel_init=KAIMING)
     return Conv(self.features, self.kernel_size, dtype=self.dtype, name="conv", **options)(x)
 
@@ -74,7 +74,7 @@ class Trunk(nn.Module):
         half = x.shape[-1] // 2
         x = layer(half, 1, name=f"transition{stage}", **options)(x, train)
         x = AvgPool(2, name=f"pool{stage}")(x)
-    x = nn.relu(BatchNorm(name="norm", **options)(x, train=train))
+    x = BatchNorm(name="norm", **options)(x, train=train, activation=nn.relu)
     return {**maps, f"stage{len(self.depths)}": x}
 
 

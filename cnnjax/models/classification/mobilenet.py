@@ -64,8 +64,9 @@ class InvertedResidual(nn.Module):
       y = ConvNorm(c, 1, name="expand", **options)(y, train=train)
     y = ConvNorm(c, 3, self.strides, 1, groups=c, name="depthwise", **options)(y, train=train)
     options["activation"] = None
-    y = ConvNorm(self.width, 1, name="project", **options)(y, train=train)
-    return x + y if x.shape == y.shape and self.strides == 1 else y
+    residual = x if x.shape == (*y.shape[:-1], self.width) and self.strides == 1 else None
+    last = ConvNorm(self.width, 1, name="project", **options)
+    return last(y, train=train, residual=residual)
 
 
 class TrunkV1(nn.Module):

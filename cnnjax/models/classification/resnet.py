@@ -7,6 +7,7 @@ with basic blocks; the paper and its own table have bottlenecks.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -35,8 +36,7 @@ class BasicBlock(nn.Module):
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     options = dict(dtype=self.dtype)
     y = ConvNorm(self.width, 3, self.strides, 1, name="conv1", **options)(x, train=train)
-    y = ConvNorm(self.width, 3, 1, 1, activation=None, name="conv2", **options)(y, train=train)
-    return _add(self, x, y, train)
+    return _join(self, x, y, partial(ConvNorm, self.width, 3, 1, 1, name="conv2"), train)
 
 
 class Bottleneck(nn.Module):
@@ -58,19 +58,20 @@ class Bottleneck(nn.Module):
     options = dict(dtype=self.dtype)
     y = ConvNorm(self.width, 1, first, name="conv1", **options)(x, train=train)
     y = ConvNorm(self.width, 3, second, 1, name="conv2", **options)(y, train=train)
-    y = ConvNorm(4 * self.width, 1, activation=None, name="conv3", **options)(y, train=train)
-    return _add(self, x, y, train)
+    return _join(self, x, y, partial(ConvNorm, 4 * self.width, 1, name="conv3"), train)
 
 
-def _add(block, x, y, train):
-  """Returns relu(shortcut(x) + gate(y)), the shortcut a projection where shapes differ."""
-  if block.squeeze:
-    reduced = divisible(y.shape[-1] / block.squeeze)
-    y = SqueezeExcite(reduced, dtype=block.dtype, name="squeeze")(y)
-  if x.shape != y.shape:
+def _join(block, x, y, last, train):
+  """Returns relu(shortcut(x) + gate(last(y))), the shortcut a projection where shapes differ."""
+  last = last(activation=None if block.squeeze else nn.relu, dtype=block.dtype)
+  if x.shape != (*y.shape[:-1], last.features):
     options = dict(activation=None, dtype=block.dtype, name="shortcut")
-    x = ConvNorm(y.shape[-1], 1, block.strides, **options)(x, train=train)
-  return nn.relu(x + y)
+    x = ConvNorm(last.features, 1, block.strides, **options)(x, train=train)
+  if not block.squeeze:
+    return last(y, train=train, residual=x)
+  reduced = divisible(last.features / block.squeeze)
+  gated = SqueezeExcite(reduced, dtype=block.dtype, name="squeeze")(last(y, train=train))
+  return nn.relu(x + gated)
 
 
 class Trunk(nn.Module):

@@ -38,9 +38,10 @@ class Residual(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    if not self.squeeze:
+      return _two(x, self, train, shortcut=True, activation=nn.relu)
     y = _two(x, self, train)
-    if self.squeeze:
-      y = SqueezeExcite(self.width // self.squeeze, dtype=self.dtype, name="squeeze")(y)
+    y = SqueezeExcite(self.width // self.squeeze, dtype=self.dtype, name="squeeze")(y)
     return nn.relu(option_a(x, y.shape) + y)
 
 
@@ -53,7 +54,7 @@ class Plain(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-    return nn.relu(_two(x, self, train))
+    return _two(x, self, train, activation=nn.relu)
 
 
 class Highway(nn.Module):
@@ -76,10 +77,12 @@ class Highway(nn.Module):
     return nn.relu(gate * y + (1 - gate) * option_a(x, y.shape))
 
 
-def _two(x, block, train):
+def _two(x, block, train, shortcut=False, activation=None):
   options = dict(dtype=block.dtype)
   y = ConvNorm(block.width, 3, block.strides, 1, name="conv1", **options)(x, train=train)
-  return ConvNorm(block.width, 3, 1, 1, activation=None, name="conv2", **options)(y, train=train)
+  options |= dict(activation=activation, name="conv2")
+  residual = option_a(x, y.shape) if shortcut else None
+  return ConvNorm(block.width, 3, 1, 1, **options)(y, train=train, residual=residual)
 
 
 class Trunk(nn.Module):

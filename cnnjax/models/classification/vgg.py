@@ -49,8 +49,10 @@ class Trunk(nn.Module):
         options = dict(padding=1, dtype=self.dtype, kernel_init=KAIMING)
         x = Conv(width, 3, name=f"conv{stage}_{i}", **options)(x)
         if self.norm:
-          x = BatchNorm(dtype=self.dtype, name=f"norm{stage}_{i}")(x, train=train)
-        x = nn.relu(x)
+          norm = BatchNorm(dtype=self.dtype, name=f"norm{stage}_{i}")
+          x = norm(x, train=train, activation=nn.relu)
+        else:
+          x = nn.relu(x)
       maps[f"stage{stage}"] = x
       x = MaxPool(2, name=f"pool{stage}")(x)
     return {**maps, "pool5": x}

@@ -1,0 +1,34 @@
+"""XLA's own convolution, its two gradients apart from each other."""
+
+import jax
+
+from cnnjax.ops.geometry import Geometry, plain
+
+
+def fits(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geometry) -> bool:
+  """Whether this form computes such a convolution: any."""
+  return True
+
+
+def pays(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geometry) -> bool:
+  """Whether it is the fastest that is left."""
+  return True
+
+
+forward = plain
+
+
+def input_gradient(
+  slope: jax.Array, kernel: jax.Array, x_shape: tuple[int, ...], geometry: Geometry
+) -> jax.Array:
+  """Returns the slope with respect to x [B, *space, C] from that of the result."""
+  x = jax.ShapeDtypeStruct(x_shape, slope.dtype)
+  return jax.linear_transpose(lambda x: plain(x, kernel, geometry), x)(slope)[0]
+
+
+def kernel_gradient(
+  x: jax.Array, slope: jax.Array, kernel_shape: tuple[int, ...], geometry: Geometry
+) -> jax.Array:
+  """Returns the slope with respect to the kernel [*window, C/groups, D]."""
+  kernel = jax.ShapeDtypeStruct(kernel_shape, slope.dtype)
+  return jax.linear_transpose(lambda kernel: plain(x, kernel, geometry), kernel)(slope)[0]

@@ -1,0 +1,141 @@
+"""Where a compiled step's time goes: its program's instructions, timed by the profiler, by kind."""
+
+import re
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+KINDS = (  # kind, and what the name of its operation in the program holds; the first that fits
+  ("optimiser", r"optimizer"),
+  ("convolution, kernel gradient", r"conv_kernel_gradient"),
+  ("convolution, input gradient", r"conv_input_gradient"),
+  ("convolution, forward", r"conv_forward|conv_general_dilated"),
+  ("normalisation", r"\bnorm|batch_norm"),
+  ("pooling", r"pool|reduce_window|select_and_"),
+  ("dense", r"dot_general"),
+)
+COPIES, REST = "copies", "elementwise"
+COPYING = ("copy", "transpose", "pad", "concatenate", "slice", "bitcast", "broadcast")
+SILENT = ("parameter", "constant", "tuple", "get-tuple-element", "bitcast")  # no work
+
+_LINE = re.compile(r"^\s*(?:ROOT )?%?([\w.\-]+) = (.*?) ([\w\-]+)\((.*)$")
+_ARRAY = re.compile(r"\b(pred|[subf]+\d+)\[([\d,]*)\]")
+_WIDTH = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "f64": 8, "s64": 8, "u64": 8}
+
+
+class Instruction(NamedTuple):
+  """One line of a compiled program."""
+
+  kind: str
+  size: int  # bytes of what it makes
+  reads: tuple[str, ...]
+
+
+def instructions(program: str) -> dict[str, Instruction]:
+  """Returns {name: instruction} of a compiled program's text."""
+  found = {}
+  for line in program.splitlines():
+    if match := _LINE.match(line):
+      name, shape, opcode, rest = match.groups()
+      if opcode not in SILENT or name not in found:
+        reads = tuple(re.findall(r"%([\w.\-]+)", rest.split(", metadata=")[0]))
+        found[name] = Instruction(kind_of(name, opcode, rest), bytes_of(shape), reads)
+  return found
+
+
+def kind_of(name: str, opcode: str, rest: str) -> str:
+  """Returns the kind of an instruction, by the name that JAX gave the operation it came from."""
+  what = re.search(r'op_name="([^"]*)"', rest)
+  if opcode in COPYING or any(name.startswith((w, f"wrapped_{w}")) for w in COPYING):
+    return COPIES
+  if opcode == "convolution" and not what:  # XLA forgets whence it came
+    return "convolution, kernel gradient"
+  for kind, pattern in KINDS:
+    if what and re.search(pattern, what[1]):
+      return kind
+  return REST
+
+
+def bytes_of(shape: str) -> int:
+  """Returns the bytes of an array, or a tuple of some, as a program's text has it."""
+  arrays = _ARRAY.findall(shape)
+  return sum(
+    _WIDTH.get(t, 4) * int(np.prod([int(n) for n in d.split(",") if n])) for t, d in arrays
+  )
+
+
+def events(run: Callable[[], Any]) -> list[tuple[str, float, float]]:
+  """Returns (instruction, begin, end) in seconds of what ran on the CPU during `run()`."""
+  with tempfile.TemporaryDirectory() as folder:
+    with jax.profiler.trace(folder):
+      run()
+    (file,) = Path(folder).rglob("*.xplane.pb")
+    data = jax.profiler.ProfileData.from_file(str(file))
+  begun, found = defaultdict(list), []
+  seen = [e for plane in data.planes for line in plane.lines for e in line.events]
+  for event in sorted(seen, key=lambda e: e.start_ns):
+    stats = dict(event.stats)
+    if "hlo_op" in stats:
+      begun[stats["hlo_op"]].append((event.start_ns, event.start_ns + event.duration_ns))
+    elif event.name.startswith("end: ") and begun[event.name[5:]]:
+      start, _ = begun[event.name[5:]].pop(0)
+      found.append((event.name[5:], start / 1e9, event.start_ns / 1e9))
+  for name, rest in begun.items():
+    found += [(name, start / 1e9, end / 1e9) for start, end in rest]
+  return found
+
+
+def shared(spans: list[tuple[str, float, float]]) -> dict[str, float]:
+  """Returns the seconds of each name; where several run at once they share the time equally."""
+  marks = sorted(
+    [(start, 1, name) for name, start, _ in spans] + [(end, -1, name) for name, _, end in spans]
+  )
+  running, seconds, before = defaultdict(int), defaultdict(float), 0.0
+  for at, change, name in marks:
+    if running:
+      part = (at - before) / sum(running.values())
+      for other, count in running.items():
+        seconds[other] += part * count
+    running[name] += change
+    if not running[name]:
+      del running[name]
+    before = at
+  return seconds
+
+
+def breakdown(run: Callable[[], Any], program: str, steps: int) -> dict[str, dict[str, float]]:
+  """Returns {kind: seconds and bytes a step} of a program that `run()` runs so many times.
+
+  Bytes are those of the arrays that its instructions read and write.
+  """
+  known, found = instructions(program), defaultdict(lambda: dict(seconds=0.0, bytes=0.0))
+  for name, seconds in shared(events(run)).items():
+    one = known.get(name, Instruction(REST, 0, ()))
+    found[one.kind]["seconds"] += seconds / steps
+    found[one.kind]["bytes"] += one.size + sum(known[r].size for r in one.reads if r in known)
+  return found
+
+
+def peaks() -> dict[str, float]:
+  """Returns the machine's FLOP/s of a large matrix product and bytes/s of a large copy."""
+  matrix = jax.random.normal(jax.random.key(0), (2048, 2048))
+  block = jnp.ones(2**26)  # 256 MiB
+  product, copy = jax.jit(jnp.matmul), jax.jit(lambda x: x + 1)
+
+  def best(function, *arguments):
+    times = []
+    for _ in range(6):
+      start = time.perf_counter()
+      jax.block_until_ready(function(*arguments))
+      times.append(time.perf_counter() - start)
+    return min(times)
+
+  flops = 2 * 2048**3 / best(product, matrix, matrix)
+  return {"flops": flops, "bytes": 2 * block.nbytes / best(copy, block)}

@@ -1,0 +1,67 @@
+"""Our networks as stock Flax computes them: each layer by what that of flax.linen does."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import lax
+
+from cnnjax.layers import BatchNorm, Conv, MaxPool
+from cnnjax.ops.conv import conv, each, pads
+
+
+def stock(model: nn.Module) -> Callable:
+  """Returns `model.apply` with stock convolutions, batch norms and max pooling.
+
+  Variables stay ours; only the running variance differs, which Flax leaves biased.
+  """
+
+  def apply(*arguments: Any, **options: Any) -> Any:
+    with nn.intercept_methods(_replace):
+      return model.apply(*arguments, **options)
+
+  return apply
+
+
+def _replace(own, arguments, options, context):
+  layers = {Conv: _conv, BatchNorm: _batch_norm, MaxPool: _max_pool}
+  theirs = layers.get(type(context.module))
+  if theirs is None or context.method_name != "__call__":
+    return own(*arguments, **options)
+  return theirs(context.module, *arguments, **options)
+
+
+def _conv(layer, x):
+  """As nn.Conv: lax.conv_general_dilated and a sum."""
+  kernel = layer.get_variable("params", "kernel")
+  places = dict(strides=layer.strides, padding=layer.padding, dilation=layer.dilation)
+  y = conv(x, kernel, groups=layer.groups, form="plain", **places)
+  return y + layer.get_variable("params", "bias") if layer.use_bias else y
+
+
+def _batch_norm(layer, x, *, train, residual=None, activation=None):
+  """As nn.BatchNorm with its defaults: the variance as the mean of squares less the mean's."""
+  scale, bias = (layer.get_variable("params", name) for name in ("scale", "bias"))
+  mean, var = (layer.get_variable("batch_stats", name) for name in ("mean", "var"))
+  if train:
+    axes, keep = tuple(range(x.ndim - 1)), layer.momentum
+    now = x.mean(axes)
+    spread = jnp.maximum(0.0, jnp.square(x).mean(axes) - jnp.square(now))
+    layer.put_variable("batch_stats", "mean", keep * mean + (1 - keep) * now)
+    layer.put_variable("batch_stats", "var", keep * var + (1 - keep) * spread)
+    mean, var = now, spread
+  y = (x - mean) * (lax.rsqrt(var + layer.epsilon) * scale) + bias
+  y = y if residual is None else y + residual
+  return activation(y) if activation else y
+
+
+def _max_pool(layer, x):
+  """As nn.max_pool: lax.reduce_window."""
+  n = x.ndim - 2
+  window, around = each(layer.window, n), pads(layer.padding, n)
+  strides = window if layer.strides is None else each(layer.strides, n)
+  if layer.ceil:  # what the last window lacks
+    sizes = zip(x.shape[1:-1], window, strides, around)
+    around = [(a, b + (k - size - a - b) % s) for size, k, s, (a, b) in sizes]
+  return nn.max_pool(x, window, strides, around)
