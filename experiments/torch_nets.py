@@ -14,7 +14,7 @@ NAMES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "
 class LeNet5(nn.Module):
   """As `models/classification/lenet5.py`."""
 
-  def __init__(self, channels: int = 1):
+  def __init__(self, channels: int = 3):
     super().__init__()
     convs = dict(conv1=nn.Conv2d(channels, 6, 5), conv2=nn.Conv2d(6, 16, 5))
     self.trunk = nn.ModuleDict({**convs, "conv3": nn.Conv2d(16, 120, 5)})

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from cnnjax.errors import UserError, unknown
-from cnnjax.ops.cpu import depthwise, direct, pointwise, winograd
+from cnnjax.ops.cpu import columns, depthwise, direct, pointwise, winograd
 from cnnjax.ops.geometry import Geometry, plain
 
 Sizes = int | Sequence[int]
@@ -23,6 +23,7 @@ FORMS = {  # in the order in which they are asked whether they compute it, and w
   "pointwise": pointwise,
   "depthwise": depthwise,
   "winograd": winograd,
+  "columns": columns,
   "direct": direct,
   "plain": direct,
 }

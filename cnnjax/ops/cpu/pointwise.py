@@ -1,4 +1,6 @@
-"""1x1 convolutions: a stride is a slice in front, gradients are products of matrices."""
+"""1x1 convolutions, and those whose window sees all of the image: products of matrices."""
+
+import math
 
 import jax
 import jax.numpy as jnp
@@ -6,19 +8,14 @@ from jax import lax
 
 from cnnjax.ops.geometry import Geometry, plain
 
+STILL = Geometry((1, 1), ((0, 0), (0, 0)), (1, 1), 1)
+
 
 def fits(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geometry) -> bool:
   """Whether this form computes such a convolution."""
-  return (
-    len(x_shape) == 4
-    and kernel_shape[:2] == (1, 1)
-    and geometry.groups == 1
-    and geometry.padding == ((0, 0), (0, 0))
-  )
-
-
-def _still(geometry):
-  return geometry._replace(strides=(1, 1))
+  simple = len(x_shape) == 4 and geometry.groups == 1 and geometry.padding == ((0, 0), (0, 0))
+  all_of_it = kernel_shape[:2] == x_shape[1:3] and geometry.dilation == (1, 1)
+  return simple and (kernel_shape[:2] == (1, 1) or all_of_it)
 
 
 def pays(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geometry) -> bool:
@@ -27,18 +24,18 @@ def pays(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geom
 
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
-  """Returns x [B, H, W, C] by kernel [1, 1, C, D]."""
-  if geometry.strides != (1, 1):
-    across, down = geometry.strides
-    x = lax.optimization_barrier(x[:, ::across, ::down])
-  return plain(x, kernel, _still(geometry))
+  """Returns x [B, H, W, C] by kernel [1, 1, C, D] or [H, W, C, D]."""
+  x, kernel = _seen(x, kernel.shape, geometry), _one(kernel)
+  return plain(x, kernel, STILL)
 
 
 def input_gradient(
   slope: jax.Array, kernel: jax.Array, x_shape: tuple[int, ...], geometry: Geometry
 ) -> jax.Array:
   """Returns the slope with respect to x from that of the result, [B, H', W', D]."""
-  found = plain(slope, kernel.swapaxes(2, 3), _still(geometry))
+  found = plain(slope, _one(kernel).swapaxes(2, 3), STILL)
+  if kernel.shape[:2] != (1, 1):
+    return found.reshape(x_shape)
   if geometry.strides == (1, 1):
     return found
   config = [(0, 0, 0)]
@@ -51,12 +48,24 @@ def kernel_gradient(
   x: jax.Array, slope: jax.Array, kernel_shape: tuple[int, ...], geometry: Geometry
 ) -> jax.Array:
   """Returns the slope with respect to the kernel; the narrower side is transposed, once."""
-  if geometry.strides != (1, 1):
-    across, down = geometry.strides
-    x = x[:, ::across, ::down]
+  x = _seen(x, kernel_shape, geometry)
   x, slope = x.reshape(-1, x.shape[-1]), slope.reshape(-1, slope.shape[-1])
   if x.shape[1] <= slope.shape[1]:
     found = lax.optimization_barrier(x.T) @ slope
   else:
     found = (lax.optimization_barrier(slope.T) @ x).T
   return found.reshape(kernel_shape)
+
+
+def _seen(x: jax.Array, kernel_shape: tuple[int, ...], geometry: Geometry) -> jax.Array:
+  """Returns what the window sees at each place, [B, H', W', its pixels x C]."""
+  if kernel_shape[:2] != (1, 1):
+    return x.reshape(x.shape[0], 1, 1, -1)
+  across, down = geometry.strides
+  if geometry.strides == (1, 1):
+    return x
+  return lax.optimization_barrier(x[:, ::across, ::down])  # a stride is a slice in front
+
+
+def _one(kernel: jax.Array) -> jax.Array:
+  return kernel.reshape(1, 1, math.prod(kernel.shape[:3]), kernel.shape[3])
