@@ -2,14 +2,19 @@
 
 A training step is SGD with momentum, in float32, on one batch that already lies on the device,
 normalised and not augmented. `cnnjax` is the engine's own step, with the sums that it logs;
-`flax` the same network of flax.linen's layers in a plain jitted step of optax; `torch` the same in
-PyTorch, eager, on all cores, with its fused SGD, contiguous and channels-last: our ratio is to the
-faster. --inference times logits too, of 1 and of 16 images, each batch answered before the next.
+`user` a plain loop of optax around our model with `cnnjax.jit`; `flax` the same with `jax.jit` and
+the network as stock Flax computes it; `torch` the same in PyTorch, eager, on all cores, with its
+fused SGD, contiguous and channels-last: our ratio is to the faster. --inference times logits too,
+of 1 and of 16 images, each batch answered before the next.
 
 --models names them, "all" is the zoo. Dropout is off, because each draws its own numbers.
 All begin with the same weights and are timed only if they agree. They take turns, in an order that
 rotates, so that the machine's noise hits all alike; a ratio is the median over the rounds, with the
 least and the largest. A first step holds its compiler's time: the persistent cache is off.
+
+--profile shows where a training step's time goes on the CPU, by the profiler's trace of its
+program: convolutions forward and their two gradients, normalisation, pooling, copies, with what is
+reached beside the machine's own peaks; with --out a roofline is drawn beside the figures.
 
 --path times what a user gets, `fit` as --config says (data, augmentation, logs, checkpoints),
 against the bare compiled step of the same plan on one batch kept on the device. A fit writes five
@@ -35,6 +40,7 @@ from cnnjax.engine.run import write_json
 from cnnjax.errors import UserError, unknown
 from cnnjax.models import zoo
 from experiments import launch
+from experiments.breakdown import profile
 from experiments.peers import PEERS, line_up
 from experiments.turns import Contestant, ratio, take_turns, timer, told
 from experiments.whole_path import path
@@ -43,6 +49,7 @@ FLAGS = flags.FLAGS
 CONFIG = "configs/classification/lenet5_mnist.py:quick"  # of --path
 SMALL, LARGE = 128, 16  # images in a training batch, of up to 64 pixels and of more
 AGREE = (1e-3, 5e-2, 5e-2)  # relative difference of the first results: steps amplify rounding
+PROFILED = 3  # steps in a trace
 LEAST = {"batch": 1, "rounds": 1, "seconds": 0.001, "steps": 4}  # values of flags
 
 
@@ -136,8 +143,12 @@ def main(argv: list[str]) -> None:
     print("PyTorch is not installed, and left out; it comes with the extra parity")
     peers.remove("torch")
   for name in () if FLAGS.path else models:
-    usual = SMALL if zoo.row(name).input[0] <= 64 else LARGE
-    found.append(compare(name, peers, FLAGS.batch or usual, FLAGS.rounds, FLAGS.seconds))
+    size = FLAGS.batch or (SMALL if zoo.row(name).input[0] <= 64 else LARGE)
+    if FLAGS.profile:
+      picture = Path(FLAGS.out).with_suffix(f".{name}.png") if FLAGS.out else None
+      found.append(profile(name, size, PROFILED, picture))
+      continue
+    found.append(compare(name, peers, size, FLAGS.rounds, FLAGS.seconds))
     for size in (1, 16) if FLAGS.inference else ():
       found.append(compare(name, peers, size, FLAGS.rounds, FLAGS.seconds, train=False))
   if FLAGS.out:
@@ -152,6 +163,7 @@ if __name__ == "__main__":
   flags.DEFINE_float("seconds", 0.5, "of a turn")
   flags.DEFINE_integer("steps", 100, "of a turn of --path")
   flags.DEFINE_bool("inference", False, "time logits of batches of 1 and 16 as well")
+  flags.DEFINE_bool("profile", False, "show where a training step's time goes")
   flags.DEFINE_bool("path", False, "time the whole of fit against its bare step")
   flags.DEFINE_list("peers", list(PEERS), "whom to stand beside")
   flags.DEFINE_string("out", None, "JSON file for the figures")

@@ -12,14 +12,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import cnnjax
+from cnnjax.engine import log
+from cnnjax.errors import UserError
+from cnnjax.visualise.figure import save
+from cnnjax.visualise.roofline import roofline
+from experiments.peers import training
+
+FORWARD, INPUT = "convolution, forward", "convolution, input gradient"
+KERNEL, DENSE = "convolution, kernel gradient", "dense"
 KINDS = (  # kind, and what the name of its operation in the program holds; the first that fits
   ("optimiser", r"optimizer"),
-  ("convolution, kernel gradient", r"conv_kernel_gradient"),
-  ("convolution, input gradient", r"conv_input_gradient"),
-  ("convolution, forward", r"conv_forward|conv_general_dilated"),
+  (KERNEL, r"conv_kernel_gradient"),
+  (INPUT, r"conv_input_gradient"),
+  (FORWARD, r"conv_forward|conv_general_dilated"),
   ("normalisation", r"\bnorm|batch_norm"),
   ("pooling", r"pool|reduce_window|select_and_"),
-  ("dense", r"dot_general"),
+  (DENSE, r"dot_general|head/fc"),
 )
 COPIES, REST = "copies", "elementwise"
 COPYING = ("copy", "transpose", "pad", "concatenate", "slice", "bitcast", "broadcast")
@@ -56,7 +65,7 @@ def kind_of(name: str, opcode: str, rest: str) -> str:
   if opcode in COPYING or any(name.startswith((w, f"wrapped_{w}")) for w in COPYING):
     return COPIES
   if opcode == "convolution" and not what:  # XLA forgets whence it came
-    return "convolution, kernel gradient"
+    return KERNEL
   for kind, pattern in KINDS:
     if what and re.search(pattern, what[1]):
       return kind
@@ -121,6 +130,74 @@ def breakdown(run: Callable[[], Any], program: str, steps: int) -> dict[str, dic
     found[one.kind]["seconds"] += seconds / steps
     found[one.kind]["bytes"] += one.size + sum(known[r].size for r in one.reads if r in known)
   return found
+
+
+def operations(name: str, batch_size: int) -> dict[str, float]:
+  """Returns {kind: floating-point operations a training step} of a model's layers.
+
+  They are those of the formulas, whatever way the machine takes. The first convolution's input
+  needs no gradient; of the dense layers each product is needed three times.
+  """
+  rows = cnnjax.summarize(name).rows
+  convs = [row.multiply_adds for row in rows if row.kind.endswith("Conv")]
+  dense = sum(row.multiply_adds for row in rows if row.kind == "Dense")
+  found = {FORWARD: sum(convs), INPUT: sum(convs[1:]), KERNEL: sum(convs), DENSE: 3 * dense}
+  return {kind: 2.0 * batch_size * count for kind, count in found.items()}
+
+
+def profile(name: str, batch_size: int, steps: int, picture: Path | None) -> dict[str, Any]:
+  """Prints and returns where a training step's time goes, beside the machine's peaks.
+
+  Args:
+    name: of the zoo.
+    batch_size: images.
+    steps: to trace.
+    picture: PNG file for the roofline.
+
+  Raises: UserError on another platform than the CPU.
+  """
+  if jax.default_backend() != "cpu":
+    raise UserError("--profile reads the CPU's traces; elsewhere use experiments.train --profile")
+  step, now, batch = training(name, batch_size)
+  compiled = step.lower(now, batch).compile()
+
+  def run(count: int) -> None:
+    nonlocal now
+    for _ in range(count):
+      now, logs = compiled(now, batch)
+    jax.block_until_ready((now, logs))
+
+  run(2)
+  start = time.perf_counter()
+  run(steps)
+  wall = (time.perf_counter() - start) / steps
+  found = breakdown(lambda: run(steps), compiled.as_text(), steps)
+  flops, limits = operations(name, batch_size), peaks()
+  total = sum(part["seconds"] for part in found.values())
+  rows, points = {}, {}
+  for kind, part in sorted(found.items(), key=lambda item: -item[1]["seconds"]):
+    seconds = part["seconds"]
+    rate = flops.get(kind, 0) / seconds
+    rows[kind] = {
+      "ms": f"{1e3 * seconds:.2f}",
+      "share": f"{seconds / total:.0%}",
+      "GFLOP/s": f"{rate / 1e9:.0f}" if rate else "",
+      "GB/s": f"{part['bytes'] / seconds / 1e9:.1f}",
+    }
+    if rate:
+      points[kind] = (flops[kind] / part["bytes"], rate)
+  rows["peak"] = {
+    "ms": "",
+    "share": "",
+    "GFLOP/s": f"{limits['flops'] / 1e9:.0f}",
+    "GB/s": f"{limits['bytes'] / 1e9:.1f}",
+  }
+  log.grid(f"{name}, a training step of {batch_size}: {1e3 * wall:.1f} ms untraced", rows)
+  if picture:
+    roof = roofline(points, flops=limits["flops"], bandwidth=limits["bytes"])
+    save(roof, picture)
+    print(f"wrote {picture}")
+  return {"model": name, "kind": "profile", "batch": batch_size, "parts": found, "peaks": limits}
 
 
 def peaks() -> dict[str, float]:

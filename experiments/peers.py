@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+import cnnjax
 from cnnjax.checkpoints.port import namings
 from cnnjax.checkpoints.transfer import to_others
 from cnnjax.engine import state
@@ -49,6 +50,11 @@ def flax_zoo(name: str, variables: Any) -> tuple[Callable, Any]:
   return stock(undropped(name)), variables
 
 
+def user_zoo(name: str, variables: Any) -> tuple[Callable, Any]:
+  """Returns what a user of `cnnjax.create_model` has for a loop of their own, and our variables."""
+  return undropped(name).apply, variables
+
+
 def torch_own(name: str, variables: Any) -> Any:
   """Returns our PyTorch module of a name with our variables."""
   from experiments import torch_nets
@@ -77,6 +83,7 @@ PEERS = {  # peer: {model: our variables -> Flax's apply and variables, or PyTor
     **{name: partial(flax_zoo, name) for name in (*PORTED, "resnet20_cifar")},
     "lenet5": flax_lenet5,
   },
+  "user": {name: partial(user_zoo, name) for name in (*PORTED, *OWN)},
   "torch": {
     **{name: partial(torch_own, name) for name in OWN},
     **{name: partial(torch_zoo, name) for name in PORTED},
@@ -91,27 +98,11 @@ def undropped(name: str) -> Any:
   return zoo.create_model(name, **off)
 
 
-def engine(model: Any, variables: Any, batch: dict, task: Any, train: bool) -> Contestant:
+def engine(name: str, batch_size: int, train: bool) -> Contestant:
   """Returns the engine's own step for a model, or its logits."""
-  mesh, optimizer = make_mesh(1), optax.sgd(RATE, MOMENTUM)
-  batch = shard(batch, mesh)
   if not train:
-    variables = jax.device_put(variables, replicated(mesh))
-    forward = compile_step(
-      lambda v, batch: model.apply(v, task.inputs(batch), train=False)["logits"], mesh
-    )
-    return Contestant(lambda: jax.block_until_ready(forward(variables, batch)))
-  step = partial(
-    train_step,
-    model=model,
-    inputs=task.inputs,
-    loss=task.loss,
-    transform=lambda key, batch: batch,
-    optimizer=optimizer,
-    seed=0,
-  )
-  step = compile_step(step, mesh, donate=True)
-  now = state.create(jax.tree.map(jnp.array, variables), optimizer, ema=False)
+    return logits(name, batch_size)
+  step, now, batch = training(name, batch_size)
 
   def advance():
     nonlocal now
@@ -121,15 +112,44 @@ def engine(model: Any, variables: Any, batch: dict, task: Any, train: bool) -> C
   return Contestant(advance, lambda loss: np.divide(*jax.device_get(loss)))
 
 
-def stock_flax(apply: Callable, variables: Any, batch: dict, task: Any, train: bool) -> Contestant:
-  """Returns what Flax's guides write: `jax.jit` around a step of optax, or around `apply`."""
+def training(name: str, batch_size: int) -> tuple[Callable, state.State, dict]:
+  """Returns the engine's compiled step for a model, its first state, and a batch."""
+  mesh, optimizer, task = make_mesh(1), optax.sgd(RATE, MOMENTUM), task_of(zoo.row(name).task)
+  step = partial(
+    train_step,
+    model=undropped(name),
+    inputs=task.inputs,
+    loss=task.loss,
+    transform=lambda key, batch: batch,
+    optimizer=optimizer,
+    seed=0,
+  )
+  first = state.create(jax.tree.map(jnp.array, weights(name)), optimizer, ema=False)
+  return compile_step(step, mesh, donate=True), first, shard(examples(name, batch_size), mesh)
+
+
+def logits(name: str, batch_size: int) -> Contestant:
+  """Returns a model's compiled answers."""
+  mesh, model, task = make_mesh(1), undropped(name), task_of(zoo.row(name).task)
+  variables = jax.device_put(weights(name), replicated(mesh))
+  batch = shard(examples(name, batch_size), mesh)
+  forward = compile_step(
+    lambda v, batch: model.apply(v, task.inputs(batch), train=False)["logits"], mesh
+  )
+  return Contestant(lambda: jax.block_until_ready(forward(variables, batch)))
+
+
+def own_loop(
+  apply: Callable, variables: Any, batch: dict, task: Any, train: bool, jit: Callable = jax.jit
+) -> Contestant:
+  """Returns what Flax's guides write: `jit` around a step of optax, or around `apply`."""
   batch, variables = jax.device_put((batch, variables))
   optimizer = optax.sgd(RATE, MOMENTUM)
   if not train:
-    forward = jax.jit(lambda variables, image: apply(variables, image, train=False)["logits"])
+    forward = jit(lambda variables, image: apply(variables, image, train=False)["logits"])
     return Contestant(lambda: jax.block_until_ready(forward(variables, batch["image"])))
 
-  @jax.jit
+  @jit
   def step(variables, opt_state, batch):
     params, others = variables["params"], {k: v for k, v in variables.items() if k != "params"}
 
@@ -197,19 +217,25 @@ def weights(name: str) -> Any:
   return jax.device_get(fresh(jax.random.key(0)))
 
 
-def line_up(name: str, peers: Sequence[str], batch_size: int, train: bool) -> dict[str, Contestant]:
-  """Returns those to be timed for a model, all with the same weights and batch."""
-  row, variables, rng = zoo.row(name), weights(name), np.random.default_rng(0)
-  batch = {
-    "image": rng.normal(size=(batch_size, *row.input)).astype(np.float32),
+def examples(name: str, batch_size: int) -> dict[str, np.ndarray]:
+  """Returns a batch of noise."""
+  rng = np.random.default_rng(0)
+  return {
+    "image": rng.normal(size=(batch_size, *zoo.row(name).input)).astype(np.float32),
     "label": rng.integers(0, 10, batch_size).astype(np.int32),
     "mask": np.ones(batch_size, np.float32),
   }
-  model, task = undropped(name), task_of(row.task)
-  found = {"cnnjax": engine(model, variables, batch, task, train)}
+
+
+def line_up(name: str, peers: Sequence[str], batch_size: int, train: bool) -> dict[str, Contestant]:
+  """Returns those to be timed for a model, all with the same weights and batch."""
+  found = {"cnnjax": engine(name, batch_size, train)}
+  variables, batch, task = weights(name), examples(name, batch_size), task_of(zoo.row(name).task)
   builders = {peer: PEERS[peer][name] for peer in peers if name in PEERS[peer]}
   if "flax" in builders:
-    found["flax"] = stock_flax(*builders["flax"](variables), batch, task, train)
+    found["flax"] = own_loop(*builders["flax"](variables), batch, task, train)
+  if "user" in builders:
+    found["user"] = own_loop(*builders["user"](variables), batch, task, train, cnnjax.jit)
   if "torch" in builders:
     for layout in ("contiguous_format", "channels_last"):
       found[f"torch {layout}"] = pytorch(builders["torch"](variables), batch, train, layout)

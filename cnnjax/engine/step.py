@@ -61,8 +61,9 @@ def train_step(
     grads, (others, logs) = gradient(params, others, batch, 0)
   else:
     grads, others, logs = _accumulated(gradient, params, others, batch, accumulate)
-  updates, opt_state = optimizer.update(grads, state.opt_state, params)
-  variables = {**others, "params": optax.apply_updates(params, updates)}
+  with jax.named_scope("optimizer"):  # so that a profile can tell
+    updates, opt_state = optimizer.update(grads, state.opt_state, params)
+    variables = {**others, "params": optax.apply_updates(params, updates)}
   average = state.ema
   if ema:
     decay = jnp.minimum(ema, (1.0 + state.step) / (10.0 + state.step))  # short memory at first

@@ -33,3 +33,15 @@ def test_barriers_are_kept():
   plain = jax.jit(twice).lower(x).compile().as_text()
   ours = jax.jit(twice, compiler_options=kept).lower(x).compile().as_text()
   assert plain.count("sine(") == 1 and ours.count("sine(") == 2
+
+
+def test_jit_is_jax_jit_with_the_options():
+  double = compiler.jit(lambda x, times: x * times, static_argnames="times")
+  assert double(jnp.ones(2), times=2).tolist() == [2, 2]
+  barrier = compiler.jit(lambda x: jnp.sin(x) + jnp.sin(lax.optimization_barrier(x)))
+  assert barrier.lower(jnp.ones(8)).compile().as_text().count("sine(") == 2
+  own = {"xla_disable_hlo_passes": ""}
+  fused = compiler.jit(
+    lambda x: jnp.sin(x) + jnp.sin(lax.optimization_barrier(x)), compiler_options=own
+  )
+  assert fused.lower(jnp.ones(8)).compile().as_text().count("sine(") == 1  # the caller's wins

@@ -1,10 +1,14 @@
 """Batch normalisation by its formula."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from cnnjax.layers import BatchNorm
+from cnnjax.ops.norm import batch_norm, moments
 
 
 def test_by_hand():
@@ -33,3 +37,35 @@ def test_statistics_are_float32_in_bfloat16():
   assert y.dtype == jnp.bfloat16 and changed["batch_stats"]["var"].dtype == jnp.float32
   one = norm.apply(variables, x[:1, :1, :1], train=True, mutable=["batch_stats"])[1]
   assert np.isfinite(one["batch_stats"]["var"]).all()  # of a single value
+
+
+@pytest.mark.parametrize("within", [None, (0.0, math.inf), (0.0, 6.0)])
+@pytest.mark.parametrize("joined", [False, True])
+def test_gradients_are_those_of_the_formula(within, joined):
+  """In float64, of norm, sum and clipping at once; an odd number of pixels, a large mean."""
+  with jax.enable_x64(True):
+    rng = np.random.default_rng(0)
+    x, residual = rng.normal(50, 3, (4, 7, 5, 3)), rng.normal(0, 2, (4, 7, 5, 3))
+    scale, bias, slope = rng.normal(1, 2, 3), rng.normal(0, 3, 3), rng.normal(size=x.shape)
+
+    def formula(x, scale, bias, residual):
+      mean, var = x.mean((0, 1, 2)), x.var((0, 1, 2))
+      y = (x - mean) / jnp.sqrt(var + 1e-5) * scale + bias
+      y = y + residual if joined else y
+      return y if within is None else jnp.clip(y, *within)
+
+    def ours(x, scale, bias, residual):
+      return batch_norm(x, scale, bias, residual if joined else None, within=within)[0]
+
+    want, back = jax.vjp(formula, x, scale, bias, residual)
+    found, our_back = jax.vjp(ours, x, scale, bias, residual)
+    np.testing.assert_allclose(found, want, atol=1e-12)
+    for one, other in zip(our_back(slope), back(slope), strict=True):
+      np.testing.assert_allclose(one, other, atol=1e-10)
+
+
+def test_moments_hold_at_a_large_mean():
+  x = np.random.default_rng(0).normal(1e4, 1, (8, 16, 16, 2)).astype(np.float32)
+  mean, var = moments(x)
+  np.testing.assert_allclose(mean, x.astype(np.float64).mean((0, 1, 2)), rtol=1e-6)
+  np.testing.assert_allclose(var, x.astype(np.float64).var((0, 1, 2)), rtol=1e-3)

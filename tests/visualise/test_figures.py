@@ -9,6 +9,7 @@ from cnnjax.visualise.confusion import confusion
 from cnnjax.visualise.curves import curves
 from cnnjax.visualise.figure import save
 from cnnjax.visualise.filters import filters
+from cnnjax.visualise.roofline import roofline
 from cnnjax.visualise.sheet import contact_sheet
 
 
@@ -56,3 +57,11 @@ def test_contact_sheet_takes_any_image():
   images = [rng.integers(0, 256, s, np.uint8) for s in [(8, 9), (5, 4, 1), (6, 6, 3)]]
   drawn = [axes for axes in contact_sheet(images, ["a", "b", "c"]).axes if axes.images]
   assert [axes.get_title() for axes in drawn] == ["a", "b", "c"]
+
+
+def test_the_roof_bends_where_both_limits_meet():
+  figure = roofline({"product": (50.0, 9e10), "sum": (0.2, 1e9)}, flops=1e11, bandwidth=1e10)
+  (axes,) = figure.axes
+  x, y = axes.lines[0].get_data()
+  assert y.max() == 100 and y[x < 10].tolist() == pytest.approx((10 * x[x < 10]).tolist())
+  assert len(axes.collections) == 2

@@ -1,0 +1,30 @@
+"""What parts of a program reach, beside what the machine could give them."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+
+def roofline(points: dict[str, tuple[float, float]], *, flops: float, bandwidth: float) -> Figure:
+  """Draws points {name: (operations a byte, operations a second)} under the machine's roof.
+
+  Args:
+    points: of parts of a program.
+    flops: most operations a second.
+    bandwidth: most bytes a second; to the left of where the roof bends it is the limit.
+
+  Williams, Waterman and Patterson, "Roofline", Comm. ACM 52(4), 2009.
+  """
+  figure = Figure(figsize=(8, 5.5), layout="constrained")
+  axes = figure.subplots()
+  bend = flops / bandwidth
+  low = min([bend / 30, *(x / 3 for x, _ in points.values())])
+  x = np.geomspace(low, max([bend * 30, *(3 * x for x, _ in points.values())]), 200)
+  axes.plot(x, np.minimum(flops, bandwidth * x) / 1e9, color="black")
+  label = f"{flops / 1e9:.0f} GFLOP/s, {bandwidth / 1e9:.1f} GB/s"
+  axes.annotate(label, (x[-1], flops / 1e9), ha="right", va="bottom")
+  for name, (intensity, reached) in points.items():
+    axes.scatter(intensity, reached / 1e9, label=f"{name}: {reached / 1e9:.0f}")
+  axes.set(xscale="log", yscale="log", xlabel="operations a byte", ylabel="GFLOP/s")
+  axes.grid(alpha=0.3)
+  axes.legend(loc="lower right", frameon=False)
+  return figure

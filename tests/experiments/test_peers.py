@@ -1,0 +1,34 @@
+"""Whom the benchmark stands beside computes the same."""
+
+import jax
+import numpy as np
+
+from cnnjax.models import zoo
+from experiments.peers import FlaxLeNet5, flax_lenet5, undropped, weights
+from experiments.stock import stock
+
+
+def test_stock_layers_are_those_of_flax():
+  variables, x = weights("lenet5"), np.random.default_rng(0).normal(size=(2, 32, 32, 3))
+  apply, theirs = flax_lenet5(variables)
+  want = apply(theirs, x, train=False)["logits"]
+  found = stock(zoo.create_model("lenet5"))(variables, x, train=False)["logits"]
+  np.testing.assert_allclose(found, want, atol=1e-6)
+  assert isinstance(apply.__self__, FlaxLeNet5)
+
+
+def test_a_stock_step_is_ours():
+  """With batch norm, in training: outputs and running means."""
+  model, variables = undropped("resnet20_cifar"), weights("resnet20_cifar")
+  x = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype(np.float32)
+  found, changed = jax.jit(lambda v, x: stock(model)(v, x, train=True, mutable=["batch_stats"]))(
+    variables, x
+  )
+  ours, ours_changed = jax.jit(lambda v, x: model.apply(v, x, train=True, mutable=["batch_stats"]))(
+    variables, x
+  )
+  np.testing.assert_allclose(found["logits"], ours["logits"], rtol=1e-3, atol=1e-4)
+  want = ours_changed["batch_stats"]["trunk"]["stem"]["norm"]["mean"]
+  np.testing.assert_allclose(
+    changed["batch_stats"]["trunk"]["stem"]["norm"]["mean"], want, atol=1e-6
+  )

@@ -1,0 +1,100 @@
+"""The CPU's own forms add no collective to what eight devices compute together."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NORMS = 2  # in the net that has some
+
+
+def main():
+  """Prints the collectives of a step by our operations and by stock ones, of two nets."""
+  from functools import partial
+
+  import flax.linen as nn
+  import jax
+  import jax.numpy as jnp
+  import optax
+
+  from cnnjax.engine import state
+  from cnnjax.engine.mesh import compile_step, make_mesh
+  from cnnjax.engine.step import train_step
+  from cnnjax.layers import Conv, ConvNorm, LinearHead, MaxPool
+  from cnnjax.tasks import classification as task
+  from experiments.scaling import collectives
+  from experiments.stock import stock
+
+  class Forms(nn.Module):  # columns, depthwise, pointwise, winograd, direct
+    @nn.compact
+    def __call__(self, x, *, train):
+      x = Conv(8, 5, padding=2)(x)
+      x = Conv(8, 3, padding=1, groups=8)(x)
+      x = Conv(256, 3, padding=1)(Conv(256, 1)(x))
+      x = Conv(8, 3, strides=2)(MaxPool(2)(x))
+      return {"logits": LinearHead(4)(x, train=train)}
+
+  class Norms(nn.Module):
+    @nn.compact
+    def __call__(self, x, *, train):
+      x = ConvNorm(8, 3)(x, train=train)
+      x = ConvNorm(8, 1)(x, train=train, residual=x)
+      return {"logits": LinearHead(4)(x, train=train)}
+
+  class Stock:
+    def __init__(self, net):
+      self.apply = stock(net)
+
+  image, optimizer, mesh = jnp.zeros((16, 12, 12, 3)), optax.sgd(0.1), make_mesh()
+  batch = {"image": image, "label": jnp.zeros(16, jnp.int32), "mask": jnp.ones(16)}
+  found = {}
+  for net in (Forms(), Norms()):
+    shapes = jax.eval_shape(
+      lambda key, net=net: state.create(net.init(key, image, train=False), optimizer, False),
+      jax.random.key(0),
+    )
+    for name, model in (("ours", net), ("stock", Stock(net))):
+      step = partial(
+        train_step,
+        model=model,
+        inputs=task.inputs,
+        loss=task.loss,
+        transform=lambda key, batch: batch,
+        optimizer=optimizer,
+        seed=0,
+      )
+      program = compile_step(step, mesh).lower(shapes, batch).compile().as_text()
+      found[f"{type(net).__name__} {name}"] = {
+        "sent": collectives(program, mesh.size),
+        "count": program.count(" all-reduce("),
+      }
+  print(json.dumps(found))
+
+
+@pytest.mark.slow
+def test_forms_add_no_collective():
+  flags = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+  done = subprocess.run(
+    [sys.executable, "-m", "tests.ops.test_sharded"],
+    capture_output=True,
+    text=True,
+    cwd=ROOT,
+    env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+  )
+  assert not done.returncode, done.stderr
+  found = json.loads(done.stdout.splitlines()[-1])
+  assert all(case["sent"].keys() == {"all-reduce"} for case in found.values())
+  forms, stock = found["Forms ours"], found["Forms stock"]
+  assert forms["count"] == stock["count"]
+  sums = 16 / 9  # winograd sums a kernel's gradient at 16 places before they become 9
+  assert forms["sent"]["all-reduce"] <= sums * stock["sent"]["all-reduce"]
+  norms, stock = found["Norms ours"], found["Norms stock"]
+  assert norms["count"] <= stock["count"] + NORMS  # the mean first: Flax's one pass is less exact
+
+
+if __name__ == "__main__":
+  main()
