@@ -29,6 +29,8 @@ CONVOLUTIONS = [  # x, kernel, options: odd sizes, every phase of a stride, unev
   ((2, 5, 3, 4), (5, 3, 4, 6), dict(strides=2)),  # a window that sees all of the image
   ((2, 7, 8, 3), (3, 5, 3, 4), dict(padding=((0, 2), (1, 3)))),
   ((2, 7, 9, 2), (2, 3, 2, 4), dict(form="columns")),
+  ((2, 1, 2, 3), (3, 3, 3, 4), dict(padding=1)),  # taps that see nothing but zeros
+  ((2, 2, 2, 3), (3, 5, 3, 4), dict(padding=4, strides=3, dilation=2)),
   ((2, 7, 6, 3), (3, 3, 3, 5), dict(padding=1, form="winograd")),
   ((1, 5, 4, 2), (3, 3, 2, 3), dict(padding=((0, 2), (3, 0)), form="winograd")),
   ((1, 4, 3, 256), (3, 3, 256, 256), dict(padding=1, form="winograd")),  # kernel gradient too
@@ -73,6 +75,7 @@ def test_which_form_is_taken():
     ((1, 7, 7, 128), (3, 3, 128, 128), still, "direct"),
     ((1, 5, 5, 16), (5, 5, 16, 20), still, "pointwise"),  # all of the image
     ((1, 32, 32, 3), (5, 5, 3, 6), still, "columns"),
+    ((1, 2, 9, 16), (3, 3, 16, 16), still._replace(padding=((1, 1), (1, 1))), "patches"),
     ((1, 32, 32, 3), (5, 5, 3, 6), twice, "direct"),
     ((1, 4, 4, 9), (3, 3, 9, 8), still, "direct"),
     ((1, 4, 4, 8), (1, 1, 4, 8), still._replace(groups=2), "direct"),

@@ -1,0 +1,59 @@
+"""Windows larger than the image: what each place sees, laid out, times the kernel.
+
+There XLA falls back on loops that are thirty times slower than its product of matrices.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from cnnjax.ops.cpu.windows import pad, seen, taps
+from cnnjax.ops.geometry import Geometry
+
+
+def fits(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geometry) -> bool:
+  """Whether this form computes such a convolution."""
+  return len(x_shape) == 4 and geometry.groups == 1
+
+
+def pays(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geometry) -> bool:
+  """Whether it is faster than XLA's own."""
+  sizes = zip(x_shape[1:3], kernel_shape, geometry.dilation)
+  return any(n < d * (k - 1) + 1 for n, k, d in sizes)
+
+
+def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
+  """Returns x [B, H, W, C] by kernel [h, w, C, D]."""
+  sizes = x.shape[1:3], kernel.shape, geometry.strides, geometry.padding, geometry.dilation
+  places = [(n + a + b - d * (k - 1) - 1) // s + 1 for n, k, s, (a, b), d in zip(*sizes)]
+
+  def inside(axis, first):  # whether a tap sees any of the image, not zeros alone
+    before, stride = geometry.padding[axis][0], geometry.strides[axis]
+    return any(0 <= first - before + i * stride < x.shape[1 + axis] for i in range(places[axis]))
+
+  padded, parts, weights = pad(x, geometry.padding), [], []
+  for i, j, row, column in taps(kernel.shape, geometry.dilation):
+    if inside(0, row) and inside(1, column):
+      parts.append(seen(padded, row, column, places, geometry.strides))
+      weights.append(kernel[i, j])
+  if not parts:
+    return jnp.zeros((x.shape[0], *places, kernel.shape[3]), x.dtype)
+  patches = lax.optimization_barrier(jnp.concatenate(parts, -1))
+  weights = lax.optimization_barrier(jnp.concatenate(weights))
+  return (patches.reshape(-1, len(weights)) @ weights).reshape(x.shape[0], *places, kernel.shape[3])
+
+
+def input_gradient(
+  slope: jax.Array, kernel: jax.Array, x_shape: tuple[int, ...], geometry: Geometry
+) -> jax.Array:
+  """Returns the slope with respect to x: `forward` transposed."""
+  x = jax.ShapeDtypeStruct(x_shape, slope.dtype)
+  return jax.linear_transpose(lambda x: forward(x, kernel, geometry), x)(slope)[0]
+
+
+def kernel_gradient(
+  x: jax.Array, slope: jax.Array, kernel_shape: tuple[int, ...], geometry: Geometry
+) -> jax.Array:
+  """Returns the slope with respect to the kernel: `forward` transposed."""
+  kernel = jax.ShapeDtypeStruct(kernel_shape, slope.dtype)
+  return jax.linear_transpose(lambda kernel: forward(x, kernel, geometry), kernel)(slope)[0]
