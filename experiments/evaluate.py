@@ -1,6 +1,6 @@
 """Scores a run on a split: python -m experiments.evaluate --workdir=RUN [--checkpoint=best].
 
-Prints the figures and writes RUN/evaluation.json and RUN/confusion.png.
+Prints the figures and writes RUN/evaluation.json, RUN/confusion.png and RUN/calibration.png.
 """
 
 from pathlib import Path
@@ -19,9 +19,11 @@ from cnnjax.errors import UserError, unknown
 from cnnjax.tasks import task
 from cnnjax.visualise.confusion import confusion
 from cnnjax.visualise.figure import save
+from cnnjax.visualise.reliability import reliability
 from experiments import launch
 
 FLAGS = flags.FLAGS
+ROWS = 1 << 28  # probabilities, 1 GiB of them, that are kept to rank all examples
 
 
 def score(run: cnnjax.Run, split: str, top_k: int = 5, data_root: str | None = None) -> dict:
@@ -40,10 +42,13 @@ def score(run: cnnjax.Run, split: str, top_k: int = 5, data_root: str | None = N
   mesh, kind = make_mesh(), task(config.task.name)  # of this machine, whatever trained it
   size = -(-config.data.batch_size // mesh.size) * mesh.size
   table = prepare(splits[split], run.model.preprocessing)
-  sums = evaluate(
-    evaluator(run.model, kind, mesh), run.variables, pipeline.eval_batches(table, size), mesh
-  )
-  return kind.summarise(sums, top_k=top_k)
+  rows = len(table) * len(splits[split].classes) <= ROWS
+  step = evaluator(run.model, kind, mesh, rows=rows)
+  sums = evaluate(step, run.variables, pipeline.eval_batches(table, size), mesh)
+  figures = kind.summarise(sums, top_k=top_k)
+  if not rows:
+    figures["undefined"] = {"roc_auc, average_precision": f"more than {ROWS:,} probabilities"}
+  return figures
 
 
 def main(argv: list[str]) -> None:
@@ -56,7 +61,17 @@ def main(argv: list[str]) -> None:
   header = {"split": FLAGS.split, "checkpoint": run.step, "parameters": run.parameters}
   log.table(f"{folder}", {**header, **log.scalars(figures)})
   if "per_class" in figures:
-    log.grid("per class", {n: c for n, c in zip(run.config.data.classes, figures["per_class"])})
+    rows = figures["per_class"]
+    rows = [{**a, **b} for a, b in zip(rows, figures.get("ranking", [{}] * len(rows)))]
+    log.grid("per class", dict(zip(run.config.data.classes, rows)))
+  if "averages" in figures:
+    log.grid("averages", figures["averages"])
+  for name, why in figures.get("undefined", {}).items():
+    print(f"{name} is not defined: {why}")
+  if "calibration" in figures:
+    error = figures["expected_calibration_error"]
+    save(reliability(figures["calibration"], error), folder / "calibration.png")
+    print(f"wrote {folder / 'calibration.png'}")
   if "confusion" in figures:
     names = run.config.data.classes
     if len(names) <= 20:
@@ -64,7 +79,8 @@ def main(argv: list[str]) -> None:
       log.grid("confusion: true class by row, predicted by column", rows)
     save(confusion(figures["confusion"], names), folder / "confusion.png")
     print(f"wrote {folder / 'confusion.png'}")
-  write_json(folder / "evaluation.json", {**header, **figures, "classes": run.config.data.classes})
+  whole = {k: None if v != v else v for k, v in figures.items()}  # JSON knows no NaN
+  write_json(folder / "evaluation.json", {**header, **whole, "classes": run.config.data.classes})
   print(f"wrote {folder / 'evaluation.json'}")
 
 

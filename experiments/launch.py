@@ -24,6 +24,7 @@ from cnnjax.engine.hosts import Stopped
 from cnnjax.errors import UserError, unknown
 
 MODES = ("full", "quick")
+OPEN = ("augment", "data.arguments", "model.arguments", "optim.arguments")  # sections of any keys
 
 
 def run(main: Callable[[list[str]], None], config: str = "") -> None:
@@ -148,9 +149,13 @@ def _check_overrides(argv, default):
     found = re.match(r"--?(?:no)?config\.([^=]+)", argument)
     if found and found[1] not in known.keys() | sections:
       parent, _, last = found[1].rpartition(".")
-      if known.get(parent) == {}:
+      if parent in OPEN:
+        given = {
+          k.removeprefix(f"{parent}."): v for k, v in known.items() if k.startswith(f"{parent}.")
+        }
+        whole = ", ".join([*(f"'{k}': {v!r}" for k, v in given.items()), f"'{last}': ..."])
         raise UserError(
-          f"{parent} is empty; give it whole: --config.{parent}=\"{{'{last}': ...}}\""
+          f'this config\'s {parent} has no {last}; give it whole: --config.{parent}="{{{whole}}}"'
         )
       raise unknown("config key", found[1], known)
 

@@ -1,21 +1,19 @@
-"""Changes at random, on the device, inside the step, on whole batches of uint8 images."""
+"""Changes at random, on the device, inside the step, on whole batches of images from 0 to 255."""
 
-from typing import Any
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from cnnjax.data import colour, mix
+from cnnjax.data.rand_augment import rand_augment
+from cnnjax.data.warp import random_maps, warp_batch
+from cnnjax.errors import UserError, unknown
 
-def augment(
-  key: jax.Array, batch: dict[str, Any], *, shift: int = 0, flip: bool = False
-) -> dict[str, Any]:
-  """Returns the batch with each image moved by up to `shift` pixels, and half of them mirrored."""
-  if flip:
-    flip_key = jax.random.fold_in(key, 2)  # 0 and 1 are the halves into which the shift splits it
-    batch = {**batch, "image": random_flip(flip_key, batch["image"])}
-  if shift:
-    batch = {**batch, "image": random_shift(key, batch["image"], shift)}
-  return batch
+Batch = dict[str, Any]
 
 
 def random_flip(key: jax.Array, images: jax.Array) -> jax.Array:
@@ -33,3 +31,152 @@ def random_shift(key: jax.Array, images: jax.Array, pixels: int) -> jax.Array:
     return jax.lax.dynamic_slice(image, (offset[0], offset[1], 0), images.shape[1:])
 
   return jax.vmap(cut)(padded, offsets)
+
+
+def _flip(key, batch, chosen, *, axis):
+  """Mirrors half of the images along an axis of the picture, with all that belongs to them."""
+  image = batch["image"]
+  mirrored = jax.random.bernoulli(key, shape=(len(image),))
+  found = dict(batch)
+  for name, first in (("image", image.ndim - 3), ("segments", 1), ("instances", 2)):
+    if name in batch:
+      value = batch[name]
+      turned = jnp.flip(value, first + axis)
+      found[name] = jnp.where(_beside(mirrored, value), turned, value)
+  if "boxes" in batch:
+    boxes, size = jnp.asarray(batch["boxes"]), image.shape[image.ndim - 3 + axis]
+    low, high = (1, 3) if axis == 0 else (0, 2)
+    turned = boxes.at[..., low].set(size - boxes[..., high])
+    turned = turned.at[..., high].set(size - boxes[..., low])
+    found["boxes"] = jnp.where(_beside(mirrored, boxes), turned, boxes)
+  return found
+
+
+def _beside(chosen, value):
+  return chosen.reshape(-1, *(1,) * (value.ndim - 1))
+
+
+def _shift(key, batch, pixels):
+  image = batch["image"]
+  if image.ndim == 4 and not {"boxes", "segments", "instances"} & batch.keys():
+    return {**batch, "image": random_shift(key, image, pixels)}
+  moves = jax.random.randint(key, (len(image), 2), -pixels, pixels + 1).astype(jnp.float32)
+  still = jnp.broadcast_to(jnp.eye(2), (len(image), 2, 2))
+  return warp_batch(batch, jnp.concatenate([still, moves[..., None]], -1))
+
+
+def _affine(key, batch, ranges):
+  image = batch["image"]
+  return warp_batch(batch, random_maps(key, len(image), image.shape[-3:-1], **ranges))
+
+
+def _each(function: Callable) -> Callable:
+  """Returns the operation of a batch that a function of images is."""
+  return lambda key, batch, value: {**batch, "image": function(key, batch["image"], value)}
+
+
+def _drawn(key, images, value):
+  count, magnitude = value
+  return rand_augment(key, images, int(count), magnitude)
+
+
+class Operation(NamedTuple):
+  """One change.
+
+  Attributes:
+    apply: (key, batch, value) -> batch; for mixing (key, batch, value, classes).
+    kind: of its value.
+    floats: whether bytes have to become floats for it.
+  """
+
+  apply: Callable
+  kind: type
+  floats: bool = True
+
+
+# In the order in which they are made. The first two keep the keys that earlier runs had.
+OPERATIONS = {
+  "flip": Operation(partial(_flip, axis=1), bool, False),
+  "shift": Operation(_shift, int, False),
+  "flip_vertical": Operation(partial(_flip, axis=0), bool, False),
+  "affine": Operation(_affine, dict),  # what of AFFINE is asked for, sampled once
+  "rand_augment": Operation(_each(_drawn), tuple),
+  "brightness": Operation(_each(colour.brightness), float),
+  "contrast": Operation(_each(colour.contrast), float),
+  "saturation": Operation(_each(colour.saturation), float),
+  "hue": Operation(_each(colour.hue), float),
+  "pca": Operation(_each(colour.pca), float),
+  "grey": Operation(_each(colour.fade), float),
+  "blur": Operation(_each(colour.blur), float),
+  "noise": Operation(_each(colour.noise), float),
+  "cut_out": Operation(_each(mix.cut_out), int, False),
+  "mixup": Operation(mix.mixup, float),
+  "cutmix": Operation(mix.cutmix, float, False),
+}
+AFFINE = {"crop": tuple, "rotate": float, "scale": tuple, "shear": float, "translate": float}
+MIXES = ("mixup", "cutmix")  # they need to know how many classes there are
+KINDS = {**AFFINE, **{name: o.kind for name, o in OPERATIONS.items() if name != "affine"}}
+
+
+def augment(key: jax.Array, batch: Batch, *, classes: int = 0, **options: Any) -> Batch:
+  """Returns the batch changed by the operations that `options` name, with their strengths.
+
+  Args:
+    key: of the draws; each image has its own.
+    batch: with `image` [B, H, W, C] or a volume [B, D, H, W, C], from 0 to 255; `segments`,
+      `instances` and `boxes` move with their pixels; mixing writes `target` [B, classes].
+    classes: of labels, for mixing.
+    options: by the names of `KINDS`; what is 0, False or () is not made.
+
+  Images keep their type: they are floats between operations, and are rounded and brought back to
+  0..255 once, at the end.
+  """
+  dtype, floats = batch["image"].dtype, False
+  affine = {name: options[name] for name in AFFINE if options.get(name)}
+  for place, (name, operation) in enumerate(OPERATIONS.items()):
+    value = affine if name == "affine" else options.get(name)
+    if not value:
+      continue
+    of_its_own = key if name == "shift" else jax.random.fold_in(key, 2 + place)
+    if operation.floats:
+      floats = True
+      batch = {**batch, "image": batch["image"].astype(jnp.float32)}
+    more = (classes,) if name in MIXES else ()
+    batch = operation.apply(of_its_own, batch, value, *more)
+  image = batch["image"]
+  if floats:
+    image = jnp.clip(image, 0, 255)
+    image = (image if jnp.issubdtype(dtype, jnp.floating) else jnp.round(image)).astype(dtype)
+  return {**batch, "image": image}
+
+
+def check(options: Mapping[str, Any]) -> None:
+  """Raises: UserError for an unknown operation, or a strength that is none."""
+  for name, value in options.items():
+    if name not in KINDS:
+      raise unknown("config key", f"augment.{name}", [f"augment.{n}" for n in KINDS])
+    wanted, fits = WANTED[KINDS[name]], _fits(value, KINDS[name])
+    if name == "rand_augment":
+      wanted = PAIR
+    elif fits and KINDS[name] is tuple:
+      fits = list(value) == sorted(value)
+    if not fits:
+      raise UserError(f"augment.{name} must be {wanted}; found {value!r}")
+
+
+PAIR = "(operations, magnitude of 10), both above 0, or ()"
+WANTED = {
+  bool: "True or False",
+  int: "a whole number of at least 0",
+  float: "a number of at least 0",
+  tuple: "(least, largest), both above 0, or ()",
+}
+
+
+def _fits(value: Any, kind: type) -> bool:
+  if kind is tuple:
+    whole = isinstance(value, tuple | list) and len(value) in (0, 2)
+    return whole and all(_fits(v, float) and v > 0 for v in value)
+  if kind is bool or isinstance(value, bool):
+    return kind is bool and isinstance(value, bool)
+  return isinstance(value, int if kind is int else int | float) and 0 <= value < math.inf

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnjax.data import fake, folder, idx, pipeline
+from cnnjax.data import arrays, fake, folder, idx, pipeline, sheet
 from cnnjax.data.split import fold, hold_out
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError, unknown
@@ -26,10 +26,12 @@ def digits(root: str, seed: int) -> dict[str, Table]:
 
 
 SOURCES = {  # name: (root, seed, **arguments) -> {"train": Table, "test": Table, ...}
+  "csv": sheet.load,
   "digits": digits,
   "fake": fake.load,
   "folder": folder.load,
   "idx": idx.load,
+  "npz": arrays.load,
 }
 
 

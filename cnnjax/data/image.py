@@ -18,7 +18,7 @@ def read(path: str | Path) -> np.ndarray:
 
   EXIF rotation is applied, 16-bit grey is scaled to 8, transparency is laid on white.
 
-  Raises: UserError naming the file that is missing, or is no image, or is broken.
+  Raises: UserError naming the file that is missing, no image, broken, or too large to decode.
   """
   try:
     with Image.open(path) as file:
@@ -39,7 +39,12 @@ def read(path: str | Path) -> np.ndarray:
     raise UserError(f"no image file at {path}") from None
   except UnidentifiedImageError:
     raise UserError(f"{path} is no image that Pillow can read") from None
-  except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+  except Image.DecompressionBombError:
+    limit = 2 * Image.MAX_IMAGE_PIXELS  # a small file can hold gigapixels, and fill the memory
+    raise UserError(
+      f"{path} would decode to more than {limit:,} pixels, the limit (2 PIL.Image.MAX_IMAGE_PIXELS)"
+    ) from None
+  except (OSError, SyntaxError, ValueError) as error:
     raise UserError(f"{path} cannot be read as an image: {error}") from error
 
 
@@ -48,6 +53,20 @@ def thumbnail(image: np.ndarray, side: int) -> np.ndarray:
   small = Image.fromarray(image)
   small.thumbnail((side, side))
   return np.asarray(small)
+
+
+def to_bytes(image: np.ndarray) -> np.ndarray:
+  """Returns pixels of any shape as uint8; floats lie from 0 to 1. Raises: UserError otherwise."""
+  image = np.asarray(image)
+  if image.dtype == np.uint8:
+    return image
+  if not np.issubdtype(image.dtype, np.floating):
+    raise UserError(f"an image must be uint8, or float from 0 to 1; found {image.dtype}")
+  if image.size and not (image.min() >= 0 and image.max() <= 1):  # false for NaN too
+    raise UserError(
+      f"a float image must lie between 0 and 1; found {image.min():g} to {image.max():g}"
+    )
+  return np.round(image * 255).astype(np.uint8)
 
 
 def fit(images: np.ndarray | Sequence[np.ndarray], to: Preprocessing) -> np.ndarray:
@@ -62,7 +81,7 @@ def fit(images: np.ndarray | Sequence[np.ndarray], to: Preprocessing) -> np.ndar
     raise UserError(f"expected several images, found one array {images.shape}; put it in a list")
   if isinstance(images, np.ndarray) and images.ndim == 4 and _fits(images, to):
     return _crop(images, to.crop)
-  fitted = [_crop(_resize(_channels(_bytes(i), to.channels), to), to.crop) for i in images]
+  fitted = [_crop(_resize(_channels(to_bytes(i), to.channels), to), to.crop) for i in images]
   sizes = {image.shape for image in fitted}
   if len(sizes) > 1:
     raise UserError(f"images of different sizes {sorted(sizes)} need a resize to make a batch")
@@ -77,19 +96,6 @@ def prepare(table: Table, to: Preprocessing) -> Table:
 def _fits(images: np.ndarray, to: Preprocessing) -> bool:
   ready = images.dtype == np.uint8 and images.shape[3] == to.channels and 0 not in images.shape[1:]
   return ready and _target(images.shape[1:3], to.resize) == images.shape[1:3]
-
-
-def _bytes(image: np.ndarray) -> np.ndarray:
-  image = np.asarray(image)
-  if image.dtype == np.uint8:
-    return image
-  if not np.issubdtype(image.dtype, np.floating):
-    raise UserError(f"an image must be uint8, or float from 0 to 1; found {image.dtype}")
-  if image.size and not (image.min() >= 0 and image.max() <= 1):  # false for NaN too
-    raise UserError(
-      f"a float image must lie between 0 and 1; found {image.min():g} to {image.max():g}"
-    )
-  return np.round(image * 255).astype(np.uint8)
 
 
 def _channels(image: np.ndarray, channels: int) -> np.ndarray:

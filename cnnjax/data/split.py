@@ -1,9 +1,13 @@
 """How examples are divided: a part held out, or folds for cross-validation."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
+
+SPLITS = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}  # as spelt
 
 
 def hold_out(table: Table, fraction: float, seed: int) -> tuple[Table, Table]:
@@ -25,8 +29,17 @@ def hold_out(table: Table, fraction: float, seed: int) -> tuple[Table, Table]:
   if label is not None:
     lost = set(label.tolist()) - (set(label[keep].tolist()) & set(label[out].tolist()))
     if lost:
-      raise UserError(f"{what}: one side would hold no example of class {min(lost)}")
+      name = table.classes[min(lost)] if table.classes else min(lost)
+      raise UserError(f"{what}: one side would hold no example of class {name}")
   return table.take(np.sort(keep)), table.take(np.sort(out))
+
+
+def with_test(splits: Mapping[str, Table], fraction: float, seed: int) -> dict[str, Table]:
+  """Returns the splits; where there is no test, it is held out of train, as by `hold_out`."""
+  if "test" in splits:
+    return dict(splits)
+  train, test = hold_out(splits["train"], fraction, seed)
+  return {**splits, "train": train, "test": test}
 
 
 def fold(table: Table, folds: int, place: int, seed: int) -> tuple[Table, Table]:

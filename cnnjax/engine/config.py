@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from cnnjax.data import pipeline
+from cnnjax.data import augment, pipeline
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
 from cnnjax.models import zoo
@@ -33,8 +33,7 @@ KEYS = {  # what every config has, and where its numbers lie: from low, below hi
   "data.mean": None,
   "data.std": None,
   "data.classes": None,
-  "augment.shift": (0, math.inf),
-  "augment.flip": None,
+  "augment": None,
   "task.name": None,
   "optim.name": None,
   "optim.arguments": None,
@@ -136,6 +135,7 @@ def check(config: Any) -> None:
       if not isinstance(value, int | float) or not low <= value < high:
         above = f" and below {high}" if high < math.inf else ", and finite"
         raise UserError(f"{key} must be a number of at least {low}{above}; found {value!r}")
+  augment.check(config.augment)
   folds, fold = config.data.folds, config.data.fold
   if folds == 1 or fold >= max(folds, 1):
     raise UserError(

@@ -16,16 +16,22 @@ from cnnjax.models.weights import labels
 from cnnjax.tasks import task as task_of
 
 
-def evaluator(model: Any, task: ModuleType, mesh: Mesh) -> Callable:
-  """Returns (variables, batch) -> the sums of the task's metrics, compiled for the mesh."""
+def evaluator(model: Any, task: ModuleType, mesh: Mesh, **options: Any) -> Callable:
+  """Returns (variables, batch) -> the sums of the task's metrics, compiled for the mesh.
+
+  The options are those of the task's `metrics`, such as `rows`.
+  """
   scale = partial(pipeline.scale, preprocessing=model.preprocessing)
-  return compile_step(partial(eval_step, model=model, task=task, scale=scale), mesh)
+  return compile_step(partial(eval_step, model=model, task=task, scale=scale, **options), mesh)
 
 
 def evaluate(
   step: Callable, variables: dict[str, Any], batches: Iterable[dict], mesh: Mesh
 ) -> dict[str, Any]:
   """Returns the metrics' sums over all batches, added in float64 and int64.
+
+  What a step gives under `rows`, arrays with a row an example, is joined in the batches' order; the
+  step's result is whole on each device, so that each host has the rows of all.
 
   Args:
     step: of `evaluator`.
@@ -34,11 +40,16 @@ def evaluate(
     mesh: of devices.
   """
   variables = jax.device_put(variables, replicated(mesh))
-  total, pending = None, None
+  total, pending, rows = None, None, []
   for batch in batches:
     sums = step(variables, shard(batch, mesh))  # dispatched before the last one is fetched
+    if "rows" in sums:
+      rows.append(sums.pop("rows"))
     total, pending = _add(total, pending), sums
-  return _add(total, pending)
+  total = _add(total, pending)
+  if rows:
+    total["rows"] = jax.tree.map(lambda *parts: np.concatenate(parts), *jax.device_get(rows))
+  return total
 
 
 def _add(total, sums):

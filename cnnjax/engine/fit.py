@@ -108,7 +108,11 @@ def plan(config: Any, splits: dict[str, Table]) -> Plan:
     model=model,
     inputs=task.inputs,
     loss=partial(task.loss, **options),
-    transform=partial(_transform, preprocessing=model.preprocessing, options=config.augment),
+    transform=partial(
+      _transform,
+      preprocessing=model.preprocessing,
+      options={**config.augment, "classes": config.model.num_classes},
+    ),
     optimizer=optimizer,
     seed=config.seed,
     ema=train.ema,

@@ -98,10 +98,11 @@ def eval_step(
   model: Any,
   task: ModuleType,
   scale: Callable[[Batch], Batch],
+  **options: Any,
 ) -> Any:
-  """Returns the sums of the task's metrics over a batch."""
+  """Returns the sums of the task's metrics over a batch; the options are those of its `metrics`."""
   batch = scale(batch)
-  return task.metrics(model.apply(variables, task.inputs(batch), train=False), batch)
+  return task.metrics(model.apply(variables, task.inputs(batch), train=False), batch, **options)
 
 
 def predict_step(

@@ -6,7 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cnnjax.metrics import calibration, ranking
+
 Sums = dict[str, Any]
+SCORES = ("precision", "recall", "f1")
 
 
 def sums(logits: jax.Array, label: jax.Array, mask: jax.Array) -> Sums:
@@ -15,7 +18,7 @@ def sums(logits: jax.Array, label: jax.Array, mask: jax.Array) -> Sums:
   `rank` [C] counts how many classes stood above the true one (0 is a hit; of equal logits the
   first counts as higher), `confusion` [C, C] true classes by predicted ones; both leave out an
   example with a NaN among its logits, which answers nothing. `support` [C] counts every example by
-  its true class, `examples` all.
+  its true class, `examples` all; `calibration` holds those of `calibration.sums`.
   """
   count = logits.shape[-1]
   own = jnp.take_along_axis(logits, label[:, None], axis=-1)
@@ -28,36 +31,60 @@ def sums(logits: jax.Array, label: jax.Array, mask: jax.Array) -> Sums:
     "confusion": jnp.zeros((count, count), jnp.int32).at[label, logits.argmax(-1)].add(answered),
     "support": jnp.zeros(count, jnp.int32).at[label].add(real),
     "examples": real.sum(),
+    "calibration": calibration.sums(jax.nn.softmax(logits), label, mask),
   }
 
 
-def summarise(sums: Sums, top_k: int = 5) -> dict[str, Any]:
-  """Returns accuracy, top-k, the confusion matrix, and each class's precision, recall and F1.
+def rows(logits: jax.Array, label: jax.Array, mask: jax.Array) -> Sums:
+  """Returns the probabilities [B, C] with label [B] and mask [B]: what no sum can stand for."""
+  return {"probabilities": jax.nn.softmax(logits), "label": label, "mask": mask}
 
-  A class never predicted has precision 0, one without examples recall 0; one that is neither there
-  nor predicted does not count in the macro averages, as in scikit-learn.
+
+def summarise(sums: Sums, top_k: int = 5) -> dict[str, Any]:
+  """Returns accuracy, top-k, the confusion matrix, calibration, and precision, recall and F1.
+
+  These are given for each class and averaged: macro over the classes, weighted by their examples,
+  micro over all examples as one. A class never predicted has precision 0, one without examples
+  recall 0; one that is neither there nor predicted does not count in the macro averages, as in
+  scikit-learn. Where the sums hold `rows`, of all batches, ROC-AUC and average precision are added.
   """
   rank, confusion = np.asarray(sums["rank"]), np.asarray(sums["confusion"])
   examples = int(sums["examples"])
   hits = np.cumsum(rank) / examples
-  right = np.diag(confusion).astype(np.float64)
-  support, predicted = np.asarray(sums["support"]), confusion.sum(0)
-  precision = np.divide(right, predicted, out=np.zeros_like(right), where=predicted > 0)
-  recall = np.divide(right, support, out=np.zeros_like(right), where=support > 0)
-  both = precision + recall
-  f1 = np.divide(2 * precision * recall, both, out=np.zeros_like(right), where=both > 0)
+  right, predicted = np.diag(confusion), confusion.sum(0)
+  support = np.asarray(sums["support"])
+  each = _scores(right, predicted, support)
   seen = support + predicted > 0
+  averages = {
+    "micro": _scores(right.sum(), predicted.sum(), support.sum()),
+    "macro": each[:, seen].mean(1),
+    "weighted": each @ support / examples,
+  }
+  averages = {name: dict(zip(SCORES, map(float, values))) for name, values in averages.items()}
   top = {f"top_{k}": float(hits[k - 1]) for k in range(2, 1 + min(top_k, len(rank)))}
+  found = {}
+  if "rows" in sums:
+    rows = sums["rows"]
+    real = rows["mask"] > 0
+    found = ranking.summarise(rows["probabilities"][real], rows["label"][real])
   return {
     "accuracy": float(hits[0]),
     **top,
-    "macro_precision": float(precision[seen].mean()),
-    "macro_recall": float(recall[seen].mean()),
-    "macro_f1": float(f1[seen].mean()),
+    **{f"macro_{name}": value for name, value in averages["macro"].items()},
+    **calibration.summarise(sums["calibration"]),
+    **found,
     "examples": examples,
+    "averages": averages,
     "per_class": [
-      {"precision": float(p), "recall": float(r), "f1": float(f), "examples": int(n)}
-      for p, r, f, n in zip(precision, recall, f1, support)
+      {**dict(zip(SCORES, map(float, values))), "examples": int(n)}
+      for values, n in zip(each.T, support)
     ],
     "confusion": confusion.tolist(),
   }
+
+
+def _scores(right: np.ndarray, predicted: np.ndarray, support: np.ndarray) -> np.ndarray:
+  """Returns precision, recall and F1 from counts; 0 where they divide by 0."""
+  precision = right / np.maximum(predicted, 1)
+  recall = right / np.maximum(support, 1)
+  return np.stack([precision, recall, 2 * right / np.maximum(predicted + support, 1)])

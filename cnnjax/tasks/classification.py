@@ -39,11 +39,16 @@ def loss(
   return total / jnp.maximum(count, 1), logs
 
 
-def metrics(outputs: Outputs, batch: Batch) -> dict[str, Any]:
-  """Returns the sums of a batch that `summarise` turns into figures."""
-  each = optax.softmax_cross_entropy_with_integer_labels(outputs["logits"], batch["label"])
-  sums = metrics_of.sums(outputs["logits"], batch["label"], batch["mask"])
-  return {**sums, "loss": jnp.sum(jnp.where(batch["mask"] > 0, each, 0))}
+def metrics(outputs: Outputs, batch: Batch, *, rows: bool = False) -> dict[str, Any]:
+  """Returns the sums of a batch that `summarise` turns into figures.
+
+  With `rows` also an example's own answers, under that name, for the figures that need them all.
+  """
+  logits, label, mask = outputs["logits"], batch["label"], batch["mask"]
+  each = optax.softmax_cross_entropy_with_integer_labels(logits, label)
+  sums = metrics_of.sums(logits, label, mask)
+  more = {"rows": metrics_of.rows(logits, label, mask)} if rows else {}
+  return {**sums, "loss": jnp.sum(jnp.where(mask > 0, each, 0)), **more}
 
 
 def summarise(sums: dict[str, Any], **options: Any) -> dict[str, Any]:

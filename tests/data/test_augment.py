@@ -7,7 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from cnnjax.data.augment import augment, random_flip, random_shift
+from cnnjax.data.augment import KINDS, augment, check, random_flip, random_shift
+from cnnjax.errors import UserError
 
 IMAGES = np.random.default_rng(0).integers(1, 256, (64, 6, 5, 2), dtype=np.uint8)
 shift_by = jax.jit(random_shift, static_argnums=2)
@@ -80,3 +81,93 @@ def test_augment_moves_images_only_and_only_when_asked():
   found = augment(jax.random.key(0), batch, shift=2)
   np.testing.assert_array_equal(found["image"], shift_by(jax.random.key(0), IMAGES, 2))
   assert found["label"] is batch["label"] and batch["image"] is IMAGES
+
+
+ALL = dict(
+  flip=True,
+  shift=1,
+  flip_vertical=True,
+  crop=(0.5, 1.0),
+  rotate=20.0,
+  scale=(0.8, 1.2),
+  shear=10.0,
+  translate=0.1,
+  rand_augment=(2, 7),
+  brightness=0.3,
+  contrast=0.3,
+  saturation=0.3,
+  hue=0.1,
+  pca=0.1,
+  grey=0.2,
+  blur=1.0,
+  noise=0.05,
+  cut_out=2,
+  mixup=0.2,
+  cutmix=1.0,
+)
+COLOURED = np.random.default_rng(1).integers(0, 256, (8, 6, 7, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_all_at_once_keep_type_shape_and_range(dtype):
+  assert ALL.keys() == KINDS.keys()
+  batch = {"image": COLOURED.astype(dtype), "label": np.arange(8) % 3}
+  run = jax.jit(partial(augment, classes=3, **ALL))
+  found, again = run(jax.random.key(0), batch), run(jax.random.key(0), batch)
+  other = run(jax.random.key(1), batch)["image"]
+  assert found["image"].dtype == dtype and found["image"].shape == COLOURED.shape
+  assert found["image"].min() >= 0 and found["image"].max() <= 255
+  np.testing.assert_array_equal(found["image"], again["image"])
+  assert (found["image"] != other).any() and found["target"].shape == (8, 3)
+
+
+def test_what_is_off_changes_nothing():
+  off = {name: kind() for name, kind in KINDS.items()}
+  batch = {"image": COLOURED}
+  assert augment(jax.random.key(0), batch, **off)["image"] is COLOURED
+
+
+def test_volumes_are_augmented_alike():
+  volume = np.repeat(COLOURED[:, None], 4, axis=1)
+  options = {k: ALL[k] for k in ("flip", "flip_vertical", "shift", "rotate", "contrast", "blur")}
+  found = augment(jax.random.key(0), {"image": volume}, **options)["image"]
+  assert found.shape == volume.shape and found.dtype == np.uint8
+  assert (found == found[:, :1]).all() and (found != volume).any()
+
+
+@pytest.mark.parametrize("name", ["flip", "flip_vertical", "shift"])
+def test_boxes_move_with_their_pixels(name):
+  image = np.zeros((32, 10, 12, 1), np.uint8)
+  image[:, 2:5, 2:8] = 200
+  boxes = np.tile(np.float32([2, 2, 8, 5]), (32, 1, 1))
+  batch = {
+    "image": image,
+    "boxes": boxes,
+    "valid": np.ones((32, 1), bool),
+    "segments": image[..., 0],
+  }
+  found = jax.tree.map(np.asarray, augment(jax.random.key(0), batch, **{name: 2}))
+  np.testing.assert_array_equal(found["segments"], found["image"][..., 0])
+  places = set()
+  for segment, box in zip(found["segments"], found["boxes"]):
+    rows, columns = np.nonzero(segment)
+    seen = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+    np.testing.assert_allclose(box[0], seen, atol=1e-4)
+    places.add(seen)
+  assert len(places) > 1
+
+
+@pytest.mark.parametrize(
+  ("options", "sentence"),
+  [
+    ({"flipp": True}, "unknown config key 'augment.flipp'; did you mean augment.flip"),
+    ({"flip": 1}, "augment.flip must be True or False; found 1"),
+    ({"shift": 1.5}, "augment.shift must be a whole number of at least 0; found 1.5"),
+    ({"rotate": float("nan")}, "augment.rotate must be a number of at least 0; found nan"),
+    ({"scale": 1.2}, r"augment.scale must be \(least, largest\), both above 0"),
+    ({"crop": (0.5, 0.1)}, r"augment.crop must be \(least, largest\)"),
+  ],
+)
+def test_strengths_that_are_none(options, sentence):
+  with pytest.raises(UserError, match=sentence):
+    check(options)

@@ -15,10 +15,10 @@ from cnnjax.ops.preprocess import Preprocessing
 RNG = np.random.default_rng(0)
 
 
-def section(root, resize=(), crop=(), channels=0, **arguments):
+def section(root, resize=(), crop=(), channels=0, name="folder", **arguments):
   """Returns a config's data section."""
   return SimpleNamespace(
-    name="folder",
+    name=name,
     root=str(root),
     arguments=arguments,
     validation=0.0,
@@ -221,7 +221,7 @@ def test_a_test_folder_without_train(given):
   [
     ({"classes": ("ant", "beee")}, "unknown class of .*train 'beee'; did you mean bee"),
     ({"classes": ("ant", "ant")}, "names a class twice: ant, ant"),
-    ({"classes": "ant"}, "classes must be a tuple of folder names, found 'ant'"),
+    ({"classes": "ant"}, "classes must be a tuple of names, found 'ant'"),
     ({"to": 3}, "data.arguments of folder: .*'to'"),
     ({"split": 3}, "data.arguments of folder: .*'split'"),
     ({"resize": (8,)}, "data.resize 8 is the length of the shorter side; set data.crop"),
@@ -234,7 +234,7 @@ def test_refusals(given, options, sentence):
     load(given, **options)
 
 
-@pytest.mark.parametrize("fraction", [0, 1, "some", 0.01])
+@pytest.mark.parametrize("fraction", [0, 1, None, 0.01])
 def test_an_impossible_test_part(flat, fraction):
   with pytest.raises(UserError, match="hold out"):
     load(flat, test=fraction)

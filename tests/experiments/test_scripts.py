@@ -138,3 +138,46 @@ def test_wrong_input_ends_in_one_sentence(run, tmp_path, arguments, sentence):
   assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
   assert sentence in done.stderr
   assert (sorted(tmp_path.rglob("*")), sorted(run[0].glob("*"))) == before
+
+
+@pytest.mark.slow
+def test_evaluate_ranks_and_calibrates(run):
+  folder, _ = run
+  done = command("evaluate", f"--workdir={folder}")
+  assert done.returncode == 0, done.stderr
+  figures = json.loads((folder / "evaluation.json").read_text())
+  areas = [row["roc_auc"] for row in figures["ranking"]]
+  assert np.mean(areas) == pytest.approx(figures["macro_roc_auc"]) and min(areas) > 0.9
+  assert sum(row["examples"] for row in figures["calibration"]) == 360
+  assert figures["undefined"] == {}
+  assert Image.open(folder / "calibration.png").size > (200, 200)
+  for told in (
+    "macro_roc_auc",
+    "macro_average_precision",
+    "expected_calibration_error",
+    "weighted",
+  ):
+    assert told in done.stdout
+
+
+@pytest.mark.slow
+def test_show_data_draws_each_operation_and_times_it(tmp_path):
+  out = tmp_path / "pictures" / "data.png"
+  done = command(
+    "show_data",
+    "--config=configs/classification/lenet5_digits.py:quick",
+    "--config.augment={'shift': 2, 'rotate': 10.0, 'mixup': 0.2}",
+    "--repetitions=1",
+    f"--out={out}",
+  )
+  assert done.returncode == 0, done.stderr
+  for told in ("as read", "shift", "rotate", "mixup", "all of them", f"wrote {out}"):
+    assert told in done.stdout
+  assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_key_that_an_open_section_has_not():
+  done = command("train", "--config.augment.rotate=10")
+  assert done.returncode == 2
+  assert "this config's augment has no rotate; give it whole" in done.stderr
+  assert "'shift': 3, 'rotate': ..." in done.stderr

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn
 
-from cnnjax.metrics.classification import summarise, sums
+from cnnjax.metrics.classification import rows, summarise, sums
 
 CLASSES = 7
 sums_of = jax.jit(sums)
@@ -42,6 +42,9 @@ def check(figures, logits, label):
   macro = sklearn.precision_recall_fscore_support(label, guess, average="macro", zero_division=0)
   for name, want in zip(("precision", "recall", "f1"), macro):  # over the classes that occur
     assert figures[f"macro_{name}"] == pytest.approx(want, abs=1e-12)
+  for mean, found in figures["averages"].items():
+    want = sklearn.precision_recall_fscore_support(label, guess, average=mean, zero_division=0)
+    assert list(found.values()) == pytest.approx(want[:3], abs=1e-12)
 
 
 def test_figures_are_those_of_scikit_learn_where_the_mask_is_1():
@@ -123,3 +126,24 @@ def test_two_classes_have_a_top_2_and_no_more():
   assert figures["accuracy"] == pytest.approx(2 / 3) and figures["top_2"] == 1
   assert "top_3" not in figures
   assert figures["confusion"] == [[1, 0], [1, 1]]
+
+
+@pytest.mark.parametrize("there", [1, 2, CLASSES])
+@pytest.mark.parametrize("count", [1, 13, 60])
+def test_degenerate_labels(count, there):
+  logits, label = examples(count)
+  label %= there
+  check(summarise(sums_of(logits, label, ones(count))), logits, label)
+
+
+def test_rows_are_ranked_without_their_padding():
+  logits, label = examples(40)
+  logits[30:], mask = np.nan, np.repeat(np.float32([1, 0]), [30, 10])
+  found = jax.device_get({**sums_of(logits, label, mask), "rows": rows(logits, label, mask)})
+  figures = summarise(found)
+  probabilities = np.asarray(jax.nn.softmax(logits[:30]))
+  for mean in ("macro", "weighted"):
+    want = sklearn.roc_auc_score(label[:30], probabilities, multi_class="ovr", average=mean)
+    assert figures[f"{mean}_roc_auc"] == pytest.approx(want, abs=1e-6)
+  assert figures["undefined"] == {}
+  assert "macro_roc_auc" not in summarise(sums_of(logits, label, mask))

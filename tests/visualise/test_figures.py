@@ -9,6 +9,7 @@ from cnnjax.visualise.confusion import confusion
 from cnnjax.visualise.curves import curves
 from cnnjax.visualise.figure import save
 from cnnjax.visualise.filters import filters
+from cnnjax.visualise.reliability import reliability
 from cnnjax.visualise.roofline import roofline
 from cnnjax.visualise.sheet import contact_sheet
 
@@ -65,3 +66,17 @@ def test_the_roof_bends_where_both_limits_meet():
   x, y = axes.lines[0].get_data()
   assert y.max() == 100 and y[x < 10].tolist() == pytest.approx((10 * x[x < 10]).tolist())
   assert len(axes.collections) == 2
+
+
+def test_reliability_draws_the_bins_that_hold_examples(tmp_path):
+  empty = {"low": 0.0, "high": 0.5, "examples": 0, "confidence": None, "accuracy": None}
+  full = {"low": 0.5, "high": 1.0, "examples": 8, "confidence": 0.9, "accuracy": 0.75}
+  figure = reliability([empty, full], error=0.15)
+  axes, below = figure.axes
+  accuracy, gap = axes.patches
+  assert (accuracy.get_x(), accuracy.get_width(), accuracy.get_height()) == (0.5, 0.5, 0.75)
+  assert (gap.get_y(), gap.get_height()) == pytest.approx((0.75, 0.15))
+  assert [bar.get_height() for bar in below.patches] == [8]
+  assert axes.get_title() == "expected calibration error 0.1500"
+  save(figure, tmp_path / "r.png")
+  save(reliability([empty], error=float("nan")), tmp_path / "none.png")

@@ -1,0 +1,110 @@
+"""NumPy's own files: one .npz of images and labels, or a folder of memory-mapped .npy."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cnnjax.data.image import to_bytes
+from cnnjax.data.labels import number
+from cnnjax.data.split import with_test
+from cnnjax.data.table import Table
+from cnnjax.errors import UserError
+
+NAMES = {  # split: images, labels, as Keras names them and as MedMNIST does
+  "train": (("x_train", "y_train"), ("train_images", "train_labels"), ("image", "label")),
+  "validation": (("x_val", "y_val"), ("val_images", "val_labels")),
+  "test": (("x_test", "y_test"), ("test_images", "test_labels")),
+}
+
+
+def load(
+  root: str, seed: int, *, classes: Sequence[str] = (), test: float = 0.2
+) -> dict[str, Table]:
+  """Returns the splits of FILE.npz, or of a folder with a .npy file for each array.
+
+  Images are [N, H, W] or [N, H, W, C], uint8 or float from 0 to 1; labels [N] or [N, 1], integers
+  from 0 or names. Arrays of uint8 in a folder stay on disk until a batch, or a resize, asks.
+
+  Args:
+    root: the file or the folder.
+    seed: of the test split, where it has to be made.
+    classes: the names of the classes in order; by default those of the array `classes`, if any.
+    test: the part of each class that becomes the test split, where there is no array of it.
+
+  Raises: UserError for a file that is missing or damaged, an array of Python objects (it would
+    have to be unpickled), and arrays that are no images or labels, or not of each other.
+  """
+  arrays = _arrays(root)
+  chosen = {split: pair for split, pairs in NAMES.items() for pair in pairs if pair[0] in arrays}
+  if "train" not in chosen:
+    raise UserError(
+      f"{root} holds {', '.join(sorted(arrays)) or 'no array'}; expected x_train and y_train, "
+      "train_images and train_labels, or image and label"
+    )
+  images, labels = {}, {}
+  for split, (image, label) in chosen.items():
+    if label not in arrays:
+      raise UserError(f"{root} has an array {image}, but no {label}")
+    images[split] = _images(arrays[image](), f"{image} of {root}")
+    found = arrays[label]()
+    labels[split] = found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
+    if labels[split].ndim != 1 or len(found) != len(images[split]):
+      raise UserError(
+        f"{label} of {root} has shape {found.shape}; expected a label for each of "
+        f"{len(images[split])} images, [{len(images[split])}]"
+      )
+  if not classes and "classes" in arrays:
+    classes = arrays["classes"]().tolist()
+  labels, names = number(root, labels, classes)
+  splits = {s: Table({"image": images[s], "label": labels[s]}, names) for s in images}
+  return with_test(splits, test, seed)
+
+
+def _arrays(root: str) -> Mapping[str, Callable[[], np.ndarray]]:
+  """Returns what reads each array, by its name."""
+  if not root:
+    raise UserError(
+      "data.root is empty; expected a .npz file, or a folder of .npy files: "
+      "--config.data.root=FILE.npz"
+    )
+  path = Path(root).expanduser()
+  if path.is_dir():
+    return {file.stem: lambda file=file: _read(file) for file in sorted(path.glob("*.npy"))}
+  file = _read(path)
+  if isinstance(file, np.ndarray):
+    raise UserError(f"{root} is one array; expected a .npz file, or the folder of .npy files")
+  return {name: lambda name=name: _read(path, name) for name in file.files}
+
+
+def _read(path: Path, name: str = "") -> np.ndarray | np.lib.npyio.NpzFile:
+  """Returns a file's content, or the array of this name in it; never unpickles."""
+  try:
+    found = np.load(path, mmap_mode="r", allow_pickle=False)
+    return found[name] if name else found
+  except FileNotFoundError:
+    raise UserError(f"data.root {path} does not exist; expected a .npz file") from None
+  except Exception as error:  # damage shows as errors of zipfile, zlib, struct, ast, the memory ...
+    what = f"{name} of {path}" if name else str(path)
+    refused = "object" in str(error).lower() or "pickle" in str(error)
+    if isinstance(error, ValueError) and refused:
+      raise UserError(
+        f"{what} holds Python objects, which could run code when read; expected plain arrays"
+      ) from None
+    raise UserError(f"{what} cannot be read as a NumPy array: {error}") from error
+
+
+def _images(image: np.ndarray, what: str) -> np.ndarray:
+  """Returns images as uint8 [N, H, W, C]."""
+  if image.ndim not in (3, 4):
+    raise UserError(f"{what} has shape {image.shape}; expected [N, H, W] or [N, H, W, C]")
+  image = image[..., None] if image.ndim == 3 else image
+  if image.shape[1] in (1, 3) and image.shape[3] not in (1, 3):
+    raise UserError(
+      f"{what} has shape {image.shape}, channels first; expected [N, H, W, C]: "
+      "np.moveaxis(image, 1, -1)"
+    )
+  try:
+    return image if image.dtype == np.uint8 else to_bytes(image)
+  except UserError as error:
+    raise UserError(f"{what}: {error}") from error

@@ -1,0 +1,66 @@
+"""ImageNet's lists: what its folders n01440764 ... show, and the class of each file in val."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from cnnjax.errors import UserError, unknown
+
+NAMES = ("LOC_synset_mapping.txt", "classes.txt")  # lines: n01440764 tench, Tinca tinca
+LABELS = (  # lines: ILSVRC2012_val_00000001 n01751748 ..., or n01751748 alone, in the files' order
+  "LOC_val_solution.csv",
+  "imagenet_2012_validation_synset_labels.txt",
+  "val_labels.txt",
+)
+
+
+def names(root: Path, folders: Sequence[str]) -> tuple[str, ...]:
+  """Returns the name of each class folder: the first that the root's list gives, or its own.
+
+  Raises: UserError for a list that cannot be read.
+  """
+  lines = [line.partition(" ") for line in _lines(root, NAMES)[1]]
+  known = {folder: name.split(",")[0].strip() for folder, _, name in lines}
+  found = [known.get(folder) or folder for folder in folders]
+  count = Counter(found)  # ImageNet has two cranes, a bird and a machine
+  return tuple(n if count[n] == 1 else f"{n} ({f})" for n, f in zip(found, folders))
+
+
+def by_class(root: Path, files: Sequence[Path], folders: Sequence[str]) -> dict[str, list[Path]]:
+  """Returns the files of each class folder, as the root's list of labels has it.
+
+  Raises: UserError for a list that is missing, or at odds with the files or the folders.
+  """
+  path, lines = _lines(root, LABELS)
+  where = files[0].parent
+  if path is None:
+    raise UserError(
+      f"{where} holds images, but no folders, and {root} no list of their classes; "
+      f"expected {LABELS[0]} or {LABELS[-1]}"
+    )
+  rows = [line.replace(",", " ").split() for line in lines if not line.startswith("ImageId")]
+  if len(rows) != len(files):
+    raise UserError(f"{path} has {len(rows)} labels, but {where} {len(files)} images")
+  named = all(len(row) > 1 for row in rows)
+  labels = {Path(row[0]).stem: row[1] for row in rows} if named else {}
+  found: dict[str, list[Path]] = {folder: [] for folder in folders}
+  for file, row in zip(files, rows):
+    if named and file.stem not in labels:
+      raise UserError(f"{path} has no label of {file}")
+    label = labels[file.stem] if named else row[0]
+    if label not in found:
+      raise unknown(f"class in {path}", label, folders)
+    found[label].append(file)
+  return found
+
+
+def _lines(root: Path, names: Sequence[str]) -> tuple[Path | None, list[str]]:
+  """Returns the first of these files that there is, and its lines that are not empty."""
+  for path in (root / name for name in names):
+    try:
+      return path, list(filter(None, map(str.strip, path.read_text("utf-8-sig").splitlines())))
+    except FileNotFoundError:
+      continue
+    except (OSError, UnicodeDecodeError) as error:
+      raise UserError(f"{path} cannot be read: {error}") from error
+  return None, []

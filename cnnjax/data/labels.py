@@ -1,0 +1,65 @@
+"""Labels as they come, integers or names, brought to the places that a network counts."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from cnnjax.errors import UserError, unknown
+
+
+def listed(classes: Sequence[Any]) -> tuple[str, ...]:
+  """Returns data.arguments.classes as strings. Raises: UserError where it is no list of names."""
+  if not isinstance(classes, list | tuple):
+    raise UserError(f"data.arguments.classes must be a tuple of names, found {classes!r}")
+  names = tuple(map(str, classes))
+  if len(set(names)) < len(names):
+    raise UserError(f"data.arguments.classes names a class twice: {', '.join(names)}")
+  return names
+
+
+def number(
+  source: str, labels: Mapping[str, np.ndarray], classes: Sequence[Any] = ()
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+  """Returns each split's labels as int32 [N], and the names of the classes that they count.
+
+  Args:
+    source: what the labels came from, for the errors.
+    labels: by split, one of them train; [N] of integers, places counted from 0, or of strings.
+    classes: their names in order; by default as many as train counts, or train's names sorted.
+
+  Raises: UserError for a label that is no class, and for a class that train has no example of.
+  """
+  names = listed(classes)
+  integers = all(np.issubdtype(part.dtype, np.integer) for part in labels.values())
+  if not all(part.dtype.kind == "U" for part in labels.values()) and not integers:
+    kinds = ", ".join(sorted({str(part.dtype) for part in labels.values()}))
+    raise UserError(f"{source} has labels of {kinds}; expected integers or strings")
+  if integers:
+    labels = {split: part.astype(np.int64) for split, part in labels.items()}
+    count = len(names) or 1 + int(labels["train"].max(initial=-1))
+    _check_places(source, labels, count)
+  else:
+    names = names or tuple(sorted(set(labels["train"].tolist())))
+    place = {name: index for index, name in enumerate(names)}
+    strange = set(np.concatenate(list(labels.values())).tolist()) - place.keys()
+    if strange:
+      raise unknown(f"class of {source}", min(strange), names)
+    labels = {s: np.asarray([place[v] for v in part.tolist()]) for s, part in labels.items()}
+    count = len(names)
+  there = set(labels["train"].tolist())
+  lost = next((c for c in range(count) if c not in there), None)  # stops soon if one is 10**12
+  if lost is not None:
+    name = names[lost] if names else lost
+    raise UserError(f"{source} has no example of class {name} in the train split")
+  names = names or tuple(map(str, range(count)))
+  return {split: part.astype(np.int32) for split, part in labels.items()}, names
+
+
+def _check_places(source: str, labels: Mapping[str, np.ndarray], count: int) -> None:
+  for split, part in labels.items():
+    if len(part) and not 0 <= part.min() <= part.max() < count:
+      raise UserError(
+        f"{source} has labels from {part.min()} to {part.max()} in the {split} split; "
+        f"expected 0 to {count - 1}, the places of its {count} classes"
+      )

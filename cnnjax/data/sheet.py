@@ -1,0 +1,115 @@
+"""A CSV file with a row an image: its path, its label, and maybe its split."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cnnjax.data.files import tables
+from cnnjax.data.labels import listed, number
+from cnnjax.data.split import SPLITS, with_test
+from cnnjax.data.table import Table
+from cnnjax.errors import UserError, unknown
+from cnnjax.ops.preprocess import Preprocessing
+
+
+def load(
+  root: str,
+  seed: int,
+  *,
+  to: Preprocessing,
+  path: str = "path",
+  label: str = "label",
+  split: str = "split",
+  images: str = "",
+  classes: Sequence[str] = (),
+  test: float = 0.2,
+  on_error: str = "raise",
+) -> dict[str, Table]:
+  """Returns the splits of a CSV file, whose first row names its columns.
+
+  Args:
+    root: the file.
+    seed: of the test split, where the file has none.
+    to: the run's preprocessing. Images are resized as they are read.
+    path: the column of the image files, relative to `images`.
+    label: the column of their classes: names, or integers from 0.
+    split: the column that says train, validation or test; needed only where it is renamed.
+    images: the folder that holds the files, as seen from that of the CSV; by default the same.
+    classes: their names in order; by default what the rows of train say.
+    test: the part of each class that becomes the test split, where no row is of it.
+    on_error: "raise", or "skip" to leave out, and count, the images that cannot be read.
+
+  Raises: UserError for a file, column, cell or label that is missing or wrong, and for an image
+    that is none or lies outside `images`.
+  """
+  file = _file(root)
+  folder = file.parent / Path(images).expanduser()
+  optional = [] if split == "split" else [split]
+  parts: dict[str, tuple[list[Path], list[str]]] = {"train": ([], [])}
+  for line, row in _rows(file, [path, label, *optional]):
+    where = f"{file}, row {line}"
+    for column in (path, label):
+      if not row[column]:
+        raise UserError(f"{where} has no {column}")
+    paths, labels = parts.setdefault(_split(row.get(split, "train"), where), ([], []))
+    paths.append(folder / row[path])
+    labels.append(row[label])
+    if on_error == "raise" and not paths[-1].is_file():  # else it is left out when it is read
+      raise UserError(f"{where}: no image file at {paths[-1]}")
+  if not parts["train"][0]:
+    raise UserError(f"{file} has no row whose {split} is train")
+  given = _integers({name: part[1] for name, part in parts.items()}, listed(classes))
+  found, names = number(str(file), given, classes)
+  splits = tables(folder, {n: part[0] for n, part in parts.items()}, found, names, to, on_error)
+  return with_test(splits, test, seed)
+
+
+def _file(root: str) -> Path:
+  if not root:
+    raise UserError("data.root is empty; expected a CSV file: --config.data.root=FILE.csv")
+  file = Path(root).expanduser()
+  if not file.is_file():
+    raise UserError(f"data.root {root} is no file; expected a CSV with columns path and label")
+  return file
+
+
+def _rows(file: Path, columns: list[str]) -> list[tuple[int, dict[str, str]]]:
+  """Returns the file's rows, the header being row 1, with cells stripped and "" where missing."""
+  try:
+    with file.open(encoding="utf-8-sig", newline="") as text:
+      reader = csv.DictReader(text, restval="", skipinitialspace=True, strict=True)
+      header = reader.fieldnames or []
+      rows = list(reader)
+  except (OSError, UnicodeDecodeError, csv.Error) as error:
+    raise UserError(f"{file} cannot be read as a CSV file in UTF-8: {error}") from error
+  for column in columns:
+    if column not in header:
+      raise unknown(f"column of {file}", column, header)
+  if not rows:
+    raise UserError(f"{file} has no rows under its header")
+  for line, row in enumerate(rows, 2):
+    if None in row:
+      raise UserError(
+        f"{file}, row {line} has more cells than the header; quote those with a comma"
+      )
+  return [(line, {k: v.strip() for k, v in row.items()}) for line, row in enumerate(rows, 2)]
+
+
+def _split(cell: str, where: str) -> str:
+  for split, spellings in SPLITS.items():
+    if cell.lower() in spellings:
+      return split
+  raise unknown(f"split in {where}", cell, [s for spellings in SPLITS.values() for s in spellings])
+
+
+def _integers(labels: dict[str, list[str]], classes: Sequence[str]) -> dict[str, np.ndarray]:
+  """Returns labels [N] as integers where all are, unless they are the classes' own names."""
+  values = {value for part in labels.values() for value in part}
+  named = values <= set(classes)
+  try:
+    kind = np.str_ if named else np.int64
+    return {split: np.asarray(part, np.str_).astype(kind) for split, part in labels.items()}
+  except (ValueError, OverflowError):
+    return {split: np.asarray(part, np.str_) for split, part in labels.items()}

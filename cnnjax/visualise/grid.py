@@ -1,0 +1,26 @@
+"""Rows of images, each row with its name."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+SIDE = 1.3  # inches an image
+
+
+def grid(rows: dict[str, Sequence[np.ndarray]], titles: Sequence[str] = ()) -> Figure:
+  """Draws rows {name: uint8 images [H, W], [H, W, 1] or [H, W, 3]}, titles over the first."""
+  wide = max(len(images) for images in rows.values())
+  size = (SIDE * wide + 1.2, SIDE * len(rows) + 0.4)
+  figure = Figure(figsize=size, layout="constrained")
+  places = figure.subplots(len(rows), wide, squeeze=False)
+  for axes in places.flat:
+    axes.set(xticks=[], yticks=[], frame_on=False)
+  for line, (name, images) in zip(places, rows.items()):
+    line[0].set_ylabel(name, rotation=0, ha="right", va="center", parse_math=False)
+    for axes, image in zip(line, images):
+      shown = np.squeeze(image, -1) if image.ndim == 3 and image.shape[-1] == 1 else image
+      axes.imshow(shown, cmap="gray", vmin=0, vmax=255)
+  for axes, title in zip(places[0], titles):
+    axes.set_title(title, fontsize=8, parse_math=False)
+  return figure

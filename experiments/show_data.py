@@ -1,0 +1,101 @@
+"""Shows what a config's images become: python -m experiments.show_data --config=FILE.
+
+A picture has a few training images as they are read, after each of the config's augmentations alone
+and after all of them; a table says what each costs a batch, in milliseconds, beside its bare copy.
+--all shows every operation there is, at a usual strength. --out=FILE.png takes the picture.
+"""
+
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from absl import flags
+
+from cnnjax.data import pipeline
+from cnnjax.data.augment import KINDS, augment
+from cnnjax.engine import log
+from cnnjax.engine.compiler import jit
+from cnnjax.engine.config import resolve
+from cnnjax.errors import UserError
+from cnnjax.visualise.figure import save
+from cnnjax.visualise.grid import grid
+from experiments import launch
+
+FLAGS = flags.FLAGS
+SHOWN = 8  # images
+USUAL = {  # strengths of --all
+  "flip": True,
+  "shift": 4,
+  "flip_vertical": True,
+  "crop": (0.3, 1.0),
+  "rotate": 20.0,
+  "scale": (0.7, 1.4),
+  "shear": 15.0,
+  "translate": 0.15,
+  "rand_augment": (2, 9),
+  "brightness": 0.4,
+  "contrast": 0.4,
+  "saturation": 0.6,
+  "hue": 0.2,
+  "pca": 0.1,
+  "grey": 0.5,
+  "blur": 1.5,
+  "noise": 0.1,
+  "cut_out": 12,
+  "mixup": 1.0,
+  "cutmix": 1.0,
+}
+
+
+def shown(key: jax.Array, batch: dict, options: dict, repetitions: int) -> tuple[np.ndarray, float]:
+  """Returns the augmented images of a batch, and the milliseconds that it takes."""
+  run = jit(partial(augment, **options))
+  found = jax.block_until_ready(run(key, batch))
+  times = []
+  for _ in range(repetitions):
+    start = time.perf_counter()
+    jax.block_until_ready(run(key, batch))
+    times.append(time.perf_counter() - start)
+  return np.asarray(found["image"]), 1e3 * float(np.median(times))
+
+
+def show(config: Any, options: dict[str, Any], out: Path, repetitions: int) -> dict[str, float]:
+  """Draws the picture, prints the table, and returns the milliseconds of each operation."""
+  config, splits = resolve(config)
+  table, classes = splits["train"], config.model.num_classes
+  batch = pipeline.gather(
+    table.columns, pipeline.train_places(table, config.data.batch_size, config.seed)(0)
+  )
+  key, rows, cost = jax.random.key(config.seed), {}, {}
+  cases = {"as read": {}, **{name: {name: value} for name, value in options.items()}}
+  for name, some in {**cases, "all of them": options}.items():
+    images, cost[name] = shown(key, batch, {**some, "classes": classes}, repetitions)
+    rows[name] = images[:SHOWN]
+  names = table.classes or ()
+  titles = [names[label] if names else "" for label in np.asarray(batch.get("label", ()))[:SHOWN]]
+  save(grid(rows, titles), out)
+  log.table(f"ms a batch of {config.data.batch_size}", {n: f"{ms:.2f}" for n, ms in cost.items()})
+  print(f"wrote {out}")
+  return cost
+
+
+def main(argv: list[str]) -> None:
+  """Draws the picture."""
+  if argv[1:]:
+    raise UserError(f"unexpected argument {argv[1]!r}; show_data takes flags only")
+  options = {name: value for name, value in FLAGS.config.augment.items() if value}
+  if FLAGS.all:
+    options = {name: USUAL[name] for name in KINDS}
+  out = Path(FLAGS.out)
+  out.parent.mkdir(parents=True, exist_ok=True)
+  show(FLAGS.config, options, out, FLAGS.repetitions)
+
+
+if __name__ == "__main__":
+  flags.DEFINE_bool("all", False, "every operation there is, at a usual strength")
+  flags.DEFINE_string("out", "data.png", "PNG file")
+  flags.DEFINE_integer("repetitions", 5, "of what is timed", lower_bound=1)
+  launch.run(main, config="configs/classification/lenet5_digits.py")
