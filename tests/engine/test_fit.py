@@ -310,7 +310,7 @@ def test_a_trace_of_a_run_that_ends_in_it(tmp_path, capsys):
     ({"data.mean": (0.1,)}, "data.std must be one number"),
     ({"data.mean": (0.1, 0.2), "data.std": (1.0,)}, "data.mean must be one number"),
     ({"data.mean": (0.1,), "data.std": (0.0,)}, "data.std must be above 0"),
-    ({"augment.shift": -1}, "augment.shift must be a number of at least 0"),
+    ({"augment.shift": -1}, "augment.shift must be a whole number of at least 0"),
     ({"train.epochs": math.inf}, "train.epochs must be .* finite; found inf"),
     ({"train.epochs": 0.0}, "makes no step"),
     ({"train.ema": 2.0}, "train.ema must be .* below 1"),
