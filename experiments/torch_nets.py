@@ -12,11 +12,11 @@ NAMES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "
 
 
 class LeNet5(nn.Module):
-  """As `models/classification/lenet5.py`."""
+  """As `models/classification/lenet.py`."""
 
-  def __init__(self, channels: int = 3):
+  def __init__(self):
     super().__init__()
-    convs = dict(conv1=nn.Conv2d(channels, 6, 5), conv2=nn.Conv2d(6, 16, 5))
+    convs = dict(conv1=nn.Conv2d(3, 6, 5), conv2=nn.Conv2d(6, 16, 5))
     self.trunk = nn.ModuleDict({**convs, "conv3": nn.Conv2d(16, 120, 5)})
     self.head = nn.ModuleDict(dict(fc1=nn.Linear(120, 84), fc2=nn.Linear(84, 10)))
 

@@ -16,12 +16,6 @@ from cnnjax.errors import UserError, unknown
 Batch = dict[str, Any]
 
 
-def random_flip(key: jax.Array, images: jax.Array) -> jax.Array:
-  """Mirrors each image [B, H, W, C] left to right with probability 1/2."""
-  mirrored = jax.random.bernoulli(key, shape=(images.shape[0], 1, 1, 1))
-  return jnp.where(mirrored, images[:, :, ::-1], images)
-
-
 def random_shift(key: jax.Array, images: jax.Array, pixels: int) -> jax.Array:
   """Moves each image [B, H, W, C] by up to so many pixels up, down, left, right; zeros come in."""
   padded = jnp.pad(images, ((0, 0), (pixels, pixels), (pixels, pixels), (0, 0)))

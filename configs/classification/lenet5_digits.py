@@ -4,7 +4,7 @@
 
 The last line of its log (docs/results.md has five seeds):
 
-  epoch 20.00   step     808 test       loss 0.1347  accuracy 0.9972
+  epoch 20.00   step     808 test       loss 0.1370  accuracy 0.9972
 """
 
 from ml_collections import ConfigDict

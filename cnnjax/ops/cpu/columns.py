@@ -45,14 +45,7 @@ def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
   return y.reshape(*y.shape[:2], blocks * block, features)[:, :, :places]
 
 
-def input_gradient(
-  slope: jax.Array, kernel: jax.Array, x_shape: tuple[int, ...], geometry: Geometry
-) -> jax.Array:
-  """Returns the slope with respect to x: `forward` transposed."""
-  x = jax.ShapeDtypeStruct(x_shape, slope.dtype)
-  return jax.linear_transpose(lambda x: forward(x, kernel, geometry), x)(slope)[0]
-
-
+input_gradient, _ = direct.gradients(forward)
 kernel_gradient = direct.kernel_gradient  # XLA's is as fast
 
 

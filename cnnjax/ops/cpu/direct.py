@@ -1,5 +1,7 @@
 """XLA's own convolution, its two gradients apart from each other."""
 
+from collections.abc import Callable
+
 import jax
 
 from cnnjax.ops.geometry import Geometry, plain
@@ -15,20 +17,25 @@ def pays(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geom
   return True
 
 
+def gradients(forward: Callable) -> tuple[Callable, Callable]:
+  """Returns the input gradient and the kernel gradient of a form: its `forward` transposed."""
+
+  def input_gradient(
+    slope: jax.Array, kernel: jax.Array, x_shape: tuple[int, ...], geometry: Geometry
+  ) -> jax.Array:
+    """Returns the slope with respect to x [B, *space, C] from that of the result."""
+    x = jax.ShapeDtypeStruct(x_shape, slope.dtype)
+    return jax.linear_transpose(lambda x: forward(x, kernel, geometry), x)(slope)[0]
+
+  def kernel_gradient(
+    x: jax.Array, slope: jax.Array, kernel_shape: tuple[int, ...], geometry: Geometry
+  ) -> jax.Array:
+    """Returns the slope with respect to the kernel [*window, C/groups, D]."""
+    kernel = jax.ShapeDtypeStruct(kernel_shape, slope.dtype)
+    return jax.linear_transpose(lambda kernel: forward(x, kernel, geometry), kernel)(slope)[0]
+
+  return input_gradient, kernel_gradient
+
+
 forward = plain
-
-
-def input_gradient(
-  slope: jax.Array, kernel: jax.Array, x_shape: tuple[int, ...], geometry: Geometry
-) -> jax.Array:
-  """Returns the slope with respect to x [B, *space, C] from that of the result."""
-  x = jax.ShapeDtypeStruct(x_shape, slope.dtype)
-  return jax.linear_transpose(lambda x: plain(x, kernel, geometry), x)(slope)[0]
-
-
-def kernel_gradient(
-  x: jax.Array, slope: jax.Array, kernel_shape: tuple[int, ...], geometry: Geometry
-) -> jax.Array:
-  """Returns the slope with respect to the kernel [*window, C/groups, D]."""
-  kernel = jax.ShapeDtypeStruct(kernel_shape, slope.dtype)
-  return jax.linear_transpose(lambda kernel: plain(x, kernel, geometry), kernel)(slope)[0]
+input_gradient, kernel_gradient = gradients(plain)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from cnnjax.ops.cpu.direct import gradients
 from cnnjax.ops.cpu.windows import pad, seen, taps
 from cnnjax.ops.geometry import Geometry
 
@@ -43,17 +44,4 @@ def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
   return (patches.reshape(-1, len(weights)) @ weights).reshape(x.shape[0], *places, kernel.shape[3])
 
 
-def input_gradient(
-  slope: jax.Array, kernel: jax.Array, x_shape: tuple[int, ...], geometry: Geometry
-) -> jax.Array:
-  """Returns the slope with respect to x: `forward` transposed."""
-  x = jax.ShapeDtypeStruct(x_shape, slope.dtype)
-  return jax.linear_transpose(lambda x: forward(x, kernel, geometry), x)(slope)[0]
-
-
-def kernel_gradient(
-  x: jax.Array, slope: jax.Array, kernel_shape: tuple[int, ...], geometry: Geometry
-) -> jax.Array:
-  """Returns the slope with respect to the kernel: `forward` transposed."""
-  kernel = jax.ShapeDtypeStruct(kernel_shape, slope.dtype)
-  return jax.linear_transpose(lambda kernel: forward(x, kernel, geometry), kernel)(slope)[0]
+input_gradient, kernel_gradient = gradients(forward)
