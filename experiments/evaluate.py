@@ -16,6 +16,7 @@ from cnnjax.engine.evaluate import evaluate, evaluator
 from cnnjax.engine.mesh import make_mesh
 from cnnjax.engine.run import write_json
 from cnnjax.errors import UserError, unknown
+from cnnjax.metrics.weights import zeros
 from cnnjax.tasks import task
 from cnnjax.visualise.confusion import confusion
 from cnnjax.visualise.figure import save
@@ -46,6 +47,7 @@ def score(run: cnnjax.Run, split: str, top_k: int = 5, data_root: str | None = N
   step = evaluator(run.model, kind, mesh, rows=rows)
   sums = evaluate(step, run.variables, pipeline.eval_batches(table, size), mesh)
   figures = kind.summarise(sums, top_k=top_k)
+  figures["zero_weights"] = float(zeros(run.variables["params"]))
   if not rows:
     figures["undefined"] = {"roc_auc, average_precision": f"more than {ROWS:,} probabilities"}
   return figures

@@ -16,7 +16,8 @@ from cnnjax.engine import log
 from cnnjax.engine.config import resolve
 from cnnjax.engine.fit import fit, plan
 from cnnjax.engine.hosts import by_primary, is_primary, sole
-from cnnjax.engine.run import new_folder, note_environment, open_folder, read_rows
+from cnnjax.engine.run import is_begun, new_folder, note_environment, open_folder, read_rows
+from cnnjax.engine.start import pretrained
 from cnnjax.errors import UserError
 from experiments import launch
 
@@ -43,21 +44,27 @@ def train(
   job = plan(config, splits)  # mistakes in the config show before anything is written
   if jax.process_count() > 1 and not folder:
     raise UserError("several processes need one --workdir, a folder that all of them reach")
+  start = None
+  if config.init.source and not (folder and is_begun(folder)):
+    start = pretrained(config)
   folder = Path(folder) if folder else new_folder(name)
   by_primary(lambda: open_folder(folder, config))
   with sole(folder) if is_primary() else nullcontext():
-    return folder, _run(job, config, splits, folder, profile)
+    return folder, _run(job, config, splits, folder, start, profile)
 
 
-def _run(job, config, splits, folder, profile):
+def _run(job, config, splits, folder, start, profile):
   if is_primary():
     _describe(job, config, splits, folder)
   rows = read_rows(folder / "metrics.jsonl")
-  if rows and (rows[-1]["step"], rows[-1]["split"]) == (job.steps, "test"):
-    print(f"finished: this run has made all its {job.steps} steps")
+  if rows and rows[-1]["split"] == "test":
+    print(f"finished: this run has ended after step {rows[-1]['step']} of {job.steps}")
     return rows[-1]
   by_primary(lambda: note_environment(folder))
-  return fit(job, config, splits, folder, profile=profile)
+  variables, said = start or (None, ())
+  for line in said if is_primary() else ():
+    print(f"starts   {line}", flush=True)
+  return fit(job, config, splits, folder, start=variables, profile=profile)
 
 
 def _describe(job, config, splits, folder):

@@ -28,7 +28,7 @@ Flat = dict[tuple[str, ...], Any]
 
 
 def load_pretrained(
-  name: str, source: str | Path, *, seed: int = 0, **arguments: Any
+  name: str, source: str | Path, *, seed: int = 0, trunk_only: bool = False, **arguments: Any
 ) -> dict[str, Any]:
   """Returns the variables of create_model(name, **arguments) with weights from elsewhere.
 
@@ -40,6 +40,7 @@ def load_pretrained(
     source: a .safetensors file, a PyTorch file, a run folder of ours, or a Hugging Face hub id;
       tensors named as torchvision or timm do, which is recognised.
     seed: of the layers that are left fresh.
+    trunk_only: whether to leave all but the trunk fresh, whatever the source has there.
     **arguments: of `create_model`.
 
   Raises: UserError where the source cannot be read, or does not fit the model: nothing is loaded.
@@ -47,39 +48,49 @@ def load_pretrained(
   model, source = zoo.create_model(name, **arguments), str(source)
   input = model.preprocessing.shape or zoo.row(name).input
   wanted = _shapes(model, input)
+  outside = {path for path in wanted if path[1] != "trunk"} if trunk_only else set()
+  if outside == set(wanted):
+    raise UserError(f"{name} has no trunk to load")
   folder = Path(source).expanduser()
   if (folder / "config.json").exists():
     found = _ours(name, folder)
   else:
     path = files.fetch(source)
-    found = _theirs(name, path, files.read(path), namings(model), wanted)
-  misshapen = [path for path in found if found[path].shape != wanted[path].shape]
-  if not misshapen:
-    return _nested(found)
-  other = zoo.create_model(name, **{**arguments, "num_classes": model.num_classes + 1})
-  other = _shapes(other, input)
-  head = [path for path in wanted if wanted[path].shape != other[path].shape]
-  if not set(misshapen) <= set(head):
+    found = _theirs(name, path, files.read(path), namings(model), wanted, outside)
+  fits = {p for p in wanted if p in found and found[p].shape == wanted[p].shape}
+  left = outside or set(wanted) - fits
+  if left and not trunk_only:
+    other = zoo.create_model(name, **{**arguments, "num_classes": model.num_classes + 1})
+    head = {p for p, leaf in _shapes(other, input).items() if leaf.shape != wanted[p].shape}
+    if left <= head:
+      classes = found[min(left)].shape[-1]
+      layers = sorted({"/".join(path[1:-1]) for path in head})
+      warnings.warn(
+        f"{source} tells {classes} classes apart and the model {model.num_classes}: "
+        f"{_some(layers)} left fresh",
+        stacklevel=2,
+      )
+    left = head
+  misfits = [path for path in wanted if path not in fits | left]
+  if misfits:
     shown = (
-      f"{'/'.join(path)} {found[path].shape}, expected {wanted[path].shape}"
-      for path in misshapen
-      if path not in head
+      f"{'/'.join(p)} {found[p].shape if p in found else 'missing'}, expected {wanted[p].shape}"
+      for p in misfits
     )
     raise UserError(f"{source} does not fit {name}: {_some(shown, '; ')}")
-  classes = found[misshapen[0]].shape[-1]
-  warnings.warn(
-    f"{source} tells {classes} classes apart and the model {model.num_classes}: "
-    f"{_some(sorted({'/'.join(path[1:-1]) for path in head}))} left fresh",
-    stacklevel=2,
-  )
+  made = _fresh(model, input, seed, left) if left else {}
+  return _nested({**{path: found[path] for path in fits - left}, **made})
+
+
+def _fresh(model: Any, input: tuple[int, ...], seed: int, paths: set[tuple[str, ...]]) -> Flat:
+  """Returns these leaves as initialised."""
 
   @jax.jit
-  def fresh(key):
+  def some(key):
     made = _flat(model.init(key, jnp.zeros((1, *input)), train=False))
-    return {"/".join(path): made[path] for path in head}  # the rest is not computed
+    return {"/".join(path): made[path] for path in paths}  # the rest is not computed
 
-  made = fresh(jax.random.key(seed))
-  return _nested({**found, **{path: made["/".join(path)] for path in head}})
+  return {tuple(path.split("/")): leaf for path, leaf in some(jax.random.key(seed)).items()}
 
 
 def export(model: Any, variables: dict[str, Any], path: str | Path, naming: str = "") -> None:
@@ -129,21 +140,26 @@ def _ours(name: str, folder: Path) -> Flat:
 
 
 def _theirs(
-  name: str, source: Path, tensors: files.Tensors, known: dict[str, Names], wanted: Flat
+  name: str,
+  source: Path,
+  tensors: files.Tensors,
+  known: dict[str, Names],
+  wanted: Flat,
+  optional: set[tuple[str, ...]],
 ) -> Flat:
   if not known:
     raise UserError(f"nobody has published weights of {name}; only its own runs can be loaded")
   tensors = {k: v for k, v in tensors.items() if not k.endswith("num_batches_tracked")}
   keys = {naming: {p: _key(p, names) for p in wanted} for naming, names in known.items()}
   rows = max(keys.values(), key=lambda rows: len({k for k, _ in rows.values()} & set(tensors)))
-  missing = sorted({k for k, _ in rows.values()} - set(tensors))
+  missing = sorted({k for p, (k, _) in rows.items() if p not in optional} - set(tensors))
   extra = sorted(set(tensors) - {k for k, _ in rows.values()})
   if missing or extra:
     raise UserError(
       f"{source} does not fit {name}: missing {len(missing)} ({_some(missing) or 'none'}), "
       f"not wanted {len(extra)} ({_some(extra) or 'none'})"
     )
-  return {p: _to_ours(tensors[k], size) for p, (k, size) in rows.items()}
+  return {p: _to_ours(tensors[k], size) for p, (k, size) in rows.items() if k in tensors}
 
 
 def _key(path: tuple[str, ...], names: Names) -> tuple[str, tuple[int, int] | None]:

@@ -44,9 +44,16 @@ KEYS = {  # what every config has, and where its numbers lie: from low, below hi
   "optim.decay": (0, math.inf),
   "optim.clip_norm": (0, math.inf),
   "optim.weight_decay": (0, math.inf),
+  "optim.penalties": None,
+  "optim.decoupled": None,
+  "optim.rates": None,
+  "init.source": None,
+  "init.trunk_only": None,
+  "init.frozen_statistics": None,
   "train.epochs": (0, math.inf),
   "train.watch": None,
   "train.evaluate_every": (0, math.inf),
+  "train.patience": (0, math.inf),
   "train.log_every": (1, math.inf),
   "train.ema": (0, 1),
   "train.accumulate": (1, math.inf),
@@ -63,6 +70,15 @@ MORE = {
   "task.label_smoothing": (0, 1),
   "task.aux_weight": (0, math.inf),
 }  # keys that only some configs have
+SINCE = {  # what a run of before these keys has done
+  "optim.penalties": (),
+  "optim.decoupled": False,
+  "optim.rates": (),
+  "init.source": "",
+  "init.trunk_only": False,
+  "init.frozen_statistics": False,
+  "train.patience": 0,
+}
 
 
 def resolve(config: Any) -> tuple[Any, dict[str, Table]]:
@@ -93,6 +109,8 @@ def complete(config: Any, splits: dict[str, Table]) -> Any:
   with config.unlocked():
     if data.root:
       data.root = str(Path(data.root).expanduser().resolve())
+    if Path(config.init.source).expanduser().exists() and config.init.source:
+      config.init.source = str(Path(config.init.source).expanduser().resolve())
     data.classes = data.classes or train.classes
     config.model.num_classes = config.model.num_classes or len(train.classes)
     if not data.resize and not data.crop:
@@ -142,6 +160,11 @@ def check(config: Any) -> None:
       "data.folds must be 0 for none or at least 2, and data.fold one of them, counted from 0; "
       f"found fold {fold} of {folds}"
     )
+  if config.train.patience and not (config.train.watch and config.checkpoint.best):
+    raise UserError(
+      f"train.patience {config.train.patience} needs train.watch, the split to look at, and "
+      "checkpoint.best, the figure of it; one of them is empty"
+    )
   if config.checkpoint.mode not in ("max", "min"):
     raise UserError(f'checkpoint.mode must be "max" or "min", found {config.checkpoint.mode!r}')
 
@@ -173,8 +196,9 @@ def load_config(folder: str | Path) -> Any:
   if not path.exists():
     raise UserError(f"{folder} holds no run: it has no config.json")
   try:
-    config = ConfigDict(tuples(json.loads(path.read_text()))).lock()
-    check(config)
+    config = ConfigDict(tuples(json.loads(path.read_text())))
+    config.update_from_flattened_dict({**SINCE, **flatten(config.to_dict())})
+    check(config.lock())
   except (ValueError, TypeError, AttributeError) as error:
     raise UserError(f"{path} is damaged: {error}") from error
   return config

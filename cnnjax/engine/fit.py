@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -17,7 +18,7 @@ from cnnjax.checkpoints.store import Store
 from cnnjax.data import pipeline
 from cnnjax.data.augment import augment
 from cnnjax.data.table import Table
-from cnnjax.engine import dispatch, optim, state
+from cnnjax.engine import dispatch, optim, penalty, state
 from cnnjax.engine.config import build, example
 from cnnjax.engine.evaluate import evaluate, evaluator
 from cnnjax.engine.hosts import Stopped, asked_to_stop, is_primary
@@ -33,6 +34,7 @@ from cnnjax.engine.mesh import (
 from cnnjax.engine.run import open_store
 from cnnjax.engine.step import train_step
 from cnnjax.errors import UserError, unknown
+from cnnjax.metrics.weights import zeros
 
 PROFILE = (9, 15)  # a trace begins and ends after so many steps of this process
 
@@ -100,6 +102,8 @@ def plan(config: Any, splits: dict[str, Table]) -> Plan:
   evaluations = {round(i * every) for i in range(1, int(steps / every) + 1)} if every else set()
 
   model, task = build(config), tasks.task(config.task.name)
+  made = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), example(model))
+  optim.check(config.optim, made["params"])
   rate = optim.schedule(config.optim, per_epoch, steps)
   optimizer = optim.optimizer(config.optim, rate)
   options = {k: v for k, v in config.task.items() if k != "name"}
@@ -117,6 +121,9 @@ def plan(config: Any, splits: dict[str, Table]) -> Plan:
     seed=config.seed,
     ema=train.ema,
     accumulate=train.accumulate,
+    penalty=_penalty(config.optim),
+    hold=partial(optim.hold, rows=config.optim.rates),
+    frozen=("batch_stats",) if config.init.frozen_statistics else (),
   )
 
   def batches(step):
@@ -164,18 +171,29 @@ def plan(config: Any, splits: dict[str, Table]) -> Plan:
 
 
 def fit(
-  job: Plan, config: Any, splits: dict[str, Table], folder: str | Path, *, profile: bool = False
+  job: Plan,
+  config: Any,
+  splits: dict[str, Table],
+  folder: str | Path,
+  *,
+  start: dict[str, Any] | None = None,
+  profile: bool = False,
 ) -> dict[str, Any]:
   """Trains from the folder's newest checkpoint, if it has one, to the end.
+
+  With `train.patience` the end is also where so many evaluations in turn have not been better than
+  the best before them, and what comes out is the best checkpoint.
 
   Args:
     job: of `plan`.
     config: that it was made from.
     splits: likewise.
     folder: of the run, opened by `run.open_folder`.
+    start: variables to begin with, in place of fresh ones.
     profile: whether to write a trace of some early steps into the folder.
 
-  Returns: the figures of the final variables (the average, where one is kept) on the test split.
+  Returns: the figures of the final variables (the average, where one is kept) on the test split,
+    and the share of their weights that are zero.
 
   Raises: UserError where the loss diverges, the last good checkpoint kept; Stopped after SIGTERM,
     once the state is saved.
@@ -188,11 +206,11 @@ def fit(
     return job.task.summarise(evaluate(job.sums, now.ema or now.variables, batches, job.mesh))
 
   with open_store(folder, config) as store:
-    now, notes = _begin(job, config.seed, store)
-    start = int(now.step)
+    now, notes, scores = _begin(job, config.seed, store, start)
+    begun = step = int(now.step)
     log = Log(
       folder,
-      start=start,
+      start=begun,
       steps=job.steps,
       steps_per_epoch=job.steps_per_epoch,
       batch_size=config.data.batch_size,
@@ -203,14 +221,13 @@ def fit(
     )
     tracing = _trace(log, folder if profile and is_primary() else None)
     with log, tracing as trace, asked_to_stop() as stop:
-      if start:
-        log.say(f"goes on from step {start} of {job.steps}")
+      if begun:
+        log.say(f"goes on from step {begun} of {job.steps}")
       try:
-        step = start
-        while step < job.steps:
+        while step < job.steps and not _in_vain(scores, config):
           now, logs, count = job.advance(now, step, _until_due(step, job, config))
           step += count
-          trace(step - start, now)
+          trace(step - begun, now)
           log.step(step, logs, count)
           stopped = stop()
           if stopped or step in job.evaluations or (every and step % every == 0):
@@ -221,7 +238,8 @@ def fit(
             if watch and step in job.evaluations:
               figures = figures_of(now, watch)
               log.evaluation(step, watch, figures)
-            store.save(step, now, figures, log.notes())
+              scores.append(figures.get(config.checkpoint.best))
+            store.save(step, now, figures, {**log.notes(), "scores": scores})
             if stopped:
               store.wait()
               raise Stopped(f"stopped after step {step} of {job.steps}, which is saved")
@@ -231,10 +249,24 @@ def fit(
           f"{error}; the run stops, its last good checkpoint is {kept}; "
           "try a lower optim.learning_rate, or set optim.clip_norm"
         ) from error
-      figures = figures_of(now, "test")
       store.wait()  # the row below says that the run has finished
-      log.evaluation(job.steps, "test", figures)
+      if config.train.patience:
+        best = store.find("best")
+        now = store.restore(best, job.shapes, job.place)
+        log.say(f"ended after step {step} of {job.steps}; the best is step {best}")
+      figures = figures_of(now, "test")
+      figures["zero_weights"] = float(zeros((now.ema or now.variables)["params"]))
+      log.evaluation(step, "test", figures)
   return figures
+
+
+def _in_vain(scores: list[float], config: Any) -> bool:
+  """Returns whether the patience has run out: so many scores since the first of the best."""
+  if not config.train.patience or not scores:
+    return False
+  sign = 1 if config.checkpoint.mode == "max" else -1
+  ranked = [-np.inf if np.isnan(score) else sign * score for score in scores]
+  return len(ranked) - 1 - int(np.argmax(ranked)) >= config.train.patience
 
 
 def _until_due(step: int, job: Plan, config: Any) -> int:
@@ -243,12 +275,31 @@ def _until_due(step: int, job: Plan, config: Any) -> int:
   return min(*(n - step % n for n in every), min(e for e in job.evaluations if e > step) - step)
 
 
-def _begin(job: Plan, seed: int, store: Store) -> tuple[state.State, Any]:
-  """Returns the newest saved state on the mesh and the log's notes, or a fresh state and None."""
+def _begin(
+  job: Plan, seed: int, store: Store, start: dict[str, Any] | None
+) -> tuple[state.State, Any, list[float]]:
+  """Returns the newest saved state on the mesh, the log's notes and the scores so far.
+
+  Without one: a fresh state, of the variables `start` where they are given, None and no scores.
+  """
   if store.steps():
     step = store.find("latest")
-    return store.restore(step, job.shapes, job.place), store.notes(step)
-  return compile_once(job.fresh, job.place)(jax.random.key(seed)), None
+    notes = store.notes(step)
+    return store.restore(step, job.shapes, job.place), notes, notes.pop("scores", [])
+  now = compile_once(job.fresh, job.place)(jax.random.key(seed))
+  if start:
+    kinds = jax.tree.map(lambda v, s: np.asarray(v, s.dtype), start, job.shapes.variables)
+    now = replace(now, variables=jax.device_put(kinds, job.place.variables))
+    if now.ema:
+      now = replace(now, ema=jax.device_put(kinds, job.place.ema))
+  return now, None, []
+
+
+def _penalty(section: Any) -> Callable | None:
+  """Returns the penalty that is a term of the loss, None where there is none."""
+  if section.decoupled or not section.penalties:
+    return None
+  return partial(penalty.penalty, rows=section.penalties)
 
 
 @contextmanager

@@ -1,13 +1,17 @@
 """Optimisers and learning-rate schedules, by optax's names."""
 
 import inspect
+import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from cnnjax.engine import by_path, penalty
+from cnnjax.engine.by_path import mapped
 from cnnjax.errors import UserError, unknown
 
 SCHEDULES = ("constant", "step", "cosine")
@@ -63,13 +67,69 @@ def optimizer(optim: Any, rate: optax.Schedule) -> optax.GradientTransformation:
   Momentum and Nesterov are arguments of sgd. Gradients are scaled down to a global norm of at most
   `optim.clip_norm` where that is above 0; then `optim.weight_decay` times the parameter is added to
   them, which is L2 regularisation as PyTorch's optimisers have it, except that parameters of one
-  dimension (biases, scales of norms) do not decay.
+  dimension (biases, scales of norms) do not decay. Penalties that are decoupled come last.
+
+  Each row (pattern, factor) of `optim.rates` gives parameters a learning rate of their own, factor
+  times the others'. Of several rows in a path the first counts. The factor 0 freezes parameters.
 
   Raises: UserError for an optimiser or an argument that optax does not have, or an optimiser that
     takes no schedule, or that needs more than gradients.
   """
+  clip = [optax.clip_by_global_norm(optim.clip_norm)] if optim.clip_norm > 0 else []
+  if not optim.rates:
+    links = [*clip, *_links(optim, rate, 1.0)]
+    return links[0] if len(links) == 1 else optax.chain(*links)
+  factors = {1.0, *(factor for _, factor in optim.rates)}
+  groups = {f: optax.chain(*_links(optim, rate, f)) if f else optax.set_to_zero() for f in factors}
+  return optax.chain(*clip, optax.partition(groups, partial(factors_of, rows=optim.rates)))
+
+
+def factors_of(params: Any, rows: Any) -> Any:
+  """Returns the tree of factors that rows (pattern, factor) give the learning rate, 1 elsewhere."""
+
+  def factor(path, _):
+    return next((float(f) for pattern, f in rows if re.search(pattern, path)), 1.0)
+
+  return mapped(factor, params)
+
+
+def check(optim: Any, params: Any) -> None:
+  """Raises: UserError for rows of penalties or rates that are none, or choose no parameter."""
+  penalty.check(optim.penalties, params)
+  rows = optim.rates
+  for row in rows:
+    if not isinstance(row, tuple | list) or len(row) != 2:
+      raise UserError(f"optim.rates has rows (pattern, factor); found {row!r}")
+    if not isinstance(row[1], int | float) or not 0 <= row[1] < float("inf"):
+      raise UserError(f"optim.rates: a factor must be a number of at least 0; found {row[1]!r}")
+  by_path.check("optim.rates", [pattern for pattern, _ in rows], params)
+  if not any(jax.tree.leaves(factors_of(params, rows))):
+    raise UserError(f"optim.rates {tuple(rows)} freeze every parameter; nothing would be trained")
+
+
+def hold(params: Any, rows: Any) -> Any:
+  """Returns the parameters, those that `optim.rates` freezes without gradients."""
+  if all(factor for _, factor in rows):
+    return params
+  stop = jax.lax.stop_gradient
+  return jax.tree.map(lambda w, f: w if f else stop(w), params, factors_of(params, rows))
+
+
+def _links(optim, rate, factor):
+  """Returns the optimiser at `factor` times the rate, between decay and decoupled penalties."""
   if optim.schedule == "constant" and not optim.warmup_epochs:
-    rate = optim.learning_rate  # a few of optax's optimisers take only a number
+    given = factor * optim.learning_rate  # a few of optax's optimisers take only a number
+  else:
+    given = rate if factor == 1 else lambda step: factor * rate(step)
+  links = [_named(optim, given)]
+  if optim.weight_decay > 0:
+    links.insert(0, optax.add_decayed_weights(optim.weight_decay, _are_kernels))
+  if optim.decoupled and optim.penalties:
+    links.append(penalty.shrink(optim.penalties, lambda step: factor * rate(step)))
+  return links
+
+
+def _named(optim, rate):
   known = names()
   if optim.name not in known:
     raise unknown("optim.name", optim.name, known)
@@ -87,12 +147,7 @@ def optimizer(optim: Any, rate: optax.Schedule) -> optax.GradientTransformation:
       f"optim.name {optim.name} with optim.schedule {optim.schedule!r} and optim.arguments "
       f"{arguments} cannot train: {str(error).splitlines()[0]}"
     ) from error
-  before = []
-  if optim.clip_norm > 0:
-    before.append(optax.clip_by_global_norm(optim.clip_norm))
-  if optim.weight_decay > 0:
-    before.append(optax.add_decayed_weights(optim.weight_decay, _are_kernels))
-  return optax.chain(*before, chosen) if before else chosen
+  return chosen
 
 
 def _are_kernels(params: Any) -> Any:

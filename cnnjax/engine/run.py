@@ -56,6 +56,11 @@ def open_folder(folder: Path, config: Any) -> None:
     write_json(folder / "config.json", config.to_dict())
 
 
+def is_begun(folder: str | Path) -> bool:
+  """Returns whether a run's folder holds a checkpoint."""
+  return any((Path(folder) / "checkpoints").glob("[0-9]*"))
+
+
 def note_environment(folder: Path) -> None:
   """Adds what trains now to environment.json, a list with an entry for each process that did."""
   path = folder / "environment.json"

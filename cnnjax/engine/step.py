@@ -26,6 +26,9 @@ def train_step(
   seed: int,
   ema: float = 0.0,
   accumulate: int = 1,
+  penalty: Callable[[Any], jax.Array] | None = None,
+  hold: Callable[[Any], Any] = lambda params: params,
+  frozen: tuple[str, ...] = (),
 ) -> tuple[State, Logs]:
   """Returns the state after one update on a batch, and the sums to log.
 
@@ -40,18 +43,27 @@ def train_step(
     seed: of the run.
     ema: decay of the moving average of the variables, 0 for none.
     accumulate: number of equal parts whose gradients are averaged before the update.
+    penalty: of the parameters, added to the loss.
+    hold: cuts the gradients of parameters that are not to be trained.
+    frozen: collections of the variables that stay as they are, such as batch_stats, which the model
+      then takes in place of those of the batch.
   """
   key = jax.random.fold_in(jax.random.key(seed), state.step)
   augment_key, dropout_key, sample_key = jax.random.split(key, 3)
   batch = transform(augment_key, batch)
-  mutable = [name for name in state.variables if name != "params"]
+  mutable = [name for name in state.variables if name not in ("params", *frozen)]
+  fixed = {name: state.variables[name] for name in frozen if name in state.variables}
 
   def loss_of(params, others, part, index):
     rngs = {"dropout": dropout_key, "sample": sample_key}
     rngs = {name: jax.random.fold_in(k, index) for name, k in rngs.items()}
-    variables = {**others, "params": params}
+    params = hold(params)
+    variables = {**fixed, **others, "params": params}
     outputs, changed = model.apply(variables, inputs(part), train=True, rngs=rngs, mutable=mutable)
     value, logs = loss(outputs, part)
+    if penalty:
+      cost = penalty(params)
+      value, logs = value + cost, {**logs, "penalty": (cost, jnp.ones(()))}
     return value, ({**others, **changed}, logs)
 
   gradient = jax.grad(loss_of, has_aux=True)
@@ -63,7 +75,7 @@ def train_step(
     grads, others, logs = _accumulated(gradient, params, others, batch, accumulate)
   with jax.named_scope("optimizer"):  # so that a profile can tell
     updates, opt_state = optimizer.update(grads, state.opt_state, params)
-    variables = {**others, "params": optax.apply_updates(params, updates)}
+    variables = {**fixed, **others, "params": optax.apply_updates(params, updates)}
   average = state.ema
   if ema:
     decay = jnp.minimum(ema, (1.0 + state.step) / (10.0 + state.step))  # short memory at first

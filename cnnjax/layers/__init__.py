@@ -7,4 +7,5 @@ from cnnjax.layers.norm import BatchNorm, LocalResponseNorm
 from cnnjax.layers.pool import AdaptiveAvgPool, AvgPool, Flatten, GlobalAvgPool, MaxPool
 from cnnjax.layers.size import check_size
 from cnnjax.layers.squeeze_excite import SqueezeExcite
+from cnnjax.layers.stochastic_depth import StochasticDepth, death_rates
 from cnnjax.layers.width import divisible

@@ -17,7 +17,8 @@ class BatchNorm(nn.Module):
   """Batch normalisation of x [B, *space, C] over all but the channels (Ioffe and Szegedy 2015).
 
   As PyTorch has it, where Flax differs: epsilon 1e-5, and the running variance is the unbiased one.
-  The statistics are those of the global batch, whatever devices it is spread over.
+  The statistics are those of the global batch, whatever devices it is spread over. Where training
+  may not change the running ones (batch_stats is not mutable), these are used as they are.
 
   Attributes:
     momentum: share of the running statistics that a step keeps.
@@ -46,7 +47,7 @@ class BatchNorm(nn.Module):
     running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
     running_var = self.variable("batch_stats", "var", jnp.ones, shape)
     options = dict(epsilon=self.epsilon, within=RANGES.get(activation))
-    if train:
+    if train and self.is_mutable_collection("batch_stats"):
       y, mean, var = batch_norm(x, scale, bias, residual, **options)
       count = math.prod(x.shape[:-1])
       keep, take = self.momentum, 1 - self.momentum

@@ -39,11 +39,16 @@ def get_config(mode="full"):
     decay=0.1,
     clip_norm=0.0,
     weight_decay=0.0,
+    penalties=(),
+    decoupled=False,
+    rates=(),
   )
+  config.init = dict(source="", trunk_only=False, frozen_statistics=False)
   config.train = dict(
     epochs=1.0 if quick else 10.0,
     watch="validation",
     evaluate_every=1.0 if quick else 2.0,
+    patience=0,
     log_every=200,
     ema=0.0,
     accumulate=1,

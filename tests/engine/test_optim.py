@@ -1,5 +1,6 @@
 """Schedules by hand, and every optimiser of optax by its name."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -20,6 +21,9 @@ def section(**changes):
     decay=0.1,
     clip_norm=0.0,
     weight_decay=0.0,
+    penalties=(),
+    decoupled=False,
+    rates=(),
   )
   return ConfigDict({**base, **changes})
 
@@ -76,6 +80,53 @@ def test_kernels_decay_after_clipping_and_one_dimension_does_not():
   grads = {"kernel": jnp.full((2, 2), 8.0), "bias": jnp.zeros(2)}
   update, _ = chosen.update(grads, chosen.init(params), params)
   assert np.allclose(update["kernel"], -(0.5 + 0.1 * 5.0)) and np.allclose(update["bias"], 0)
+
+
+PARAMS = {
+  "trunk": {"kernel": jnp.full((2, 2), 5.0)},
+  "head": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)},
+}
+
+
+def test_rates_by_path_are_those_of_a_run_at_that_rate():
+  """The first pattern counts; 0 freezes, decay and all; clipping sees every gradient that is."""
+  rows = (("head/bias", 2.0), ("trunk", 0.0), ("head", 0.1))
+  options = dict(weight_decay=0.1, clip_norm=1.0, arguments=dict(momentum=0.9), schedule="cosine")
+  chosen = optim.optimizer(section(rates=rows, **options), lambda step: 0.5)
+  scaled = {f: optim.optimizer(section(**options), lambda step, f=f: 0.5 * f) for f in (0.1, 2.0)}
+  states, now, params = {f: o.init(PARAMS) for f, o in scaled.items()}, chosen.init(PARAMS), PARAMS
+  for _ in range(3):
+    grads, want = jax.tree.map(lambda w: w + 1, params), {}
+    for factor, other in scaled.items():
+      want[factor], states[factor] = other.update(grads, states[factor], params)
+    update, now = chosen.update(grads, now, params)
+    np.testing.assert_allclose(update["head"]["bias"], want[2.0]["head"]["bias"], rtol=1e-6)
+    np.testing.assert_allclose(update["head"]["kernel"], want[0.1]["head"]["kernel"], rtol=1e-6)
+    assert not np.any(update["trunk"]["kernel"])
+    params = jax.tree.map(jnp.add, params, update)
+
+
+def test_frozen_parameters_have_no_gradient():
+  held = jax.grad(lambda p: sum(jnp.sum(w**2) for w in jax.tree.leaves(optim.hold(p, ROWS))))
+  grads = held(PARAMS)
+  assert not np.any(grads["trunk"]["kernel"]) and np.all(grads["head"]["kernel"])
+
+
+ROWS = (("trunk", 0.0),)
+
+
+@pytest.mark.parametrize(
+  ("rows", "sentence"),
+  [
+    ((("trunk",),), r"rows \(pattern, factor\); found"),
+    ((("trunk", -1.0),), "a factor must be a number of at least 0; found -1.0"),
+    ((("tail", 1.0),), "no parameter's path holds 'tail'; they are such as head/bias"),
+    ((("", 0.0),), "freeze every parameter"),
+  ],
+)
+def test_wrong_rates(rows, sentence):
+  with pytest.raises(UserError, match=sentence):
+    optim.check(section(rates=rows), PARAMS)
 
 
 @pytest.mark.parametrize(

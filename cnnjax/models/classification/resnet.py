@@ -14,7 +14,16 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnnjax.layers import ConvNorm, LinearHead, MaxPool, SqueezeExcite, check_size, divisible
+from cnnjax.layers import (
+  ConvNorm,
+  LinearHead,
+  MaxPool,
+  SqueezeExcite,
+  StochasticDepth,
+  check_size,
+  death_rates,
+  divisible,
+)
 from cnnjax.ops.preprocess import IMAGENET, Preprocessing
 
 
@@ -25,11 +34,13 @@ class BasicBlock(nn.Module):
     width: channels out.
     strides: s, in the first convolution and the projection, which is there where shapes differ.
     squeeze: reduction of a squeeze-and-excitation gate before the sum; 0 for none.
+    drop: share of images for which training leaves the convolutions out (stochastic depth).
   """
 
   width: int
   strides: int = 1
   squeeze: int = 0
+  drop: float = 0.0
   dtype: Any = jnp.float32
 
   @nn.compact
@@ -49,6 +60,7 @@ class Bottleneck(nn.Module):
   width: int
   strides: int = 1
   squeeze: int = 0
+  drop: float = 0.0
   stride_first: bool = False
   dtype: Any = jnp.float32
 
@@ -63,15 +75,18 @@ class Bottleneck(nn.Module):
 
 def _join(block, x, y, last, train):
   """Returns relu(shortcut(x) + gate(last(y))), the shortcut a projection where shapes differ."""
-  last = last(activation=None if block.squeeze else nn.relu, dtype=block.dtype)
+  plain = not block.squeeze and not (train and block.drop)
+  last = last(activation=nn.relu if plain else None, dtype=block.dtype)
   if x.shape != (*y.shape[:-1], last.features):
     options = dict(activation=None, dtype=block.dtype, name="shortcut")
     x = ConvNorm(last.features, 1, block.strides, **options)(x, train=train)
-  if not block.squeeze:
+  if plain:
     return last(y, train=train, residual=x)
-  reduced = divisible(last.features / block.squeeze)
-  gated = SqueezeExcite(reduced, dtype=block.dtype, name="squeeze")(last(y, train=train))
-  return nn.relu(x + gated)
+  y = last(y, train=train)
+  if block.squeeze:
+    reduced = divisible(last.features / block.squeeze)
+    y = SqueezeExcite(reduced, dtype=block.dtype, name="squeeze")(y)
+  return nn.relu(x + StochasticDepth(block.drop)(y, train=train))
 
 
 class Trunk(nn.Module):
@@ -82,19 +97,21 @@ class Trunk(nn.Module):
 
   depths: tuple[int, ...]
   block: Callable[..., nn.Module]
+  stochastic_depth: float = 0.0
   dtype: Any = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
     check_size("resnet", x, 32)
+    rates = iter(death_rates(sum(self.depths), self.stochastic_depth))
     x = ConvNorm(64, 7, 2, 3, dtype=self.dtype, name="stem")(x, train=train)
     maps = {"stem": x}
     x = MaxPool(3, 2, 1, name="pool")(x)
     for stage, depth in enumerate(self.depths, 1):
       for i in range(depth):
         strides = 2 if stage > 1 and i == 0 else 1
-        block = self.block(32 * 2**stage, strides, dtype=self.dtype, name=f"stage{stage}_{i}")
-        x = block(x, train=train)
+        options = dict(drop=next(rates), dtype=self.dtype, name=f"stage{stage}_{i}")
+        x = self.block(32 * 2**stage, strides, **options)(x, train=train)
       maps[f"stage{stage}"] = x
     return maps
 
@@ -105,16 +122,20 @@ class ResNet(nn.Module):
   Attributes:
     depths: blocks a stage.
     block: `BasicBlock` or `Bottleneck`, or a partial of them.
+    stochastic_depth: share of images for which training leaves the last block out; those before
+      it less, in equal steps (arXiv:1603.09382).
   """
 
   depths: tuple[int, ...]
   block: Callable[..., nn.Module]
+  stochastic_depth: float = 0.0
   num_classes: int = 1000
   dtype: Any = jnp.float32
   preprocessing: Preprocessing = IMAGENET
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-    maps = Trunk(self.depths, self.block, self.dtype, name="trunk")(x, train=train)
+    trunk = Trunk(self.depths, self.block, self.stochastic_depth, self.dtype, name="trunk")
+    maps = trunk(x, train=train)
     head = LinearHead(self.num_classes, dtype=self.dtype, name="head")
     return {"logits": head(maps["stage4"], train=train)}

@@ -13,7 +13,16 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnnjax.layers import Conv, ConvNorm, LinearHead, SqueezeExcite, check_size
+from cnnjax.errors import UserError
+from cnnjax.layers import (
+  Conv,
+  ConvNorm,
+  LinearHead,
+  SqueezeExcite,
+  StochasticDepth,
+  check_size,
+  death_rates,
+)
 from cnnjax.ops.preprocess import Preprocessing
 
 
@@ -28,21 +37,24 @@ def option_a(x: jax.Array, shape: tuple[int, ...]) -> jax.Array:
 class Residual(nn.Module):
   """[B, H, W, C] -> relu(option_a(x) + two convolutions of x), [B, H/s, W/s, width].
 
-  `squeeze` is the reduction of a squeeze-and-excitation gate before the sum, 0 for none.
+  `squeeze` is the reduction of a squeeze-and-excitation gate before the sum, 0 for none; `drop` the
+  share of images for which training leaves the convolutions out (stochastic depth).
   """
 
   width: int
   strides: int = 1
   squeeze: int = 0
+  drop: float = 0.0
   dtype: Any = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-    if not self.squeeze:
+    if not self.squeeze and not (train and self.drop):
       return _two(x, self, train, shortcut=True, activation=nn.relu)
     y = _two(x, self, train)
-    y = SqueezeExcite(self.width // self.squeeze, dtype=self.dtype, name="squeeze")(y)
-    return nn.relu(option_a(x, y.shape) + y)
+    if self.squeeze:
+      y = SqueezeExcite(self.width // self.squeeze, dtype=self.dtype, name="squeeze")(y)
+    return nn.relu(option_a(x, y.shape) + StochasticDepth(self.drop)(y, train=train))
 
 
 class Plain(nn.Module):
@@ -90,33 +102,46 @@ class Trunk(nn.Module):
 
   n: int
   block: Callable[..., nn.Module]
+  stochastic_depth: float = 0.0
   dtype: Any = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
     check_size("resnet_cifar", x, 8)
+    rates = iter(death_rates(3 * self.n, self.stochastic_depth))
+    kind = getattr(self.block, "func", self.block)
+    if self.stochastic_depth and "drop" not in kind.__dataclass_fields__:
+      raise UserError(f"{kind.__name__} blocks have no shortcut for stochastic depth to take")
     x = ConvNorm(16, 3, 1, 1, dtype=self.dtype, name="stem")(x, train=train)
     maps = {"stem": x}
     for stage in (1, 2, 3):
       for i in range(self.n):
         strides = 2 if stage > 1 and i == 0 else 1
-        block = self.block(8 * 2**stage, strides, dtype=self.dtype, name=f"stage{stage}_{i}")
-        x = block(x, train=train)
+        options = dict(dtype=self.dtype, name=f"stage{stage}_{i}")
+        if rate := next(rates):
+          options["drop"] = rate
+        x = self.block(8 * 2**stage, strides, **options)(x, train=train)
       maps[f"stage{stage}"] = x
     return maps
 
 
 class CifarResNet(nn.Module):
-  """Images [B, H, W, C] of at least 8x8 -> {"logits": [B, num_classes]}; 6n + 2 layers."""
+  """Images [B, H, W, C] of at least 8x8 -> {"logits": [B, num_classes]}; 6n + 2 layers.
+
+  `stochastic_depth` is the share of images for which training leaves the last block out; those
+  before it less, in equal steps (arXiv:1603.09382).
+  """
 
   n: int
   block: Callable[..., nn.Module] = Residual
+  stochastic_depth: float = 0.0
   num_classes: int = 10
   dtype: Any = jnp.float32
   preprocessing: Preprocessing = Preprocessing(resize=(32, 32))
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-    maps = Trunk(self.n, self.block, self.dtype, name="trunk")(x, train=train)
+    trunk = Trunk(self.n, self.block, self.stochastic_depth, self.dtype, name="trunk")
+    maps = trunk(x, train=train)
     head = LinearHead(self.num_classes, dtype=self.dtype, name="head")
     return {"logits": head(maps["stage3"], train=train)}
