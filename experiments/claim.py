@@ -15,13 +15,16 @@ from absl import flags
 from cnnjax.engine import log
 from cnnjax.errors import UserError, unknown
 from experiments import launch
+from experiments.claims.augment import augment
 from experiments.claims.counts import dense_counts, shared_counts
 from experiments.claims.degradation import degradation
 from experiments.claims.finding import show
 from experiments.claims.inception_cost import inception_cost
+from experiments.claims.regularise import regularise
 from experiments.claims.separable import separable
 from experiments.claims.small_filters import small_filters
 from experiments.claims.squeeze import squeeze
+from experiments.claims.transfer import transfer
 from experiments.claims.tumor import tumor
 
 FLAGS = flags.FLAGS
@@ -34,8 +37,11 @@ CLAIMS = {  # name: (**options) -> findings
   "tumor": tumor,
   "degradation": degradation,
   "squeeze": squeeze,
+  "regularise": regularise,
+  "augment": augment,
+  "transfer": transfer,
 }
-OPTIONS = ("root", "epochs", "fraction", "seeds", "quick", "out", "repetitions")
+OPTIONS = ("root", "data", "source", "epochs", "fraction", "seeds", "quick", "out", "repetitions")
 
 
 def run(name: str, **options: Any) -> None:
@@ -79,6 +85,8 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
   flags.DEFINE_string("root", None, "folder of the data")
+  flags.DEFINE_string("data", None, "which of the data sets that the claim knows")
+  flags.DEFINE_string("source", None, "run folder whose weights are taken over")
   flags.DEFINE_float("epochs", None, "of each training; by default its config's", lower_bound=0.0)
   flags.DEFINE_float("fraction", None, "of the training images", lower_bound=0.0, upper_bound=1.0)
   flags.DEFINE_integer("seeds", None, "trainings of each network, seeds 0, 1, ..", lower_bound=1)

@@ -57,7 +57,7 @@ def _run(job, config, splits, folder, start, profile):
   if is_primary():
     _describe(job, config, splits, folder)
   rows = read_rows(folder / "metrics.jsonl")
-  if rows and rows[-1]["split"] == "test":
+  if rows and "zero_weights" in rows[-1]:  # which only the last row has
     print(f"finished: this run has ended after step {rows[-1]['step']} of {job.steps}")
     return rows[-1]
   by_primary(lambda: note_environment(folder))

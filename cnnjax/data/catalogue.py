@@ -39,7 +39,8 @@ def load(data: Any, seed: int) -> dict[str, Table]:
   """Returns the splits that a config's `data` section names, the validation part held out.
 
   With `data.folds` the source's train and test are joined, and fold `data.fold` of them is the test
-  split. A source with a parameter `to` is given the run's preprocessing, to resize as it reads.
+  split. Of train a `data.fraction` of each class is kept, the rest left aside. A source with a
+  parameter `to` is given the run's preprocessing, to resize as it reads.
 
   Raises: UserError for an unknown source, or whatever the source finds wrong.
   """
@@ -59,6 +60,8 @@ def load(data: Any, seed: int) -> dict[str, Table]:
   if data.folds:
     whole = splits["train"].join(splits["test"])
     splits["train"], splits["test"] = fold(whole, data.folds, data.fold, seed)
+  if data.fraction < 1:
+    splits["train"], _ = hold_out(splits["train"], 1 - data.fraction, seed)
   if data.validation and "validation" not in splits:
     splits["train"], splits["validation"] = hold_out(splits["train"], data.validation, seed)
   return splits

@@ -24,6 +24,7 @@ KEYS = {  # what every config has, and where its numbers lie: from low, below hi
   "data.root": None,
   "data.arguments": None,
   "data.batch_size": (1, math.inf),
+  "data.fraction": (0, math.inf),
   "data.validation": (0, 1),
   "data.folds": (0, math.inf),
   "data.fold": (0, math.inf),
@@ -71,6 +72,7 @@ MORE = {
   "task.aux_weight": (0, math.inf),
 }  # keys that only some configs have
 SINCE = {  # what a run of before these keys has done
+  "data.fraction": 1.0,
   "optim.penalties": (),
   "optim.decoupled": False,
   "optim.rates": (),
@@ -154,6 +156,8 @@ def check(config: Any) -> None:
         above = f" and below {high}" if high < math.inf else ", and finite"
         raise UserError(f"{key} must be a number of at least {low}{above}; found {value!r}")
   augment.check(config.augment)
+  if not 0 < config.data.fraction <= 1:
+    raise UserError(f"data.fraction must be above 0 and at most 1; found {config.data.fraction}")
   folds, fold = config.data.folds, config.data.fold
   if folds == 1 or fold >= max(folds, 1):
     raise UserError(
@@ -165,6 +169,8 @@ def check(config: Any) -> None:
       f"train.patience {config.train.patience} needs train.watch, the split to look at, and "
       "checkpoint.best, the figure of it; one of them is empty"
     )
+  if config.train.patience and config.train.watch == "test":
+    raise UserError("train.patience must not choose by the test split; set train.watch to another")
   if config.checkpoint.mode not in ("max", "min"):
     raise UserError(f'checkpoint.mode must be "max" or "min", found {config.checkpoint.mode!r}')
 

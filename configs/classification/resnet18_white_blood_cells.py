@@ -23,6 +23,7 @@ def get_config(mode="full"):
     root="",
     arguments=dict(classes=10 if quick else CLASSES),
     batch_size=16,
+    fraction=1.0,
     validation=0.1,
     folds=0 if quick else 5,
     fold=0,

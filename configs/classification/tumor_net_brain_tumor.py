@@ -17,6 +17,7 @@ def get_config(mode="full"):
     root="",
     arguments={},
     batch_size=32,
+    fraction=1.0,
     validation=0.1,
     folds=0,
     fold=0,

@@ -41,7 +41,7 @@ def config_of(
     seed: of the run.
     root: of the data.
     epochs: of the training; milestones move with them.
-    fraction: of the training split to train on; the rest is left aside.
+    fraction: of the training images to train on, without a validation split.
     quick: whether to take the config's quick form, on generated data.
     model: another of the zoo.
   """
@@ -54,7 +54,7 @@ def config_of(
     config.optim.milestones = tuple(scale * epoch for epoch in config.optim.milestones)
     config.train.epochs = epochs
   if fraction is not None:
-    config.data.validation, config.train.watch = 1 - fraction, ""
+    config.data.fraction, config.data.validation, config.train.watch = fraction, 0.0, ""
   return config
 
 

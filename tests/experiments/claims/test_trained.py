@@ -16,7 +16,7 @@ from experiments.claims.runs import Trained, config_of, spread, training_error
 def test_config_of():
   config = config_of("resnet20_cifar10", 3, root="here", epochs=18.2, fraction=0.25, model="mlp")
   assert (config.seed, config.data.root, config.model.name) == (3, "here", "mlp")
-  assert (config.train.epochs, config.data.validation, config.train.watch) == (18.2, 0.75, "")
+  assert (config.train.epochs, config.data.fraction, config.train.watch) == (18.2, 0.25, "")
   assert config.optim.milestones == pytest.approx((9.1, 13.65))
   full = config_of("resnet20_cifar10", 0)
   assert (full.train.epochs, full.data.validation, full.train.watch) == (182, 0.1, "validation")
