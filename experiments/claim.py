@@ -20,12 +20,16 @@ from experiments.claims.counts import dense_counts, shared_counts
 from experiments.claims.degradation import degradation
 from experiments.claims.finding import show
 from experiments.claims.inception_cost import inception_cost
+from experiments.claims.noise import noise
+from experiments.claims.permuted import permuted
 from experiments.claims.regularise import regularise
 from experiments.claims.separable import separable
+from experiments.claims.shift import shift
 from experiments.claims.small_filters import small_filters
 from experiments.claims.squeeze import squeeze
 from experiments.claims.transfer import transfer
 from experiments.claims.tumor import tumor
+from experiments.claims.xor import xor
 
 FLAGS = flags.FLAGS
 CLAIMS = {  # name: (**options) -> findings
@@ -34,6 +38,10 @@ CLAIMS = {  # name: (**options) -> findings
   "small_filters": small_filters,
   "inception_cost": inception_cost,
   "separable": separable,
+  "xor": xor,
+  "permuted": permuted,
+  "shift": shift,
+  "noise": noise,
   "tumor": tumor,
   "degradation": degradation,
   "squeeze": squeeze,

@@ -17,11 +17,12 @@ HERE = Path(__file__).parents[2]
 
 
 class Trained(NamedTuple):
-  """A finished run: the figures of its test split, the rows of its metrics.jsonl, its classes."""
+  """A finished run: its test split's figures, rows of metrics.jsonl, classes and folder."""
 
   figures: dict[str, Any]
   rows: list[dict[str, Any]]
   classes: tuple[str, ...]
+  folder: Path
 
 
 def config_of(
@@ -58,6 +59,20 @@ def config_of(
   return config
 
 
+def mnist(model: str, seed: int, *, arguments: dict[str, Any] | None = None, **vary: Any) -> Any:
+  """Returns LeNet-5's config for any network, without augmentation: all see the same images.
+
+  Args:
+    model: of the zoo.
+    seed: of the run.
+    arguments: of the model.
+    **vary: as for `config_of`.
+  """
+  config = config_of("lenet5_mnist", seed, model=model, **vary)
+  config.model.arguments, config.augment.shift = arguments or {}, 0
+  return config
+
+
 def trainings(
   configs: dict[str, Callable[[int], Any]], *, seeds: int, out: Path
 ) -> dict[str, list[Trained]]:
@@ -77,7 +92,7 @@ def trainings(
       if "confusion" not in figures:  # of a run that had finished before
         figures = score(cnnjax.restore(folder), "test")
       classes = tuple(load_config(folder).data.classes)
-      found[name].append(Trained(figures, read_rows(folder / "metrics.jsonl"), classes))
+      found[name].append(Trained(figures, read_rows(folder / "metrics.jsonl"), classes, folder))
   return found
 
 
@@ -103,3 +118,13 @@ def spread(values: np.ndarray) -> str:
   if len(values) == 1:
     return f"{values[0]:.2f} % (1 seed)"
   return f"{values.mean():.2f} ± {values.std(ddof=1):.2f} % ({len(values)} seeds)"
+
+
+def gain(values: np.ndarray) -> tuple[str, bool | None]:
+  """Returns the mean gain in points, and whether it is one: None where it is within the noise."""
+  mean = float(values.mean())
+  if len(values) == 1:
+    return f"{mean:+.2f} points (1 seed)", None
+  error = float(values.std(ddof=1)) / len(values) ** 0.5
+  sure = abs(mean) > 2 * error
+  return f"{mean:+.2f} ± {error:.2f} points (standard error)", mean > 0 if sure else None

@@ -3,11 +3,9 @@
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 import cnnjax
 from experiments.claims.finding import Finding
-from experiments.claims.runs import accuracies, config_of, spread, trainings
+from experiments.claims.runs import accuracies, config_of, gain, spread, trainings
 
 WITHOUT, WITH = "resnet20_cifar", "seresnet20_cifar"
 SMALL = 3.0  # % more; course/004 gives no figure
@@ -36,22 +34,12 @@ def squeeze(
   config = partial(config_of, "resnet20_cifar10", **vary)
   found = trainings({m: partial(config, model=m) for m in (WITHOUT, WITH)}, seeds=seeds, out=out)
   accuracy = {model: accuracies(runs) for model, runs in found.items()}
-  gain = accuracy[WITH] - accuracy[WITHOUT]  # of the same seed: the same order of the same images
   return [
     *(Finding(f"{model}, test accuracy", "", spread(a)) for model, a in accuracy.items()),
-    Finding("gain by the gates", "above 0", *_gain(gain)),
+    # of the same seed: the same order of the same images
+    Finding("gain by the gates", "above 0", *gain(accuracy[WITH] - accuracy[WITHOUT])),
     *(_cost(what) for what in ("parameters", "multiply_adds")),
   ]
-
-
-def _gain(gain: np.ndarray) -> tuple[str, bool | None]:
-  """Returns the mean gain in points, and whether it is one: None where it is within the noise."""
-  mean = float(gain.mean())
-  if len(gain) == 1:
-    return f"{mean:+.2f} points (1 seed)", None
-  error = float(gain.std(ddof=1)) / len(gain) ** 0.5
-  sure = abs(mean) > 2 * error
-  return f"{mean:+.2f} ± {error:.2f} points (standard error)", mean > 0 if sure else None
 
 
 def _cost(what: str) -> Finding:

@@ -13,12 +13,13 @@ import jax.numpy as jnp
 from cnnjax.layers import Conv, Dense, Flatten, MaxPool, check_size, wide
 from cnnjax.ops.preprocess import Preprocessing
 
-FEATURES = (6, "M", 16, "M", 120)  # 5x5 convolutions, "M": 2x2 max pooling
+FEATURES = (6, "M", 16, "M", 120)  # 5x5 convolutions, "M": max pooling in strides of 2
 
 
 class Trunk(nn.Module):
   """Images [B, H, W, C] -> conv1 [B, 28, 28, 6], conv2 [.., 10, 10, 16], conv3 [.., 1, 1, 120]."""
 
+  pool: int
   dtype: Any = jnp.float32
 
   @nn.compact
@@ -28,7 +29,7 @@ class Trunk(nn.Module):
     maps = {}
     for row in FEATURES:
       if row == "M":
-        x = MaxPool(2, name=f"pool{len(maps)}")(x)
+        x = MaxPool(self.pool, 2, name=f"pool{len(maps)}")(x)
       else:
         name = f"conv{len(maps) + 1}"
         x = maps[name] = nn.relu(Conv(row, 5, dtype=self.dtype, name=name)(x))
@@ -49,14 +50,18 @@ class Head(nn.Module):
 
 
 class LeNet5(nn.Module):
-  """Images [B, 32, 32, C] -> {"logits": [B, num_classes]}; larger images need a wider fc1."""
+  """Images [B, 32, 32, C] -> {"logits": [B, num_classes]}; larger images need a wider fc1.
+
+  `pool` is the side of what is max-pooled; 1 takes every second value as it is, without pooling.
+  """
 
   num_classes: int = 10
+  pool: int = 2
   dtype: Any = jnp.float32
   preprocessing: Preprocessing = Preprocessing(resize=(32, 32))
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-    x = Trunk(self.dtype, name="trunk")(x, train=train)["conv3"]
+    x = Trunk(self.pool, self.dtype, name="trunk")(x, train=train)["conv3"]
     logits = Head(self.num_classes, self.dtype, name="head")(x)
     return {"logits": wide(logits)}

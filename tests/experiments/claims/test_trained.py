@@ -1,6 +1,7 @@
 """The claims that are trained: end to end on generated data with the smallest networks."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from cnnjax.engine.run import read_rows
 from cnnjax.errors import UserError
 from cnnjax.visualise.overlay import overlay
 from experiments.claims import degradation, squeeze, tumor
-from experiments.claims.runs import Trained, config_of, spread, training_error
+from experiments.claims.runs import Trained, config_of, gain, spread, training_error
 
 
 def test_config_of():
@@ -25,7 +26,8 @@ def test_config_of():
 def test_training_error_is_that_of_the_end():
   accuracies = [0.1] * 18 + [0.6, 0.8]
   rows = [{"split": "train", "epoch": e, "accuracy": a} for e, a in enumerate(accuracies, 1)]
-  assert training_error([Trained({}, [*rows, {"split": "test"}], ())]) == pytest.approx([30])
+  run = Trained({}, [*rows, {"split": "test"}], (), Path())
+  assert training_error([run]) == pytest.approx([30])
 
 
 def test_spread():
@@ -83,13 +85,13 @@ def test_squeeze(tmp_path, monkeypatch):
 
 
 def test_a_gain_within_the_noise_is_left_open():
-  assert squeeze._gain(np.asarray([2.0])) == ("+2.00 points (1 seed)", None)
-  assert squeeze._gain(np.asarray([1.0, 2.0, 1.5])) == (
+  assert gain(np.asarray([2.0])) == ("+2.00 points (1 seed)", None)
+  assert gain(np.asarray([1.0, 2.0, 1.5])) == (
     "+1.50 ± 0.29 points (standard error)",
     True,
   )
-  assert squeeze._gain(np.asarray([-1.0, -2.0]))[1] is False
-  assert squeeze._gain(np.asarray([-1.0, 2.0]))[1] is None
+  assert gain(np.asarray([-1.0, -2.0]))[1] is False
+  assert gain(np.asarray([-1.0, 2.0]))[1] is None
 
 
 def test_gates_cost_little():

@@ -1,0 +1,19 @@
+"""Curves of several runs each: their mean, and what lies between the lowest and the highest."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+
+def bands(lines: dict[str, np.ndarray], x: Sequence[float], *, xlabel: str, ylabel: str) -> Figure:
+  """Draws lines {name: values [runs, len(x)]} over x, each in a band as wide as its runs differ."""
+  figure = Figure(figsize=(6, 4), layout="constrained")
+  axes = figure.subplots()
+  for name, values in lines.items():
+    (line,) = axes.plot(x, values.mean(0), marker=".", label=name)
+    axes.fill_between(x, values.min(0), values.max(0), color=line.get_color(), alpha=0.2)
+  axes.set(xlabel=xlabel, ylabel=ylabel)
+  axes.grid(alpha=0.3)
+  axes.legend()
+  return figure

@@ -1,0 +1,53 @@
+"""Networks trained on images as they are, tested on images that were changed."""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+import cnnjax
+from cnnjax.data import catalogue, pipeline
+from cnnjax.data.table import Table
+from cnnjax.engine.evaluate import evaluate, evaluator
+from cnnjax.engine.mesh import make_mesh
+from cnnjax.ops.preprocess import Preprocessing
+from cnnjax.tasks import task
+from experiments.claims.finding import Finding
+from experiments.claims.runs import Trained, gain
+
+BATCH = 500
+Change = Callable[[Table, Preprocessing], Iterable[Table]]
+
+
+def scores(found: dict[str, list[Trained]], change: Change) -> dict[str, np.ndarray]:
+  """Returns each network's accuracies [seeds, levels] in percent.
+
+  Args:
+    found: the networks' runs.
+    change: (test split, preprocessing) -> the split at each level, as the network wants it.
+  """
+  return {name: np.asarray([_levels(run, change) for run in runs]) for name, runs in found.items()}
+
+
+def _levels(trained, change):
+  run = cnnjax.restore(trained.folder)
+  mesh, kind = make_mesh(1), task(run.config.task.name)
+  step = evaluator(run.model, kind, mesh)
+  test = catalogue.load(run.config.data, run.config.seed)["test"]
+  tables = change(test, run.model.preprocessing)
+  sums = (evaluate(step, run.variables, pipeline.eval_batches(t, BATCH), mesh) for t in tables)
+  return [100 * kind.summarise(s)["accuracy"] for s in sums]
+
+
+def rows(what: str, levels: Iterable[float], curves: dict[str, np.ndarray]) -> list[Finding]:
+  """Returns the mean accuracy of each network at each level."""
+  means = {name: values.mean(0) for name, values in curves.items()}
+  return [
+    Finding(f"{what} {level:g}", "", ", ".join(f"{n} {m[i]:.1f}" for n, m in means.items()) + " %")
+    for i, level in enumerate(levels)
+  ]
+
+
+def better(what: str, curves: dict[str, np.ndarray], first: str, second: str, at: slice) -> Finding:
+  """Returns whether the first network is better than the second, on average over these levels."""
+  difference = curves[first][:, at].mean(1) - curves[second][:, at].mean(1)  # of the same seed
+  return Finding(what, "above 0", *gain(difference))
