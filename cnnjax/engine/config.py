@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from cnnjax import tasks
 from cnnjax.data import augment, pipeline
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
@@ -62,6 +63,12 @@ KEYS = {  # what every config has, and where its numbers lie: from low, below hi
 MORE = {
   "task.label_smoothing": (0, 1),
   "task.aux_weight": (0, math.inf),
+  "task.class_weights": None,
+  "task.positive_weights": None,
+  "task.delta": (0, math.inf),
+  "task.mean": None,
+  "task.std": None,
+  "data.sampling": None,
 }  # keys that only some configs have
 
 
@@ -91,6 +98,8 @@ def complete(config: Any, splits: dict[str, Table]) -> Any:
   data, train = config.data, splits["train"]
   height, width, channels = train.columns["image"].shape[1:]
   with config.unlocked():
+    with config.ignore_type():  # "balanced" becomes numbers
+      config.task.update(tasks.complete(config.task, splits))
     if data.root:
       data.root = str(Path(data.root).expanduser().resolve())
     data.classes = data.classes or train.classes

@@ -21,6 +21,7 @@ def get_config(mode="full"):
     root="",
     arguments={},
     batch_size=32,
+    sampling="uniform",
     validation=0.05,
     folds=0,
     fold=0,
@@ -32,7 +33,7 @@ def get_config(mode="full"):
     classes=(),
   )
   config.augment = dict(shift=1, flip=False)
-  config.task = dict(name="classification", label_smoothing=0.0)
+  config.task = dict(name="classification", label_smoothing=0.0, class_weights=())
   config.optim = dict(
     name="adam",
     arguments={},

@@ -23,6 +23,7 @@ def get_config(mode="full"):
     root="",
     arguments=dict(classes=10 if quick else CLASSES),
     batch_size=16,
+    sampling="uniform",
     validation=0.1,
     folds=0 if quick else 5,
     fold=0,
@@ -34,7 +35,7 @@ def get_config(mode="full"):
     classes=(),
   )
   config.augment = dict(shift=8, flip=True)
-  config.task = dict(name="classification", label_smoothing=0.0)
+  config.task = dict(name="classification", label_smoothing=0.0, class_weights=())
   config.optim = dict(
     name="adam",
     arguments={},
