@@ -56,7 +56,7 @@ def load(
 
 
 def _gratings(strength: np.ndarray, phase: np.ndarray, size: int) -> np.ndarray:
-  """Returns [N, size, size]: waves of strength [N, C], their directions apart by 180 degrees / C."""
+  """Returns [N, size, size]: waves of strength [N, C], each direction 180 degrees / C on."""
   y, x = np.mgrid[:size, :size] / size
   found = np.zeros((len(strength), size, size))
   for place, of_one in enumerate(strength.T):

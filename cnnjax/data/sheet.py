@@ -61,7 +61,9 @@ def load(
         raise UserError(f"{where} has no {column}")
     paths, labels = parts.setdefault(_split(row.get(split, "train"), where), ([], []))
     paths.append(folder / row[path])
-    labels.append(row[label] if isinstance(label, str) else [_float(row, c, where) for c in columns])
+    labels.append(
+      row[label] if isinstance(label, str) else [_float(row, c, where) for c in columns]
+    )
     if on_error == "raise" and not paths[-1].is_file():  # else it is left out when it is read
       raise UserError(f"{where}: no image file at {paths[-1]}")
   if not parts["train"][0]:

@@ -52,10 +52,12 @@ def task(name: str, **options: Any) -> Task:
   known = {option for of_one in takes.values() for option in of_one}
   for option in options.keys() - known:
     raise unknown(f"option of task {name}", option, known)
-  return Task(**{
-    field: partial(f, **{k: options[k] for k in takes[field] if k in options})
-    for field, f in functions.items()
-  })
+  return Task(
+    **{
+      field: partial(f, **{k: options[k] for k in takes[field] if k in options})
+      for field, f in functions.items()
+    }
+  )
 
 
 def complete(options: Mapping[str, Any], splits: Mapping[str, Table]) -> dict[str, Any]:

@@ -48,8 +48,8 @@ def loss(
   The target is `target` [B, C] where the batch has one, else `label` [B] smoothed. Auxiliary logits
   are held to it too, each weighted by `aux_weight` (0.3 in arXiv:1409.4842, section 5).
 
-  With `class_weights` [C] the terms of class c count so often, and the sum is divided by the weights
-  of the labels, or for a `target` by the examples: as PyTorch's CrossEntropyLoss(weight) does.
+  With `class_weights` [C] the terms of class c count so often, and the sum is divided by those of
+  the labels, or for a `target` by the examples: as PyTorch's CrossEntropyLoss(weight) does.
   """
   logits, mask = outputs["logits"], batch["mask"]
   of_class = jnp.asarray(class_weights or 1.0, jnp.float32)

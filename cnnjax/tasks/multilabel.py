@@ -23,7 +23,7 @@ def complete(
 
   "balanced" gives a label its training examples without it over those with it.
 
-  Raises: UserError for data without numbers, numbers that are not 0 or 1, and weights that are none.
+  Raises: UserError for data without numbers, numbers other than 0 and 1, and weights that are none.
   """
   target, names = column(splits, "target", "multilabel"), splits["train"].classes
   for split, table in splits.items():

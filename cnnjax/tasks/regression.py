@@ -124,5 +124,5 @@ def _standard(target: jax.Array, mean: Sequence[float], std: Sequence[float]) ->
 
 
 def _cost(logits: jax.Array, target: jax.Array, delta: float) -> jax.Array:
-  error = optax.huber_loss(logits, target, delta) if delta else jnp.square(logits - target)
+  error = optax.huber_loss(logits, target, delta=delta) if delta else jnp.square(logits - target)
   return error.mean(-1)

@@ -66,6 +66,21 @@ def test_the_test_folds_are_all_examples_once_and_validation_is_held_out_of_the_
     assert len(splits["test"]) in (359, 360) and len(splits["validation"]) == 144
 
 
+@pytest.mark.parametrize("label", ["flags", "numbers"])
+def test_generated_targets(label):
+  one, again = (load("fake", examples=30, classes=3, size=8, label=label) for _ in range(2))
+  target = one["train"].columns["target"]
+  assert target.shape == (30, 3) and target.dtype == np.float32 and len(one["train"].classes) == 3
+  assert (np.isin(target, (0, 1)).all() and 0 < target.mean() < 1) == (label == "flags")
+  np.testing.assert_array_equal(one["train"].columns["image"], again["train"].columns["image"])
+  assert (one["test"].columns["target"] != target).any()
+  parts = load("fake", examples=30, label=label, validation=0.2)
+  assert len(parts["validation"]) == 6  # nothing to stratify by
+  assert len(load("fake", examples=30, label=label, folds=4, fold=1)["test"]) == 15
+  with pytest.raises(UserError, match="unknown data.arguments.label 'flag'; did you mean flags"):
+    load("fake", label="flag")
+
+
 def test_unknown_source():
   with pytest.raises(UserError, match="unknown data.name 'digit'; did you mean digits"):
     load("digit")
