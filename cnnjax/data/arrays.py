@@ -53,8 +53,8 @@ def load(
     labels[split] = found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
     if found.ndim not in (1, 2) or len(found) != len(images[split]):
       raise UserError(
-        f"{label} of {root} has shape {found.shape}; expected a label, or a row of numbers, for "
-        f"each of {len(images[split])} images"
+        f"{label} of {root} has shape {found.shape}; expected a label for each of "
+        f"{len(images[split])} images, [N], or numbers, [N, T]"
       )
   if not classes and "classes" in arrays:
     classes = arrays["classes"]().tolist()
