@@ -52,7 +52,7 @@ def load(
   optional = [] if split == "split" else [split]
   columns = [label] if isinstance(label, str) else list(label)
   if not columns:
-    raise UserError("data.arguments.label names no column; expected one of classes, or several")
+    raise UserError("data.arguments.label names no column; expected one of classes, or a tuple")
   parts: dict[str, tuple[list[Path], list[Any]]] = {"train": ([], [])}
   for line, row in _rows(file, [path, *columns, *optional]):
     where = f"{file}, row {line}"

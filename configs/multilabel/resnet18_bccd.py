@@ -36,7 +36,7 @@ def get_config(mode="full"):
     validation=0.1,
     folds=0,
     fold=0,
-    resize=(32, 32) if quick else (96, 128),
+    resize=(32, 32) if quick else (72, 96),
     crop=(),
     channels=3,
     mean=(),
@@ -57,7 +57,7 @@ def get_config(mode="full"):
     weight_decay=0.0,
   )
   config.train = dict(
-    epochs=1.0 if quick else 20.0,
+    epochs=1.0 if quick else 15.0,
     watch="validation",
     evaluate_every=1.0 if quick else 5.0,
     log_every=200,

@@ -131,7 +131,7 @@ def test_columns_of_numbers_that_are_not_there(tmp_path, rows):
   file = write(tmp_path, told, "path,long,wide,split")
   with pytest.raises(UserError, match="unknown column of .*list.csv 'length'"):
     load(file, label=("length",))
-  with pytest.raises(UserError, match="label names no column"):
+  with pytest.raises(UserError, match="label names no column; expected one of classes"):
     load(file, label=())
   told[3][1] = ""
   with pytest.raises(UserError, match="row 5 has no long"):
