@@ -1,6 +1,7 @@
 """Scores a run on a split: python -m experiments.evaluate --workdir=RUN [--checkpoint=best].
 
-Prints the figures and writes RUN/evaluation.json, RUN/confusion.png and RUN/calibration.png.
+Prints the figures and writes RUN/evaluation.json and what pictures the task has: RUN/confusion.png
+and RUN/calibration.png of classes, RUN/pairs.png of predicted and true numbers.
 """
 
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 from absl import flags
 
 import cnnjax
+from cnnjax import tasks
 from cnnjax.data import catalogue, pipeline
 from cnnjax.data.image import prepare
 from cnnjax.engine import log
@@ -17,9 +19,9 @@ from cnnjax.engine.mesh import make_mesh
 from cnnjax.engine.run import write_json
 from cnnjax.errors import UserError, unknown
 from cnnjax.metrics.weights import zeros
-from cnnjax.tasks import task
 from cnnjax.visualise.confusion import confusion
 from cnnjax.visualise.figure import save
+from cnnjax.visualise.pairs import pairs
 from cnnjax.visualise.reliability import reliability
 from experiments import launch
 
@@ -27,8 +29,8 @@ FLAGS = flags.FLAGS
 ROWS = 1 << 28  # probabilities, 1 GiB of them, that are kept to rank all examples
 
 
-def score(run: cnnjax.Run, split: str, top_k: int = 5, data_root: str | None = None) -> dict:
-  """Returns the figures of a run on one split of its data."""
+def score(run: cnnjax.Run, split: str, data_root: str | None = None, **options: Any) -> dict:
+  """Returns the figures of a run on one split of its data; options are those of its task."""
   config = run.config.copy_and_resolve_references()
   if data_root:
     config.data.root = data_root
@@ -40,16 +42,19 @@ def score(run: cnnjax.Run, split: str, top_k: int = 5, data_root: str | None = N
       f"the run knows {len(run.config.data.classes)} classes, the data hold "
       f"{len(splits[split].classes)}: {splits[split].classes}"
     )
-  mesh, kind = make_mesh(), task(config.task.name)  # of this machine, whatever trained it
+  tasks.complete(config.task, splits)  # finds what the task cannot score
+  mesh = make_mesh()  # of this machine, whatever trained it
+  kind = tasks.task(**config.task, **options)
   size = -(-config.data.batch_size // mesh.size) * mesh.size
   table = prepare(splits[split], run.model.preprocessing)
   rows = len(table) * len(splits[split].classes) <= ROWS
   step = evaluator(run.model, kind, mesh, rows=rows)
   sums = evaluate(step, run.variables, pipeline.eval_batches(table, size), mesh)
-  figures = kind.summarise(sums, top_k=top_k)
+  figures = kind.summarise(sums)
   figures["zero_weights"] = float(zeros(run.variables["params"]))
   if not rows:
-    figures["undefined"] = {"roc_auc, average_precision": f"more than {ROWS:,} probabilities"}
+    what = "pairs" if config.task.name == "regression" else "roc_auc, average_precision"
+    figures["undefined"] = {what: f"more than {ROWS:,} answers"}
   return figures
 
 
@@ -59,13 +64,16 @@ def main(argv: list[str]) -> None:
     raise UserError(f"unexpected argument {argv[1]!r}; evaluate takes flags only")
   folder = Path(FLAGS.workdir)
   run = cnnjax.restore(folder, FLAGS.checkpoint, FLAGS.parameters)
-  figures: dict[str, Any] = score(run, FLAGS.split, FLAGS.top_k, FLAGS.data_root)
+  options = {} if FLAGS.top_k is None else {"top_k": FLAGS.top_k}
+  figures: dict[str, Any] = score(run, FLAGS.split, FLAGS.data_root, **options)
   header = {"split": FLAGS.split, "checkpoint": run.step, "parameters": run.parameters}
   log.table(f"{folder}", {**header, **log.scalars(figures)})
-  if "per_class" in figures:
-    rows = figures["per_class"]
-    rows = [{**a, **b} for a, b in zip(rows, figures.get("ranking", [{}] * len(rows)))]
-    log.grid("per class", dict(zip(run.config.data.classes, rows)))
+  names = run.config.data.classes
+  for each in ("class", "label", "target"):
+    if f"per_{each}" in figures:
+      rows = figures[f"per_{each}"]
+      rows = [{**a, **b} for a, b in zip(rows, figures.get("ranking", [{}] * len(rows)))]
+      log.grid(f"per {each}", dict(zip(names, rows)))
   if "averages" in figures:
     log.grid("averages", figures["averages"])
   for name, why in figures.get("undefined", {}).items():
@@ -74,21 +82,24 @@ def main(argv: list[str]) -> None:
     error = figures["expected_calibration_error"]
     save(reliability(figures["calibration"], error), folder / "calibration.png")
     print(f"wrote {folder / 'calibration.png'}")
+  if "pairs" in figures:
+    both = figures.pop("pairs")
+    save(pairs(**both, names=names, figures=figures["per_target"]), folder / "pairs.png")
+    print(f"wrote {folder / 'pairs.png'}")
   if "confusion" in figures:
-    names = run.config.data.classes
     if len(names) <= 20:
       rows = {n: dict(zip(names, row)) for n, row in zip(names, figures["confusion"])}
       log.grid("confusion: true class by row, predicted by column", rows)
     save(confusion(figures["confusion"], names), folder / "confusion.png")
     print(f"wrote {folder / 'confusion.png'}")
   whole = {k: None if v != v else v for k, v in figures.items()}  # JSON knows no NaN
-  write_json(folder / "evaluation.json", {**header, **whole, "classes": run.config.data.classes})
+  write_json(folder / "evaluation.json", {**header, **whole, "classes": names})
   print(f"wrote {folder / 'evaluation.json'}")
 
 
 if __name__ == "__main__":
   launch.define_run_flags()
   flags.DEFINE_string("split", "test", "split of the data")
-  flags.DEFINE_integer("top_k", 5, "largest k of the top-k accuracies", lower_bound=1)
+  flags.DEFINE_integer("top_k", None, "largest k of the top-k accuracies", lower_bound=1)
   flags.DEFINE_string("data_root", None, "where the data lie now, if they were moved")
   launch.run(main)

@@ -14,6 +14,7 @@ from cnnjax.data import image
 from cnnjax.engine import log
 from cnnjax.engine.run import write_json
 from cnnjax.errors import UserError
+from cnnjax.visualise.answers import ranked, told
 from cnnjax.visualise.figure import save
 from cnnjax.visualise.sheet import contact_sheet
 from experiments import launch
@@ -59,23 +60,14 @@ def main(argv: list[str]) -> None:
     pixels = [255 - image.read(p) if FLAGS.invert else image.read(p) for p in chunk]
     shown += [image.thumbnail(p, SIDE) for p in pixels[: SHOWN - len(shown)]]
     for path, answer in zip(chunk, run.predict(pixels)):
-      order = sorted(range(len(classes)), key=lambda c, a=answer: -a["probabilities"][c])[:5]
-      top = [{"class": classes[c], "probability": answer["probabilities"][c]} for c in order]
-      answers.append({"file": str(path), **answer, "top": top})
-  rows = {
-    a["file"]: {
-      "class": a["class"],
-      "probability": a["probability"],
-      "then": ", ".join(f"{t['class']} {t['probability']:.3f}" for t in a["top"][1:]),
-    }
-    for a in answers
-  }
+      top = {"top": ranked(answer, classes)} if "probabilities" in answer else {}
+      answers.append({"file": str(path), **answer, **top})
+  tellings = [told(answer, classes) for answer in answers]
+  rows = {answer["file"]: row for answer, (row, _) in zip(answers, tellings)}
   log.grid(f"{run.folder}, checkpoint {run.step}", rows)
   out = Path(FLAGS.out or FLAGS.workdir)
   out.mkdir(parents=True, exist_ok=True)
-  captions = [
-    f"{a['class']}  {a['probability']:.1%}\n{f.name[-24:]}" for a, f in zip(answers, files)
-  ]
+  captions = [f"{caption}\n{f.name[-24:]}" for (_, caption), f in zip(tellings, files)]
   save(contact_sheet(shown, captions[:SHOWN]), out / "predictions.png")
   write_json(out / "predictions.json", answers)
   more = f" (the first {SHOWN} of {len(files)})" if len(files) > SHOWN else ""

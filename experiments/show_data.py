@@ -76,6 +76,7 @@ def show(config: Any, options: dict[str, Any], out: Path, repetitions: int) -> d
     rows[name] = images[:SHOWN]
   names = table.classes or ()
   titles = [names[label] if names else "" for label in np.asarray(batch.get("label", ()))[:SHOWN]]
+  titles += ["  ".join(f"{v:.3g}" for v in row) for row in batch.get("target", ())[:SHOWN]]
   save(grid(rows, titles), out)
   log.table(f"ms a batch of {config.data.batch_size}", {n: f"{ms:.2f}" for n, ms in cost.items()})
   print(f"wrote {out}")

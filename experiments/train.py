@@ -12,16 +12,25 @@ from typing import Any
 import jax
 from absl import flags
 
+from cnnjax.data.describe import describe
 from cnnjax.engine import log
 from cnnjax.engine.config import resolve
 from cnnjax.engine.fit import fit, plan
 from cnnjax.engine.hosts import by_primary, is_primary, sole
-from cnnjax.engine.run import is_begun, new_folder, note_environment, open_folder, read_rows
+from cnnjax.engine.run import (
+  is_begun,
+  new_folder,
+  note_data,
+  note_environment,
+  open_folder,
+  read_rows,
+)
 from cnnjax.engine.start import pretrained
 from cnnjax.errors import UserError
 from experiments import launch
 
 FLAGS = flags.FLAGS
+SHOWN = 20  # classes in a table
 
 
 def train(
@@ -54,8 +63,11 @@ def train(
 
 
 def _run(job, config, splits, folder, start, profile):
+  facts = {key: config.data[key] for key in ("name", "root", "classes", "mean", "std")}
+  facts["splits"] = describe(splits)
   if is_primary():
-    _describe(job, config, splits, folder)
+    _describe(job, config, facts, folder)
+  by_primary(lambda: note_data(folder, facts))
   rows = read_rows(folder / "metrics.jsonl")
   if rows and "zero_weights" in rows[-1]:  # which only the last row has
     print(f"finished: this run has ended after step {rows[-1]['step']} of {job.steps}")
@@ -67,14 +79,30 @@ def _run(job, config, splits, folder, start, profile):
   return fit(job, config, splits, folder, start=variables, profile=profile)
 
 
-def _describe(job, config, splits, folder):
+def _describe(job, config, facts, folder):
   parameters = sum(leaf.size for leaf in jax.tree.leaves(job.shapes.variables["params"]))
   print(f"run      {folder}")
-  print(f"data     {config.data.name}: {', '.join(f'{n} {len(t)}' for n, t in splits.items())}")
+  splits = facts["splits"]
+  counts = ", ".join(f"{name} {split['examples']}" for name, split in splits.items())
+  print(f"data     {config.data.name}: {counts}")
   print(f"images   {job.model.preprocessing}")
   print(f"model    {config.model.name}, {parameters:,} parameters")
   hosts = f" on {jax.process_count()} hosts" if jax.process_count() > 1 else ""
+  if "counts" in splits["train"] and len(facts["classes"]) > SHOWN:
+    counts = splits["train"]["counts"]
+    print(f"classes  {len(counts)}, with {min(counts)} to {max(counts)} training images each")
+  elif len(facts["classes"]) <= SHOWN:
+    log.grid("data", _contents(facts["classes"], splits))
   print(f"devices  {job.mesh.size} x {jax.devices()[0].device_kind}{hosts}", flush=True)
+
+
+def _contents(names, splits):
+  """Returns a table's rows: of each class how many, of each number its mean and deviation."""
+  cells = {
+    split: of.get("counts") or [f"{m:.4g} ± {s:.4g}" for m, s in zip(of["mean"], of["std"])]
+    for split, of in splits.items()
+  }
+  return {name: {s: cells[s][place] for s in splits} for place, name in enumerate(names)}
 
 
 def main(argv: list[str]) -> None:

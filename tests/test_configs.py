@@ -11,7 +11,18 @@ from cnnjax.engine.run import read_rows
 from experiments.train import train
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").rglob("*.py"))
-SECTIONS = {"seed", "model", "data", "augment", "task", "optim", "train", "checkpoint", "mesh"}
+SECTIONS = {
+  "seed",
+  "model",
+  "data",
+  "augment",
+  "task",
+  "optim",
+  "init",
+  "train",
+  "checkpoint",
+  "mesh",
+}
 
 
 def load(path):
@@ -39,5 +50,8 @@ def test_config(path, tmp_path):
   rows = read_rows(tmp_path / "run" / "metrics.jsonl")
   assert [row["split"] for row in rows] == ["train", "validation", "test"]
   assert {row["step"] for row in rows} == {2}
-  assert 0 <= figures["accuracy"] <= 1 and figures["examples"] == 512
+  assert 0 < figures["loss"] < 10 and figures["examples"] == 512
+  assert "rmse" in figures or 0 <= figures["accuracy"] <= 1
   assert json.loads((tmp_path / "run" / "config.json").read_text())["model"]["num_classes"] == 10
+  facts = json.loads((tmp_path / "run" / "data.json").read_text())
+  assert facts["splits"]["test"]["examples"] == 512 and len(facts["classes"]) == 10

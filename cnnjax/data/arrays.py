@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from cnnjax.data.image import to_bytes
-from cnnjax.data.labels import number
+from cnnjax.data.labels import number, numbers
 from cnnjax.data.split import with_test
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
@@ -24,12 +24,14 @@ def load(
   """Returns the splits of FILE.npz, or of a folder with a .npy file for each array.
 
   Images are [N, H, W] or [N, H, W, C], uint8 or float from 0 to 1; labels [N] or [N, 1], integers
-  from 0 or names. Arrays of uint8 in a folder stay on disk until a batch, or a resize, asks.
+  from 0 or names; or numbers: floats [N], or anything [N, T]. Arrays of uint8 in a folder stay on
+  disk until a batch, or a resize, asks.
 
   Args:
     root: the file or the folder.
     seed: of the test split, where it has to be made.
-    classes: the names of the classes in order; by default those of the array `classes`, if any.
+    classes: the names of the classes, or of the numbers, in order; by default those of the array
+      `classes`, if any.
     test: the part of each class that becomes the test split, where there is no array of it.
 
   Raises: UserError for a file that is missing or damaged, an array of Python objects (it would
@@ -49,15 +51,17 @@ def load(
     images[split] = _images(arrays[image](), f"{image} of {root}")
     found = arrays[label]()
     labels[split] = found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
-    if labels[split].ndim != 1 or len(found) != len(images[split]):
+    if found.ndim not in (1, 2) or len(found) != len(images[split]):
       raise UserError(
         f"{label} of {root} has shape {found.shape}; expected a label for each of "
-        f"{len(images[split])} images, [{len(images[split])}]"
+        f"{len(images[split])} images, [N], or numbers, [N, T]"
       )
   if not classes and "classes" in arrays:
     classes = arrays["classes"]().tolist()
-  labels, names = number(root, labels, classes)
-  splits = {s: Table({"image": images[s], "label": labels[s]}, names) for s in images}
+  several = any(part.ndim == 2 or part.dtype.kind == "f" for part in labels.values())
+  labels, names = (numbers if several else number)(root, labels, classes)
+  key = "target" if several else "label"
+  splits = {s: Table({"image": images[s], key: labels[s]}, names) for s in images}
   return with_test(splits, test, seed)
 
 

@@ -3,6 +3,9 @@
 import numpy as np
 
 from cnnjax.data.table import Table
+from cnnjax.errors import unknown
+
+LABELS = ("class", "flags", "numbers")
 
 
 def load(
@@ -13,20 +16,51 @@ def load(
   classes: int = 10,
   size: int = 28,
   channels: int = 1,
+  label: str = "class",
 ) -> dict[str, Table]:
-  """Returns noisy gratings whose direction is their class, `examples` a split; root is not read."""
+  """Returns noisy gratings of so many directions, `examples` a split; root is not read.
+
+  Args:
+    root: of no use here.
+    seed: of all that is drawn.
+    examples: of a split.
+    classes: directions.
+    size: of the images' sides, in pixels.
+    channels: of the images.
+    label: "class": an image has one direction, its class; "flags": any number of them, each there
+      or not, 0 or 1; "numbers": all, each with a strength from 0 to 100.
+  """
   del root
+  if label not in LABELS:
+    raise unknown("data.arguments.label", str(label), LABELS)
   rng = np.random.default_rng([seed, 0xFA4E])
   names = tuple(f"{180 * c // classes} degrees" for c in range(classes))
 
   def split() -> Table:
-    label = rng.permutation(np.arange(examples) % classes).astype(np.int32)
-    angle = (np.pi / classes * label)[:, None, None]
-    y, x = np.mgrid[:size, :size] / size
+    if label == "class":
+      answer = rng.permutation(np.arange(examples) % classes).astype(np.int32)
+      strength = (answer[:, None] == np.arange(classes)).astype(np.float32)
+    elif label == "flags":
+      strength = answer = rng.integers(0, 2, (examples, classes)).astype(np.float32)
+    else:
+      strength = rng.uniform(0, 1, (examples, classes)).astype(np.float32)
+      answer = 100 * strength
     phase = rng.uniform(0, 2 * np.pi, (examples, 1, 1))
-    wave = np.sin(8 * np.pi * (x * np.cos(angle) + y * np.sin(angle)) + phase)
+    wave = _gratings(strength, phase, size)
     noise = rng.normal(0, 0.3, (examples, size, size, channels))
     image = 127.5 + 80 * (wave[..., None] + noise)
-    return Table({"image": np.clip(image, 0, 255).astype(np.uint8), "label": label}, names)
+    columns = {"image": np.clip(image, 0, 255).astype(np.uint8)}
+    return Table({**columns, "label" if label == "class" else "target": answer}, names)
 
   return {"train": split(), "test": split()}
+
+
+def _gratings(strength: np.ndarray, phase: np.ndarray, size: int) -> np.ndarray:
+  """Returns [N, size, size]: waves of strength [N, C], each direction 180 degrees / C on."""
+  y, x = np.mgrid[:size, :size] / size
+  found = np.zeros((len(strength), size, size))
+  for place, of_one in enumerate(strength.T):
+    angle, there = np.pi / len(strength.T) * place, of_one > 0
+    line = 8 * np.pi * (x * np.cos(angle) + y * np.sin(angle))
+    found[there] += of_one[there, None, None] * np.sin(line + phase[there])
+  return found

@@ -26,13 +26,13 @@ def tables(
   to: Preprocessing,
   on_error: str,
 ) -> dict[str, Table]:
-  """Returns a table of image uint8 [N, H, W, C], resized, and label int32 [N] for each split.
+  """Returns a table of image uint8 [N, H, W, C], resized, and label or target for each split.
 
   Args:
     root: the folder that every file lies in, once links are followed.
     paths: of the image files, by split.
-    labels: int32 [N], by split.
-    classes: what the labels count.
+    labels: int32 [N], or numbers float32 [N, T], by split.
+    classes: what the labels count, or the names of the numbers.
     to: the run's preprocessing; where it has no channels (0), grey if all are, else RGB.
     on_error: "raise", or "skip" to leave out, and count on standard error, what cannot be read.
 
@@ -50,12 +50,13 @@ def tables(
   ends = np.cumsum([len(part) for part in paths.values()])[:-1]
   kept = dict(zip(paths, np.split(good, ends)))
   images = np.split(image, np.cumsum([k.sum() for k in kept.values()])[:-1])
-  for split, label in labels.items():
+  key = "label" if labels["train"].ndim == 1 else "target"
+  for split, label in labels.items() if key == "label" else ():
     lost = set(label.tolist()) - set(label[kept[split]].tolist())
     if lost:
       raise UserError(f"no image of class {classes[min(lost)]} in the {split} split can be read")
   return {
-    split: Table({"image": image, "label": labels[split][kept[split]]}, classes)
+    split: Table({"image": image, key: labels[split][kept[split]]}, classes)
     for split, image in zip(paths, images)
   }
 

@@ -1,4 +1,4 @@
-"""Labels as they come, integers or names, brought to the places that a network counts."""
+"""Labels as they come, brought to what a network learns: classes as places, numbers as numbers."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -54,6 +54,40 @@ def number(
     raise UserError(f"{source} has no example of class {name} in the train split")
   names = names or tuple(map(str, range(count)))
   return {split: part.astype(np.int32) for split, part in labels.items()}, names
+
+
+def numbers(
+  source: str, values: Mapping[str, np.ndarray], names: Sequence[Any] = ()
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+  """Returns each split's numbers as float32 [N, T], and the names of their T columns.
+
+  Args:
+    source: what the numbers came from, for the errors.
+    values: by split, one of them train; [N, T], or [N] for one column.
+    names: of the columns; by default their places.
+
+  Raises: UserError for what is no number, or none that float32 holds, and for splits of different
+    columns.
+  """
+  values = {split: part[:, None] if part.ndim == 1 else part for split, part in values.items()}
+  names = listed(names) or tuple(map(str, range(values["train"].shape[1])))
+  found = {}
+  for split, part in values.items():
+    if part.shape[1] != len(names) or part.dtype.kind not in "biuf":
+      raise UserError(
+        f"{source} has {part.dtype} of shape {part.shape} in the {split} split; expected "
+        f"{len(names)} numbers an image: {', '.join(names)}"
+      )
+    with np.errstate(over="ignore"):  # what is too large is refused below
+      found[split] = part.astype(np.float32)
+    odd = np.argwhere(~np.isfinite(found[split]))
+    if len(odd):
+      row, column = odd[0]
+      raise UserError(
+        f"{source} has {part[row, column]} for {names[column]} of example {row} in the {split} "
+        "split; expected a finite number"
+      )
+  return found, names
 
 
 def _check_places(source: str, labels: Mapping[str, np.ndarray], count: int) -> None:

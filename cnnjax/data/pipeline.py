@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from cnnjax.data.sampling import epochs
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
 from cnnjax.ops.preprocess import Preprocessing, normalize
@@ -51,7 +52,11 @@ def moments(table: Table) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def train_places(
-  table: Table, batch_size: int, seed: int, rows: np.ndarray | None = None
+  table: Table,
+  batch_size: int,
+  seed: int,
+  rows: np.ndarray | None = None,
+  sampling: str = "uniform",
 ) -> Callable[[int], np.ndarray]:
   """Returns k -> the table's places [B] of batch k: kB to (k+1)B of the epochs' orders, joined.
 
@@ -60,8 +65,9 @@ def train_places(
     batch_size: B, over all hosts.
     seed: of the orders.
     rows: of each batch that this host holds; all by default.
+    sampling: of `sampling.epochs`.
 
-  Raises: UserError for a table smaller than one batch.
+  Raises: UserError for a table smaller than one batch, and a sampling that it does not allow.
   """
   if len(table) < batch_size:
     raise UserError(
@@ -71,9 +77,7 @@ def train_places(
   n = len(table)
   rows = np.arange(batch_size) if rows is None else rows
 
-  @lru_cache(maxsize=2)
-  def order(epoch: int) -> np.ndarray:
-    return np.random.default_rng([seed, epoch]).permutation(n)
+  order = lru_cache(maxsize=2)(epochs(table, seed, sampling))
 
   def places(step: int) -> np.ndarray:
     line = step * batch_size + rows

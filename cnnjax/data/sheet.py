@@ -1,13 +1,15 @@
-"""A CSV file with a row an image: its path, its label, and maybe its split."""
+"""A CSV file with a row an image: its path, its label or numbers, and maybe its split."""
 
 import csv
+import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cnnjax.data.files import tables
-from cnnjax.data.labels import listed, number
+from cnnjax.data.labels import listed, number, numbers
 from cnnjax.data.split import SPLITS, with_test
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError, unknown
@@ -20,7 +22,7 @@ def load(
   *,
   to: Preprocessing,
   path: str = "path",
-  label: str = "label",
+  label: str | Sequence[str] = "label",
   split: str = "split",
   images: str = "",
   classes: Sequence[str] = (),
@@ -34,10 +36,11 @@ def load(
     seed: of the test split, where the file has none.
     to: the run's preprocessing. Images are resized as they are read.
     path: the column of the image files, relative to `images`.
-    label: the column of their classes: names, or integers from 0.
+    label: the column of their classes: names, or integers from 0; or a tuple of columns of numbers,
+      which the tasks regression and multilabel learn.
     split: the column that says train, validation or test; needed only where it is renamed.
     images: the folder that holds the files, as seen from that of the CSV; by default the same.
-    classes: their names in order; by default what the rows of train say.
+    classes: their names in order; by default what the rows of train say, or the columns of numbers.
     test: the part of each class that becomes the test split, where no row is of it.
     on_error: "raise", or "skip" to leave out, and count, the images that cannot be read.
 
@@ -47,21 +50,30 @@ def load(
   file = _file(root)
   folder = file.parent / Path(images).expanduser()
   optional = [] if split == "split" else [split]
-  parts: dict[str, tuple[list[Path], list[str]]] = {"train": ([], [])}
-  for line, row in _rows(file, [path, label, *optional]):
+  columns = [label] if isinstance(label, str) else list(label)
+  if not columns:
+    raise UserError("data.arguments.label names no column; expected one of classes, or a tuple")
+  parts: dict[str, tuple[list[Path], list[Any]]] = {"train": ([], [])}
+  for line, row in _rows(file, [path, *columns, *optional]):
     where = f"{file}, row {line}"
-    for column in (path, label):
+    for column in (path, *columns):
       if not row[column]:
         raise UserError(f"{where} has no {column}")
     paths, labels = parts.setdefault(_split(row.get(split, "train"), where), ([], []))
     paths.append(folder / row[path])
-    labels.append(row[label])
+    labels.append(
+      row[label] if isinstance(label, str) else [_float(row, c, where) for c in columns]
+    )
     if on_error == "raise" and not paths[-1].is_file():  # else it is left out when it is read
       raise UserError(f"{where}: no image file at {paths[-1]}")
   if not parts["train"][0]:
     raise UserError(f"{file} has no row whose {split} is train")
-  given = _integers({name: part[1] for name, part in parts.items()}, listed(classes))
-  found, names = number(str(file), given, classes)
+  labels = {name: part[1] for name, part in parts.items()}
+  if isinstance(label, str):
+    found, names = number(str(file), _integers(labels, listed(classes)), classes)
+  else:
+    values = {name: np.asarray(part, np.float64) for name, part in labels.items()}
+    found, names = numbers(str(file), values, classes or columns)
   splits = tables(folder, {n: part[0] for n, part in parts.items()}, found, names, to, on_error)
   return with_test(splits, test, seed)
 
@@ -95,6 +107,16 @@ def _rows(file: Path, columns: list[str]) -> list[tuple[int, dict[str, str]]]:
         f"{file}, row {line} has more cells than the header; quote those with a comma"
       )
   return [(line, {k: v.strip() for k, v in row.items()}) for line, row in enumerate(rows, 2)]
+
+
+def _float(row: dict[str, str], column: str, where: str) -> float:
+  try:
+    value = float(row[column])
+  except ValueError:
+    value = math.nan
+  if not math.isfinite(value):
+    raise UserError(f"{where}: {column} is {row[column]!r}; expected a finite number")
+  return value
 
 
 def _split(cell: str, where: str) -> str:

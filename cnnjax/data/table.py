@@ -10,7 +10,8 @@ import numpy as np
 class Table:
   """Columns of one length by their batch key, such as image [N, H, W, C] and label [N].
 
-  `classes` names what the labels count, and is empty where there are none.
+  Instead of a label there may be a `target` [N, T], float32: numbers, of which `classes` are the
+  names; else these name what the labels count, and are empty where there are none.
   """
 
   columns: Mapping[str, np.ndarray]

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from cnnjax import tasks
 from cnnjax.data import augment, pipeline
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
@@ -25,6 +26,7 @@ KEYS = {  # what every config has, and where its numbers lie: from low, below hi
   "data.arguments": None,
   "data.batch_size": (1, math.inf),
   "data.fraction": (0, math.inf),
+  "data.sampling": None,
   "data.validation": (0, 1),
   "data.folds": (0, math.inf),
   "data.fold": (0, math.inf),
@@ -70,9 +72,15 @@ KEYS = {  # what every config has, and where its numbers lie: from low, below hi
 MORE = {
   "task.label_smoothing": (0, 1),
   "task.aux_weight": (0, math.inf),
+  "task.class_weights": None,
+  "task.positive_weights": None,
+  "task.delta": (0, math.inf),
+  "task.mean": None,
+  "task.std": None,
 }  # keys that only some configs have
 SINCE = {  # what a run of before these keys has done
   "data.fraction": 1.0,
+  "data.sampling": "uniform",
   "optim.penalties": (),
   "optim.decoupled": False,
   "optim.rates": (),
@@ -109,6 +117,8 @@ def complete(config: Any, splits: dict[str, Table]) -> Any:
   data, train = config.data, splits["train"]
   height, width, channels = train.columns["image"].shape[1:]
   with config.unlocked():
+    with config.ignore_type():  # "balanced" becomes numbers
+      config.task.update(tasks.complete(config.task, splits))
     if data.root:
       data.root = str(Path(data.root).expanduser().resolve())
     if Path(config.init.source).expanduser().exists() and config.init.source:

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
@@ -60,7 +59,7 @@ class Plan(NamedTuple):
   """
 
   model: Any
-  task: ModuleType
+  task: tasks.Task
   mesh: Mesh
   fresh: Callable
   shapes: state.State
@@ -93,7 +92,8 @@ def plan(config: Any, splits: dict[str, Table]) -> Plan:
       f"parts on {mesh.size} devices"
     )
   table = splits["train"]
-  places = pipeline.train_places(table, batch_size, config.seed, local_rows(batch_size, mesh))
+  rows, sampling = local_rows(batch_size, mesh), config.data.sampling
+  places = pipeline.train_places(table, batch_size, config.seed, rows, sampling)
   per_epoch = len(table) / batch_size
   steps = round(train.epochs * per_epoch)
   if steps < 1:
@@ -101,17 +101,16 @@ def plan(config: Any, splits: dict[str, Table]) -> Plan:
   every = train.evaluate_every * per_epoch
   evaluations = {round(i * every) for i in range(1, int(steps / every) + 1)} if every else set()
 
-  model, task = build(config), tasks.task(config.task.name)
+  model, task = build(config), tasks.task(**config.task)
   made = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), example(model))
   optim.check(config.optim, made["params"])
   rate = optim.schedule(config.optim, per_epoch, steps)
   optimizer = optim.optimizer(config.optim, rate)
-  options = {k: v for k, v in config.task.items() if k != "name"}
   step = partial(
     train_step,
     model=model,
     inputs=task.inputs,
-    loss=partial(task.loss, **options),
+    loss=task.loss,
     transform=partial(
       _transform,
       preprocessing=model.preprocessing,
@@ -332,7 +331,7 @@ def _trace(log: Log, folder: Path | None) -> Iterator[Callable]:
       log.say(f"wrote no trace: it begins after step {PROFILE[0]}, and there were only {done}")
 
 
-def _metric_names(task: ModuleType, sums: Any) -> list[str]:
+def _metric_names(task: tasks.Task, sums: Any) -> list[str]:
   ones = jax.tree.map(lambda s: np.ones(s.shape, s.dtype), sums)
   return sorted(k for k, v in task.summarise(ones).items() if isinstance(v, int | float))
 

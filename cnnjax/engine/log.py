@@ -21,6 +21,7 @@ from cnnjax.engine.run import read_rows, write_text, writing
 from cnnjax.errors import UserError
 
 CLOCK = ("images_per_second", "seconds")  # fields of a row that no two runs share
+TOLD = ("loss", "accuracy", "mae", "rmse", "r2")
 LAG = 2  # steps whose logs may still be on the device
 
 
@@ -189,7 +190,7 @@ class Log:
 
 
 def _told(values: dict[str, float]) -> str:
-  shown = [f"{k} {values[k]:.4f}" for k in ("loss", "accuracy") if k in values]
+  shown = [f"{k} {values[k]:.4f}" for k in TOLD if k in values]
   if "images_per_second" in values:
     shown.append(f"{values['images_per_second']:,.0f} images/s")
   return "  ".join(shown)

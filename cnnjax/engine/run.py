@@ -68,6 +68,20 @@ def note_environment(folder: Path) -> None:
   write_json(path, [*before, environment()])
 
 
+def note_data(folder: Path, facts: dict[str, Any]) -> None:
+  """Writes data.json, once. Raises: UserError where the one there tells of other data."""
+  path, facts = folder / "data.json", json.loads(json.dumps(facts))  # tuples become lists
+  if not path.exists():
+    return write_json(path, facts)
+  before = json.loads(path.read_text())
+  if before != facts:
+    differ = ", ".join(key for key in facts if facts[key] != before.get(key))
+    raise UserError(
+      f"the data are not those that {folder} began with: {path} has other {differ}; "
+      "give another --workdir"
+    )
+
+
 def open_store(folder: str | Path, config: Any, read_only: bool = False) -> Store:
   """Returns the checkpoints of a run folder."""
   options = config.checkpoint
@@ -143,8 +157,9 @@ class Run:
 
   def predict(self, images: Any, **options: Any) -> list[dict[str, Any]]:
     """Returns one answer for each image; see `cnnjax.predict`."""
-    task, classes = self.config.task.name, self.config.data.classes
-    return predict(self.model, self.variables, images, task=task, classes=classes, **options)
+    task, classes = self.config.task.to_dict(), self.config.data.classes
+    given = {"task": task.pop("name"), "classes": classes, **task, **options}
+    return predict(self.model, self.variables, images, **given)
 
 
 def restore(folder: str | Path, checkpoint: str | int = "latest", parameters: str = "auto") -> Run:

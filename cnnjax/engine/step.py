@@ -1,7 +1,6 @@
 """One update, one batch evaluated, one batch answered: pure functions of their arguments."""
 
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import jax
@@ -9,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from cnnjax.engine.state import State
+from cnnjax.tasks import Task
 
 Batch = dict[str, Any]
 Logs = dict[str, Any]
@@ -108,7 +108,7 @@ def eval_step(
   batch: Batch,
   *,
   model: Any,
-  task: ModuleType,
+  task: Task,
   scale: Callable[[Batch], Batch],
   **options: Any,
 ) -> Any:
@@ -122,7 +122,7 @@ def predict_step(
   batch: Batch,
   *,
   model: Any,
-  task: ModuleType,
+  task: Task,
   scale: Callable[[Batch], Batch],
 ) -> Any:
   """Returns the task's answers for a batch."""

@@ -53,10 +53,10 @@ def summarise(sums: Sums, top_k: int = 5) -> dict[str, Any]:
   hits = np.cumsum(rank) / examples
   right, predicted = np.diag(confusion), confusion.sum(0)
   support = np.asarray(sums["support"])
-  each = _scores(right, predicted, support)
+  each = scores(right, predicted, support)
   seen = support + predicted > 0
   averages = {
-    "micro": _scores(right.sum(), predicted.sum(), support.sum()),
+    "micro": scores(right.sum(), predicted.sum(), support.sum()),
     "macro": each[:, seen].mean(1),
     "weighted": each @ support / examples,
   }
@@ -66,7 +66,8 @@ def summarise(sums: Sums, top_k: int = 5) -> dict[str, Any]:
   if "rows" in sums:
     rows = sums["rows"]
     real = rows["mask"] > 0
-    found = ranking.summarise(rows["probabilities"][real], rows["label"][real])
+    label = rows["label"][real]
+    found = ranking.summarise(rows["probabilities"][real], label[:, None] == np.arange(len(rank)))
   return {
     "accuracy": float(hits[0]),
     **top,
@@ -83,7 +84,7 @@ def summarise(sums: Sums, top_k: int = 5) -> dict[str, Any]:
   }
 
 
-def _scores(right: np.ndarray, predicted: np.ndarray, support: np.ndarray) -> np.ndarray:
+def scores(right: np.ndarray, predicted: np.ndarray, support: np.ndarray) -> np.ndarray:
   """Returns precision, recall and F1 from counts; 0 where they divide by 0."""
   precision = right / np.maximum(predicted, 1)
   recall = right / np.maximum(support, 1)

@@ -23,8 +23,10 @@ def roc_auc_and_precision(score: np.ndarray, positive: np.ndarray) -> tuple[floa
   return float(area / pairs) if pairs else float("nan"), float(precision)
 
 
-def summarise(probabilities: np.ndarray, label: np.ndarray) -> dict[str, Any]:
-  """Returns ROC-AUC and average precision of probabilities [N, C], each class against the rest.
+def summarise(probabilities: np.ndarray, positive: np.ndarray) -> dict[str, Any]:
+  """Returns ROC-AUC and average precision of probabilities [N, C], each class by itself.
+
+  An example is of class c where positive [N, C] is true, of one class or of any number.
 
   `ranking` holds each class's. A figure that is not defined is None, and `undefined` says why; the
   mean ROC-AUCs leave such classes out.
@@ -34,13 +36,13 @@ def summarise(probabilities: np.ndarray, label: np.ndarray) -> dict[str, Any]:
   if np.isnan(probabilities).any():
     undefined["roc_auc, average_precision"] = "an example's probabilities are no numbers"
   else:
-    each[:] = [roc_auc_and_precision(probabilities[:, c], label == c) for c in range(classes)]
+    each[:] = [roc_auc_and_precision(probabilities[:, c], positive[:, c]) for c in range(classes)]
     for c in np.flatnonzero(np.isnan(each[:, 0])):
-      found = "every" if (label == c).any() else "no"
+      found = "every" if positive[:, c].any() else "no"
       undefined[f"ranking[{c}].roc_auc"] = f"{found} example is of this class"
   area, precision = each.T
   there = ~np.isnan(area)
-  weights = np.bincount(label, minlength=classes)[there]
+  weights = positive.sum(0)[there]
   return {
     "macro_roc_auc": float(area[there].mean()) if there.any() else None,
     "weighted_roc_auc": float(np.average(area[there], weights=weights)) if there.any() else None,

@@ -1,18 +1,77 @@
 """What a batch holds and what counts as wrong; the one table of tasks.
 
-A task is a module with `inputs`, `loss`, `metrics`, `summarise` and `predict`.
+A task is a module with the functions of `Task`, whose keywords are the options of a config's `task`
+section, and `complete`, which takes from the data what only they tell.
 """
 
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
 from types import ModuleType
+from typing import Any, NamedTuple
 
+from cnnjax.data.table import Table
 from cnnjax.errors import unknown
-from cnnjax.tasks import classification
+from cnnjax.tasks import classification, multilabel, regression
 
-TASKS = {"classification": classification}
+TASKS = {
+  "classification": classification,
+  "multilabel": multilabel,
+  "regression": regression,
+}
 
 
-def task(name: str) -> ModuleType:
-  """Returns a task by its name. Raises: UserError with the nearest names."""
+class Task(NamedTuple):
+  """A task's functions, each bound to those of a config's options that it takes.
+
+  Attributes:
+    inputs: batch -> what the network reads.
+    loss: (outputs, batch) -> (scalar, {name: (sum, count)}).
+    metrics: (outputs, batch, rows=False) -> sums that add over batches.
+    summarise: those sums -> figures.
+    predict: (outputs, batch) -> answers.
+    named: (one image's answer, names of the outputs) -> the answer in their words.
+  """
+
+  inputs: Callable
+  loss: Callable
+  metrics: Callable
+  summarise: Callable
+  predict: Callable
+  named: Callable
+
+
+def task(name: str, **options: Any) -> Task:
+  """Returns a task by its name. Raises: UserError for a name or an option that is none."""
+  module = _module(name)
+  functions = {field: getattr(module, field) for field in Task._fields}
+  takes = {
+    field: [p.name for p in inspect.signature(f).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    for field, f in functions.items()
+  }
+  known = {option for of_one in takes.values() for option in of_one}
+  for option in options.keys() - known:
+    raise unknown(f"option of task {name}", option, known)
+  return Task(
+    **{
+      field: partial(f, **{k: options[k] for k in takes[field] if k in options})
+      for field, f in functions.items()
+    }
+  )
+
+
+def complete(options: Mapping[str, Any], splits: Mapping[str, Table]) -> dict[str, Any]:
+  """Returns a config's `task` section, completed from the data; doing so again changes nothing.
+
+  Raises: UserError where the data are not what the task needs, or an option does not fit them.
+  """
+  module = _module(options["name"])
+  takes = inspect.signature(module.complete).parameters
+  found = module.complete(splits, **{k: v for k, v in options.items() if k in takes})
+  return {**options, **found}
+
+
+def _module(name: str) -> ModuleType:
   if name not in TASKS:
     raise unknown("task", name, TASKS)
   return TASKS[name]

@@ -1,15 +1,33 @@
 """One class for each image: softmax cross-entropy."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
+from cnnjax.data.table import Table
 from cnnjax.metrics import classification as metrics_of
+from cnnjax.tasks.table import column, weights
 
 Batch = dict[str, Any]
 Outputs = dict[str, Any]
+
+
+def complete(
+  splits: Mapping[str, Table], *, class_weights: Sequence[float] | str = ()
+) -> dict[str, Any]:
+  """Returns the weights of the classes as numbers, where there are any.
+
+  "balanced" gives class c of C the weight n / (C n_c), n of the training split's examples.
+
+  Raises: UserError for data without classes, and weights that are no numbers above 0.
+  """
+  label, classes = column(splits, "label", "classification"), splits["train"].classes
+  counts = np.bincount(label, minlength=len(classes))
+  return weights("class_weights", class_weights, classes, len(label), len(classes) * counts)
 
 
 def inputs(batch: Batch) -> jax.Array:
@@ -18,25 +36,36 @@ def inputs(batch: Batch) -> jax.Array:
 
 
 def loss(
-  outputs: Outputs, batch: Batch, *, label_smoothing: float = 0.0, aux_weight: float = 0.3
+  outputs: Outputs,
+  batch: Batch,
+  *,
+  label_smoothing: float = 0.0,
+  aux_weight: float = 0.3,
+  class_weights: Sequence[float] = (),
 ) -> tuple[jax.Array, dict[str, Any]]:
   """Returns the mean cross-entropy over real examples, and the sums to log.
 
   The target is `target` [B, C] where the batch has one, else `label` [B] smoothed. Auxiliary logits
   are held to it too, each weighted by `aux_weight` (0.3 in arXiv:1409.4842, section 5).
+
+  With `class_weights` [C] the terms of class c count so often, and the sum is divided by those of
+  the labels, or for a `target` by the examples: as PyTorch's CrossEntropyLoss(weight) does.
   """
   logits, mask = outputs["logits"], batch["mask"]
-  target = batch.get("target")
+  of_class = jnp.asarray(class_weights or 1.0, jnp.float32)
+  target, weight = batch.get("target"), mask
   if target is None:
     target = jax.nn.one_hot(batch["label"], logits.shape[-1])
     target = optax.smooth_labels(target, label_smoothing)
+    weight = mask * of_class[batch["label"]] if class_weights else mask
+  target = of_class * target
   each = optax.softmax_cross_entropy(logits, target)
   for aux in outputs.get("aux", {}).values():
     each += aux_weight * optax.softmax_cross_entropy(aux, target)
   hits = logits.argmax(-1) == batch["label"]
-  total, count = jnp.sum(each * mask), jnp.sum(mask)
-  logs = {"loss": (total, count), "accuracy": (jnp.sum(hits * mask), count)}
-  return total / jnp.maximum(count, 1), logs
+  total, count = jnp.sum(each * mask), jnp.sum(weight)
+  logs = {"loss": (total, count), "accuracy": (jnp.sum(hits * mask), jnp.sum(mask))}
+  return total / jnp.where(count > 0, count, 1), logs
 
 
 def metrics(outputs: Outputs, batch: Batch, *, rows: bool = False) -> dict[str, Any]:
@@ -51,9 +80,9 @@ def metrics(outputs: Outputs, batch: Batch, *, rows: bool = False) -> dict[str, 
   return {**sums, "loss": jnp.sum(jnp.where(mask > 0, each, 0)), **more}
 
 
-def summarise(sums: dict[str, Any], **options: Any) -> dict[str, Any]:
-  """Returns the figures of an evaluation from its sums."""
-  figures = metrics_of.summarise(sums, **options)
+def summarise(sums: dict[str, Any], *, top_k: int = 5) -> dict[str, Any]:
+  """Returns the figures of an evaluation from its sums; the loss is without weights."""
+  figures = metrics_of.summarise(sums, top_k=top_k)
   return {"loss": float(sums["loss"]) / figures["examples"], **figures}
 
 
@@ -65,3 +94,8 @@ def predict(outputs: Outputs, batch: Batch) -> dict[str, jax.Array]:
     "probability": probabilities.max(-1),
     "probabilities": probabilities,
   }
+
+
+def named(answer: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+  """Returns an answer with its class by name."""
+  return {"class": names[answer["label"]], **answer}

@@ -22,6 +22,7 @@ def get_config(mode="full"):
     arguments={},
     batch_size=32,
     fraction=1.0,
+    sampling="uniform",
     validation=0.05,
     folds=0,
     fold=0,
@@ -33,7 +34,7 @@ def get_config(mode="full"):
     classes=(),
   )
   config.augment = dict(shift=1, flip=False)
-  config.task = dict(name="classification", label_smoothing=0.0)
+  config.task = dict(name="classification", label_smoothing=0.0, class_weights=())
   config.optim = dict(
     name="adam",
     arguments={},

@@ -24,6 +24,7 @@ def get_config(mode="full"):
     arguments=dict(classes=10 if quick else CLASSES),
     batch_size=16,
     fraction=1.0,
+    sampling="uniform",
     validation=0.1,
     folds=0 if quick else 5,
     fold=0,
@@ -35,7 +36,7 @@ def get_config(mode="full"):
     classes=(),
   )
   config.augment = dict(shift=8, flip=True)
-  config.task = dict(name="classification", label_smoothing=0.0)
+  config.task = dict(name="classification", label_smoothing=0.0, class_weights=())
   config.optim = dict(
     name="adam",
     arguments={},

@@ -21,6 +21,7 @@ def get_config(mode="full"):
     arguments={},
     batch_size=128,
     fraction=1.0,
+    sampling="uniform",
     validation=0.1,
     folds=0,
     fold=0,
@@ -32,7 +33,7 @@ def get_config(mode="full"):
     classes=(),
   )
   config.augment = dict(shift=4, flip=True)
-  config.task = dict(name="classification", label_smoothing=0.0)
+  config.task = dict(name="classification", label_smoothing=0.0, class_weights=())
   config.optim = dict(
     name="sgd",
     arguments=dict(momentum=0.9),

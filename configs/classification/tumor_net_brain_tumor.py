@@ -18,6 +18,7 @@ def get_config(mode="full"):
     arguments={},
     batch_size=32,
     fraction=1.0,
+    sampling="uniform",
     validation=0.1,
     folds=0,
     fold=0,
@@ -29,7 +30,7 @@ def get_config(mode="full"):
     classes=(),
   )
   config.augment = dict(shift=0, flip=False)
-  config.task = dict(name="classification", label_smoothing=0.0)
+  config.task = dict(name="classification", label_smoothing=0.0, class_weights=())
   config.optim = dict(
     name="adam",
     arguments={},

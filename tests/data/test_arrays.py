@@ -89,14 +89,34 @@ def test_named_classes(place, how):
   assert table.classes == (names if how != "labels" else ("ant", "cat", "dog"))
 
 
+@pytest.mark.parametrize("names", [(), ("x", "y", "z")])
+def test_numbers(place, names):
+  rows = RNG.normal(size=(12, 3))
+  arrays = {**KERAS, "y_train": rows[:8], "y_test": rows[8:]}
+  table = load(write(place, arrays), classes=names)["test"]
+  np.testing.assert_array_equal(table.columns["target"], np.float32(rows[8:]))
+  assert "label" not in table.columns and table.classes == (names or ("0", "1", "2"))
+
+
+@pytest.mark.parametrize("shape", [(12,), (12, 1)])
+def test_one_float_an_image_is_a_number(place, shape):
+  values = RNG.normal(size=shape)
+  table = load(write(place, {"image": X, "label": values}), test=0.25)["test"]
+  assert table.columns["target"].shape == (3, 1) and table.columns["target"].dtype == np.float32
+
+
 @pytest.mark.parametrize(
   "more, sentence",
   [
     ({"x_train": np.asarray([X, None], object)}, "x_train.* holds Python objects"),
     ({"y_train": np.asarray([0] * 7 + [None])}, "y_train.* holds Python objects"),
     ({"x_train": X[:7]}, r"y_train .*has shape \(8,\); expected a label for each of 7 images"),
-    ({"y_train": np.eye(3)[Y[:8]]}, r"y_train .*has shape \(8, 3\); expected a label"),
-    ({"y_train": Y[:8] / 1}, "labels of float64, int64; expected integers or strings"),
+    ({"y_train": np.zeros((8, 3, 2))}, r"y_train .*has shape \(8, 3, 2\); expected a label"),
+    ({"y_train": np.eye(3)[Y[:8]]}, r"int64 of shape \(4, 1\) in the test .*expected 3 numbers"),
+    ({"y_train": [["a", "b"]] * 8}, r"has <U1 of shape \(8, 2\) in the train .*expected 2 numbers"),
+    ({"y_train": [0.5] * 7 + [np.nan]}, "has nan for 0 of example 7 in the train split"),
+    ({"y_train": [0.5] * 7 + [1e39]}, r"has 1e\+39 for 0 of example 7 .*expected a finite number"),
+    ({"y_train": np.eye(8)[:, :2], "y_test": np.eye(4)[:, :2], "classes": ["a"]}, "expected 1 num"),
     ({"y_train": Y[:8] - 1}, "labels from -1 to 1 in the train split; expected 0 to 1"),
     ({"y_test": Y[8:] + 1}, "labels from 1 to 3 in the test split; expected 0 to 2"),
     ({"y_train": Y[:8] + 1, "y_test": Y[8:] + 1}, "no example of class 0 in the train split"),

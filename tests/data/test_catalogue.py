@@ -10,9 +10,9 @@ from cnnjax.data import catalogue
 from cnnjax.errors import UserError
 
 
-def load(name="digits", seed=0, validation=0.0, fold=0, folds=0, **arguments):
+def load(name="digits", seed=0, validation=0.0, fold=0, folds=0, fraction=1.0, **arguments):
   data = SimpleNamespace(name=name, root="", arguments=arguments, validation=validation)
-  data.folds, data.fold = folds, fold
+  data.folds, data.fold, data.fraction = folds, fold, fraction
   return catalogue.load(data, seed)
 
 
@@ -56,6 +56,15 @@ def test_validation_is_held_out_of_the_training_split():
   assert sorted(rows(splits["train"]) + rows(splits["validation"])) == sorted(rows(whole["train"]))
 
 
+def test_a_fraction_of_each_class_is_kept_and_the_test_is_as_before():
+  whole, splits = load(), load(fraction=0.25)
+  assert sorted(rows(splits["test"])) == sorted(rows(whole["test"]))
+  assert set(rows(splits["train"])) <= set(rows(whole["train"]))
+  counts, all = (np.bincount(s["train"].columns["label"]) for s in (splits, whole))
+  assert (np.abs(counts - all / 4) <= 1).all()
+  assert rows(splits["train"]) == rows(load(fraction=0.25)["train"])
+
+
 def test_the_test_folds_are_all_examples_once_and_validation_is_held_out_of_the_rest():
   whole = load()
   everything = sorted(rows(whole["train"]) + rows(whole["test"]))
@@ -64,6 +73,21 @@ def test_the_test_folds_are_all_examples_once_and_validation_is_held_out_of_the_
   for splits in folds:
     assert sorted(row for table in splits.values() for row in rows(table)) == everything
     assert len(splits["test"]) in (359, 360) and len(splits["validation"]) == 144
+
+
+@pytest.mark.parametrize("label", ["flags", "numbers"])
+def test_generated_targets(label):
+  one, again = (load("fake", examples=30, classes=3, size=8, label=label) for _ in range(2))
+  target = one["train"].columns["target"]
+  assert target.shape == (30, 3) and target.dtype == np.float32 and len(one["train"].classes) == 3
+  assert (np.isin(target, (0, 1)).all() and 0 < target.mean() < 1) == (label == "flags")
+  np.testing.assert_array_equal(one["train"].columns["image"], again["train"].columns["image"])
+  assert (one["test"].columns["target"] != target).any()
+  parts = load("fake", examples=30, label=label, validation=0.2)
+  assert len(parts["validation"]) == 6  # nothing to stratify by
+  assert len(load("fake", examples=30, label=label, folds=4, fold=1)["test"]) == 15
+  with pytest.raises(UserError, match="unknown data.arguments.label 'flag'; did you mean flags"):
+    load("fake", label="flag")
 
 
 def test_unknown_source():

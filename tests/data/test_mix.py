@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from cnnjax.data.mix import cut_out, cutmix, mixup
 
@@ -45,6 +46,18 @@ def test_cutmix_mixes_targets_by_area():
   assert (foreign | left).all() and found["image"].dtype == np.uint8
   np.testing.assert_allclose((found["target"] * own).sum(1), 1 - foreign.mean((1, 2)), atol=0.01)
   np.testing.assert_allclose(found["target"].sum(1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("operation", [mixup, cutmix])
+def test_targets_that_are_there_are_mixed_and_labels_not_asked_for(operation):
+  target = RNG.normal(1000, 300, (64, 2)).astype(np.float32)
+  given = {"image": BATCH["image"], "target": target, "mask": np.ones(64, np.float32)}
+  mixed = operation(KEY, given, 1.0, 2)["target"]
+  share = np.asarray(operation(KEY, {**given, "target": np.eye(64)}, 1.0, 2)["target"])
+  own = np.diag(share)[:, None]
+  want = own * target + (1 - own) * np.roll(target, 1, 0)
+  np.testing.assert_allclose(mixed, want, rtol=1e-5)
+  assert mixed.dtype == np.float32 and own.min() < 0.3 and own.max() > 0.7
 
 
 def test_both_in_a_row():

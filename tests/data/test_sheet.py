@@ -86,6 +86,61 @@ def test_refused_rows(tmp_path, rows, row, cell, sentence):
     load(write(tmp_path, rows))
 
 
+LABELS = ("long", "wide")
+
+
+def measured(rows):
+  """Returns the rows with two numbers instead of a class, and those numbers by file."""
+  numbers = [(n / 4, 10**n) for n in range(len(rows))]
+  return [[row[0], *pair, *row[2:]] for row, pair in zip(rows, numbers)], numbers
+
+
+def test_columns_of_numbers(tmp_path, rows):
+  told, numbers = measured(rows)
+  file = write(tmp_path, told, "path,long,wide,split")
+  splits = load(file, label=LABELS)
+  table = splits["test"]
+  assert table.classes == LABELS and "label" not in table.columns
+  assert table.columns["target"].dtype == np.float32
+  np.testing.assert_array_equal(table.columns["target"], np.float32(numbers[8:]))
+  one = load(file, label=("wide",), classes=("width",))["train"]
+  assert one.classes == ("width",) and one.columns["target"].shape == (6, 1)
+
+
+def test_images_with_numbers_are_split_at_random_and_left_out_alike(tmp_path, rows, capsys):
+  (tmp_path / "images" / "3.png").write_bytes(b"no image")
+  told, numbers = measured([row[:2] for row in rows])
+  file = write(tmp_path, told, "path,long,wide")
+  splits = load(file, label=LABELS, test=0.25, on_error="skip")
+  left = np.concatenate([table.columns["target"][:, 0] for table in splits.values()])
+  assert sorted(left) == [n for n, _ in numbers if n != 0.75]
+  assert [len(table) for table in splits.values()] == [8, 3]
+
+
+@pytest.mark.parametrize("cell", ["nan", "inf", "-Infinity", "abc", "1;5", "1e999"])
+def test_cells_that_are_no_numbers(tmp_path, rows, cell):
+  told, _ = measured(rows)
+  told[3][2] = cell
+  file = write(tmp_path, told, "path,long,wide,split")
+  with pytest.raises(UserError, match=f"list.csv, row 5: wide is '{cell}'; expected a finite numb"):
+    load(file, label=LABELS)
+
+
+def test_columns_of_numbers_that_are_not_there(tmp_path, rows):
+  told, _ = measured(rows)
+  file = write(tmp_path, told, "path,long,wide,split")
+  with pytest.raises(UserError, match="unknown column of .*list.csv 'length'"):
+    load(file, label=("length",))
+  with pytest.raises(UserError, match="label names no column; expected one of classes"):
+    load(file, label=())
+  told[3][1] = ""
+  with pytest.raises(UserError, match="row 5 has no long"):
+    load(write(tmp_path, told, "path,long,wide,split"), label=LABELS)
+  told[3][1] = 1e39
+  with pytest.raises(UserError, match="has 1e.39 for long of example 3 in the train split"):
+    load(write(tmp_path, told, "path,long,wide,split"), label=LABELS)
+
+
 @pytest.mark.parametrize("relative", [True, False])
 def test_files_outside_the_folder_are_refused(tmp_path, rows, relative):
   (tmp_path / "lists").mkdir()

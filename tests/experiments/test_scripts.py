@@ -15,6 +15,10 @@ from cnnjax.engine.run import read_rows
 
 ROOT = Path(__file__).parents[2]
 MNIST = "--config=configs/classification/lenet5_mnist.py"
+TARGETS = {
+  "regression": "configs/regression/resnet18_cell_areas.py",
+  "multilabel": "configs/multilabel/resnet18_bccd.py",
+}
 
 
 def command(verb, *arguments):
@@ -181,3 +185,69 @@ def test_a_key_that_an_open_section_has_not():
   assert done.returncode == 2
   assert "this config's augment has no rotate; give it whole" in done.stderr
   assert "'shift': 3, 'rotate': ..." in done.stderr
+
+
+@pytest.fixture(scope="module", params=list(TARGETS))
+def target_run(request, tmp_path_factory):
+  """A run on a CSV of eighty squares, their sides and places, of each task that learns a target."""
+  folder, rng = tmp_path_factory.mktemp(request.param), np.random.default_rng(0)
+  rows = ["path,side,left"]
+  for n in range(80):
+    side, left = rng.integers(4, 16), rng.integers(0, 16)
+    pixels = np.zeros((32, 32), np.uint8)
+    pixels[:side, left : left + side] = 255
+    Image.fromarray(pixels).save(folder / f"{n}.png")
+    flags = request.param == "multilabel"
+    cells = (int(side > 9), int(left > 7)) if flags else (side, left)
+    rows.append(",".join(map(str, (f"{n}.png", *cells))))
+  (folder / "list.csv").write_text("\n".join(rows))
+  done = command(
+    "train",
+    f"--config={TARGETS[request.param]}:quick",
+    "--config.data.name=csv",
+    f"--config.data.root={folder / 'list.csv'}",
+    "--config.data.arguments={'label': ('side', 'left')}",
+    "--config.augment={}",
+    "--config.train.epochs=4",
+    f"--workdir={folder / 'run'}",
+  )
+  assert done.returncode == 0, done.stderr
+  return request.param, folder, done
+
+
+@pytest.mark.slow
+def test_targets_from_a_csv_to_pictures(target_run):
+  task, folder, done = target_run
+  run = folder / "run"
+  assert "side" in done.stdout
+  assert ("mae" if task == "regression" else "subset_accuracy") in done.stdout
+  done = command("evaluate", f"--workdir={run}", "--checkpoint=best")
+  assert done.returncode == 0, done.stderr
+  figures = json.loads((run / "evaluation.json").read_text())
+  assert figures["examples"] == 16 and figures["classes"] == ["side", "left"]
+  if task == "regression":
+    assert "per target" in done.stdout and len(figures["per_target"]) == 2
+    assert Image.open(run / "pairs.png").size > (200, 200) and "pairs" not in figures
+  else:
+    assert "per label" in done.stdout and "macro_average_precision" in done.stdout
+    assert len(figures["ranking"]) == len(figures["per_label"]) == 2
+  done = command("predict", f"--workdir={run}", folder / "3.png", folder / "4.png")
+  assert done.returncode == 0, done.stderr
+  answers = json.loads((run / "predictions.json").read_text())
+  for answer in answers:
+    if task == "regression":
+      assert answer["targets"].keys() == {"side", "left"} and -10 < answer["values"][0] < 30
+    else:
+      assert set(answer["classes"]) <= {"side", "left"} and len(answer["top"]) == 2
+  assert Image.open(run / "predictions.png").size > (100, 100)
+  out = folder / "data.png"
+  done = command("show_data", f"--config={TARGETS[task]}:quick", f"--out={out}")
+  assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_what_a_target_run_refuses(target_run):
+  task, folder, _ = target_run
+  done = command("evaluate", f"--workdir={folder / 'run'}", "--top_k=3")
+  assert done.returncode == 2
+  assert f"unknown option of task {task} 'top_k'" in done.stderr and done.stderr.count("\n") == 1

@@ -29,7 +29,7 @@ def examples(seed, count=40, classes=4, there=4, steps=0):
 )
 def test_each_class_is_that_of_scikit_learn(seed, count, classes, there, steps):
   probabilities, label = examples(seed, count, classes, min(there, classes), steps)
-  found = summarise(probabilities, label)
+  found = summarise(probabilities, label[:, None] == np.arange(classes))
   for c, row in enumerate(found["ranking"]):
     positive, score = label == c, probabilities[:, c]
     precision = sklearn.average_precision_score(positive, score)
@@ -49,7 +49,8 @@ def test_each_class_is_that_of_scikit_learn(seed, count, classes, there, steps):
 @pytest.mark.parametrize("seed", range(5))
 def test_means_are_those_of_scikit_learn(seed):
   probabilities, label = examples(seed, 200)
-  found, indicator = summarise(probabilities, label), np.eye(4)[label]
+  indicator = np.eye(4)[label] > 0
+  found = summarise(probabilities, indicator)
   for mean in ("macro", "weighted"):
     area = sklearn.roc_auc_score(label, probabilities, multi_class="ovr", average=mean)
     assert found[f"{mean}_roc_auc"] == pytest.approx(area, abs=1e-6)
@@ -60,7 +61,7 @@ def test_means_are_those_of_scikit_learn(seed):
 
 def test_an_absent_class_is_left_out_of_the_mean_areas():
   probabilities, label = examples(0, there=3)
-  found = summarise(probabilities, label)
+  found = summarise(probabilities, np.eye(4)[label] > 0)
   areas = [sklearn.roc_auc_score(label == c, probabilities[:, c]) for c in range(3)]
   assert found["macro_roc_auc"] == pytest.approx(np.mean(areas))
   weighted = np.average(areas, weights=np.bincount(label))
@@ -70,7 +71,7 @@ def test_an_absent_class_is_left_out_of_the_mean_areas():
 
 
 def test_one_class_alone_has_no_area():
-  found = summarise(examples(0)[0], np.full(40, 2))
+  found = summarise(examples(0)[0], np.eye(4)[np.full(40, 2)] > 0)
   assert found["macro_roc_auc"] is None and found["weighted_roc_auc"] is None
   assert found["undefined"]["ranking[2].roc_auc"] == "every example is of this class"
   assert found["ranking"][2]["average_precision"] == 1
@@ -79,7 +80,7 @@ def test_one_class_alone_has_no_area():
 def test_what_is_no_number_ranks_nothing():
   probabilities, label = examples(0)
   probabilities[3] = np.nan
-  found = summarise(probabilities, label)
+  found = summarise(probabilities, np.eye(4)[label] > 0)
   assert found["macro_roc_auc"] is None and found["macro_average_precision"] is None
   assert found["ranking"] == [{"roc_auc": None, "average_precision": None}] * 4
   assert found["undefined"] == {

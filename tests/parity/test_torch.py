@@ -13,7 +13,7 @@ from cnnjax.layers import BatchNorm
 from cnnjax.models.zoo import create_model
 from cnnjax.ops.conv import conv
 from cnnjax.ops.pool import avg_pool, max_pool
-from cnnjax.tasks import classification
+from cnnjax.tasks import classification, multilabel, regression
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install .[parity]")
 pytestmark = pytest.mark.parity
@@ -250,3 +250,54 @@ def test_three_steps_of_an_optimiser(name, arguments, make, options, clip_norm):
     params = optax.apply_updates(params, updates)
     near(params, weight.detach().numpy(), 1e-6 if name == "sgd" else 1e-5)
   assert np.abs(np.asarray(params) - start).max() > 1e-2
+
+
+def gradient_too(loss, logits):
+  """Returns a loss of ours and its gradient by the logits."""
+  return jax.value_and_grad(lambda x: loss(x)[0])(logits)
+
+
+def theirs_too(loss, logits):
+  x = torch.tensor(logits, requires_grad=True)
+  value = loss(x)
+  value.backward()
+  return value.item(), x.grad.numpy()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("soft", [False, True])
+def test_weighted_cross_entropy_and_its_gradient(smoothing, soft):
+  logits, weights = random(12, 5), (0.2, 1.0, 3.0, 0.7, 9.0)
+  batch = {"label": np.arange(12) % 5, "mask": np.ones(12, np.float32)}
+  target = torch.tensor(batch["label"])
+  if soft:
+    batch["target"] = np.asarray(jax.nn.softmax(random(12, 5, seed=1)))
+    target, smoothing = torch.tensor(batch["target"]), 0.0  # ours does not smooth what is soft
+  options = {"label_smoothing": smoothing}
+  ours = gradient_too(
+    lambda x: classification.loss({"logits": x}, batch, class_weights=weights, **options), logits
+  )
+  criterion = torch.nn.CrossEntropyLoss(weight=torch.tensor(weights), **options)
+  for found, want in zip(ours, theirs_too(lambda x: criterion(x, target), logits)):
+    near(found, want)
+
+
+def test_several_labels_with_positive_weights():
+  logits, target = random(12, 4), (random(12, 4, seed=1) > 0).astype(np.float32)
+  weights, batch = (0.2, 1.0, 3.0, 9.0), {"target": target, "mask": np.ones(12, np.float32)}
+  ours = gradient_too(
+    lambda x: multilabel.loss({"logits": x}, batch, positive_weights=weights), logits
+  )
+  criterion = torch.nn.BCEWithLogitsLoss(pos_weight=torch.tensor(weights))
+  for found, want in zip(ours, theirs_too(lambda x: criterion(x, torch.tensor(target)), logits)):
+    near(found, want)
+
+
+@pytest.mark.parametrize("delta", [0.0, 0.5])
+def test_squared_and_huber_errors(delta):
+  logits, target = random(12, 3), random(12, 3, seed=1)
+  batch = {"target": target, "mask": np.ones(12, np.float32)}
+  ours = gradient_too(lambda x: regression.loss({"logits": x}, batch, delta=delta), logits)
+  criterion = torch.nn.HuberLoss(delta=delta) if delta else torch.nn.MSELoss()
+  for found, want in zip(ours, theirs_too(lambda x: criterion(x, torch.tensor(target)), logits)):
+    near(found, want)

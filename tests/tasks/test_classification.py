@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 from sklearn.metrics import accuracy_score, log_loss
+from sklearn.utils.class_weight import compute_class_weight
 
 from cnnjax import tasks
+from cnnjax.data.table import Table
 from cnnjax.errors import UserError
 from cnnjax.tasks import classification as task
 
@@ -108,6 +110,56 @@ def test_the_network_reads_the_image():
 
 
 def test_tasks_by_name():
-  assert tasks.task("classification") is task
+  bound = tasks.task("classification", label_smoothing=0.1, top_k=2)
+  assert float(bound.loss({"logits": LOGITS}, batch())[0]) == float(
+    loss(batch(), label_smoothing=0.1)[0]
+  )
+  figures = bound.summarise(jax.device_get(bound.metrics({"logits": LOGITS}, batch())))
+  assert "top_2" in figures and "top_3" not in figures
   with pytest.raises(UserError, match="unknown task 'clasification'; .*classification"):
     tasks.task("clasification")
+  with pytest.raises(UserError, match="unknown option of task classification 'delta'; known: aux_"):
+    tasks.task("classification", delta=1.0)
+
+
+WEIGHTS = (0.5, 1.0, 2.0, 4.0, 8.0)
+
+
+def test_class_weights_count_the_terms_and_divide_by_those_of_the_labels():
+  value, logs = loss(batch(SOME), class_weights=WEIGHTS)
+  each, weight = -np.log(PROBABILITIES)[range(COUNT), LABEL], np.asarray(WEIGHTS)[LABEL] * SOME
+  assert float(value) == pytest.approx(np.sum(each * weight) / weight.sum(), rel=1e-5)
+  assert float(logs["loss"][1]) == weight.sum() and float(logs["accuracy"][1]) == SOME.sum()
+  assert float(loss(batch(0 * ALL), class_weights=WEIGHTS)[0]) == 0
+  even, _ = loss(batch(SOME), class_weights=(3.0,) * CLASSES)
+  assert float(even) == pytest.approx(reference(SOME > 0), rel=1e-5)
+
+
+def splits(label, names="abc", key="label"):
+  return {"train": Table({key: np.asarray(label)}, tuple(names))}
+
+
+def test_balanced_weights():
+  found = task.complete(splits([0, 0, 0, 1, 2, 2]), class_weights="balanced")
+  want = compute_class_weight("balanced", classes=np.arange(3), y=[0, 0, 0, 1, 2, 2])
+  np.testing.assert_allclose(found["class_weights"], want)
+  assert task.complete(splits([0, 1, 2]), **found) == found
+  assert task.complete(splits([0, 1, 2])) == {}
+  given = {"name": "classification", "label_smoothing": 0.1}
+  assert tasks.complete(given, splits([0, 1, 2])) == given  # no key that was not there
+
+
+@pytest.mark.parametrize(
+  ("label", "key", "weights", "sentence"),
+  [
+    ([0, 2, 2], "label", "balanced", "class_weights cannot be balanced: .*of b"),
+    ([0, 1, 2], "label", "balance", "above 0 for each of 3 classes; found 'balance'"),
+    ([0, 1, 2], "label", (1.0, 2.0), "above 0 for each of 3"),
+    ([0, 1, 2], "label", (1.0, 2.0, -1.0), "above 0 for each of 3"),
+    ([[0.5]], "target", (), "needs a class for each image, but the data hold numbers"),
+    ([0.5], "box", (), "needs a class for each image, but the data hold neither"),
+  ],
+)
+def test_refused(label, key, weights, sentence):
+  with pytest.raises(UserError, match=sentence):
+    task.complete(splits(label, key=key), class_weights=weights)

@@ -5,10 +5,12 @@ import pytest
 from PIL import Image
 
 from cnnjax.errors import UserError
+from cnnjax.visualise.answers import told
 from cnnjax.visualise.confusion import confusion
 from cnnjax.visualise.curves import curves
 from cnnjax.visualise.figure import save
 from cnnjax.visualise.filters import filters
+from cnnjax.visualise.pairs import pairs
 from cnnjax.visualise.reliability import reliability
 from cnnjax.visualise.roofline import roofline
 from cnnjax.visualise.sheet import contact_sheet
@@ -80,3 +82,28 @@ def test_reliability_draws_the_bins_that_hold_examples(tmp_path):
   assert axes.get_title() == "expected calibration error 0.1500"
   save(figure, tmp_path / "r.png")
   save(reliability([empty], error=float("nan")), tmp_path / "none.png")
+
+
+def test_pairs_have_a_panel_for_each_number(tmp_path):
+  rng = np.random.default_rng(0)
+  target = rng.normal(size=(20, 5)).astype(np.float32)
+  figures = [{"mae": 0.1, "rmse": 0.2, "r2": 0.987}] * 4 + [{"mae": None, "rmse": 1, "r2": None}]
+  figure = pairs(target + 1, target, ["a$x", "b", "c", "d", "e"], figures)
+  drawn = [axes for axes in figure.axes if axes.collections]
+  assert [axes.get_title().split("\n")[0] for axes in drawn] == ["a$x", "b", "c", "d", "e"]
+  assert "MAE 0.1  R2 0.987" in drawn[0].get_title() and drawn[4].get_title() == "e\n"
+  points = drawn[2].collections[0].get_offsets()
+  np.testing.assert_allclose(points, np.stack([target[:, 2], target[:, 2] + 1], -1))
+  save(figure, tmp_path / "pairs.png")
+
+
+def test_answers_as_a_person_reads_them():
+  names = ("ant", "bee", "cat")
+  some = {"probabilities": [0.2, 0.7, 0.1]}
+  row, caption = told({"class": "bee", "probability": 0.7, **some}, names)
+  assert caption == "bee  70.0%" and row["then"] == "ant 0.200, cat 0.100"
+  row, caption = told({"classes": ["bee", "cat"], **some}, names)
+  assert caption == "bee, cat" and row["probabilities"].startswith("bee 0.700, ant")
+  assert told({"classes": [], **some}, names)[1] == "none"
+  row, caption = told({"targets": {"size": 12.3456, "age": 3.0}}, names)
+  assert caption == "size 12.35\nage 3" and row == {"size": "12.35", "age": "3"}

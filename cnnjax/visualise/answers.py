@@ -1,0 +1,32 @@
+"""An answer of `cnnjax.predict` as a person reads it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+MOST = 5  # classes
+
+
+def ranked(answer: dict[str, Any], names: Sequence[str]) -> list[dict[str, Any]]:
+  """Returns an answer's most probable classes, best first."""
+  each = zip(names, answer["probabilities"])
+  return [{"class": n, "probability": p} for n, p in sorted(each, key=lambda of: -of[1])[:MOST]]
+
+
+def told(answer: dict[str, Any], names: Sequence[str]) -> tuple[dict[str, Any], str]:
+  """Returns a table's row, and a caption, of a named answer of any task.
+
+  Args:
+    answer: with `targets`, `classes` or `class`.
+    names: of the network's outputs.
+  """
+  if "targets" in answer:
+    shown = {name: f"{value:.4g}" for name, value in answer["targets"].items()}
+    return shown, "\n".join(f"{name} {value}" for name, value in shown.items())
+  best = ranked(answer, names)
+  each = [f"{one['class']} {one['probability']:.3f}" for one in best]
+  if "classes" in answer:
+    caption = ", ".join(answer["classes"]) or "none"
+    return {"classes": caption, "probabilities": ", ".join(each)}, caption
+  row = {"class": answer["class"], "probability": answer["probability"]}
+  caption = f"{answer['class']}  {answer['probability']:.1%}"
+  return {**row, "then": ", ".join(each[1:])}, caption

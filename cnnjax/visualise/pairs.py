@@ -1,0 +1,37 @@
+"""Predicted numbers beside true ones."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+
+def pairs(
+  prediction: np.ndarray,
+  target: np.ndarray,
+  names: Sequence[str],
+  figures: Sequence[dict[str, Any]],
+) -> Figure:
+  """Draws prediction [N, T] over target [N, T], a panel for each of the T names.
+
+  Args:
+    prediction: in the targets' own units.
+    target: likewise; on the diagonal both agree.
+    names: of the targets.
+    figures: `mae`, `r2` of each, of `metrics.regression`.
+  """
+  columns = min(4, len(names))
+  rows = -(-len(names) // columns)
+  figure = Figure(figsize=(3.6 * columns, 3.6 * rows), layout="constrained")
+  grid = figure.subplots(rows, columns, squeeze=False).ravel()
+  for axes in grid[len(names) :]:
+    axes.axis("off")
+  for axes, name, x, y, of_one in zip(grid, names, target.T, prediction.T, figures):
+    axes.scatter(x, y, s=9, alpha=0.5, linewidths=0)
+    axes.axline((x.mean(), x.mean()), slope=1, color="grey", linestyle="--", linewidth=1)
+    told = "  ".join(f"{k.upper()} {of_one[k]:.3g}" for k in ("mae", "r2") if of_one[k] is not None)
+    axes.set_title(f"{name}\n{told}", fontsize=9, parse_math=False)
+    axes.set(xlabel="true", ylabel="predicted")
+    axes.grid(alpha=0.3)
+  return figure
