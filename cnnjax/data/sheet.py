@@ -26,6 +26,7 @@ def load(
   classes: Sequence[str] = (),
   test: float = 0.2,
   on_error: str = "raise",
+  stream: str = "",
 ) -> dict[str, Table]:
   """Returns the splits of a CSV file, whose first row names its columns.
 
@@ -40,6 +41,8 @@ def load(
     classes: their names in order; by default what the rows of train say.
     test: the part of each class that becomes the test split, where no row is of it.
     on_error: "raise", or "skip" to leave out, and count, the images that cannot be read.
+    stream: "" to read all images at the start, "threads" or "processes" to read them batch by
+      batch, for sets larger than the memory.
 
   Raises: UserError for a file, column, cell or label that is missing or wrong, and for an image
     that is none or lies outside `images`.
@@ -62,7 +65,9 @@ def load(
     raise UserError(f"{file} has no row whose {split} is train")
   given = _integers({name: part[1] for name, part in parts.items()}, listed(classes))
   found, names = number(str(file), given, classes)
-  splits = tables(folder, {n: part[0] for n, part in parts.items()}, found, names, to, on_error)
+  splits = tables(
+    folder, {n: part[0] for n, part in parts.items()}, found, names, to, on_error, stream
+  )
   return with_test(splits, test, seed)
 
 
