@@ -79,20 +79,24 @@ def train_places(
   n = len(table)
   rows = np.arange(batch_size) if rows is None else rows
 
+  def order(epoch: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch]).permutation(n)
+
   def places(step: int) -> np.ndarray:
     line = step * batch_size + rows
     first, last = line[0] // n, line[-1] // n
     if first == last:
-      return _order(n, seed, int(first))[line % n]
-    orders = [_order(n, seed, int(epoch)) for epoch in (first, last)]
+      return _recent(order, int(first))[line % n]
+    orders = [_recent(order, int(epoch)) for epoch in (first, last)]
     return np.where(line // n == first, *(order[line % n] for order in orders))
 
   return places
 
 
-@lru_cache(maxsize=2)
-def _order(n: int, seed: int, epoch: int) -> np.ndarray:
-  return np.random.default_rng([seed, epoch]).permutation(n)
+@lru_cache(maxsize=4)
+def _recent(order: Callable[[int], np.ndarray], epoch: int) -> np.ndarray:
+  """Returns order(epoch), kept here: a function that keeps it cannot be sent to a process."""
+  return order(epoch)
 
 
 class Batches:

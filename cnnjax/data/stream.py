@@ -59,7 +59,8 @@ class Stream:
     return replace(self, places=self.places[places])
 
   def join(self, other: "Stream") -> "Stream":
-    """Returns the rows of both; they come from one source."""
+    """Returns the rows of both, which come from one source."""
+    assert (self.read, self.changes) == (other.read, other.changes)
     return replace(self, places=np.concatenate([self.places, other.places]))
 
   def map(self, change: Callable[[np.ndarray], np.ndarray], row: tuple[int, ...]) -> "Stream":
@@ -104,7 +105,7 @@ def column(read: Callable, count: int, row: tuple[int, ...], stream: str) -> Str
   Raises: UserError for another word, and for what is not read as it should be.
   """
   if stream not in BY:
-    raise unknown("data.arguments.stream", str(stream), BY)
+    raise unknown("data.arguments.stream", str(stream), BY[1:])
   whole = Stream(read, np.arange(count), row, stream or "threads")
   return whole if stream else whole.array()
 

@@ -51,9 +51,12 @@ def load(
     are none of its features and splits, and for records that are no images or labels.
   """
   builder = prepared(dataset, root)
-  for key in (image, label):
-    if key not in builder.info.features:
-      raise unknown(f"feature of {dataset}", key, builder.info.features)
+  features = builder.info.features
+  for key, what, ranks in ((image, "an image", (2, 3)), (label, "one value", (0,))):
+    if key not in features:
+      raise unknown(f"feature of {dataset}", key, features)
+    if len(features[key].shape) not in ranks:
+      raise UserError(f"{key} of {dataset} has shape {features[key].shape}; expected {what}")
   parts = splits_of(builder, dataset, splits)
   counts = [builder.info.splits[part].num_examples for part in parts.values()]
   records = Records(dataset, root, "+".join(parts.values()), image, loosely(to))
@@ -66,7 +69,7 @@ def load(
   of_split = np.split(np.arange(len(heads)), np.cumsum(counts)[:-1])
   values = np.asarray([v.decode() if isinstance(v, bytes) else v for _, v in heads])
   labels = {split: values[places] for split, places in zip(parts, of_split)}
-  names = getattr(builder.info.features[label], "names", None) or ()
+  names = getattr(features[label], "names", None) or ()
   labels, classes = number(f"{label} of {dataset}", labels, tuple(names))
   tables = {
     split: Table({"image": images.take(places, 0), "label": labels[split]}, classes)
@@ -109,7 +112,7 @@ class Records:
     image = record[self.image]
     if isinstance(image, bytes):
       return shape_of(io.BytesIO(image), self.to, self.name(place)), record[label]
-    to = replace(self.to, channels=self.to.channels or (image.shape[2:] or (1,))[0])
+    to = replace(self.to, channels=self.to.channels or (*image.shape, 1)[2])
     return fit([image], to).shape[1:], record[label]
 
   def _pixels(self, place: int) -> np.ndarray:
