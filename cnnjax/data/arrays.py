@@ -1,6 +1,7 @@
 """NumPy's own files: one .npz of images and labels, or a folder of memory-mapped .npy."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from cnnjax.data.image import to_bytes
 from cnnjax.data.labels import number, numbers
 from cnnjax.data.split import with_test
+from cnnjax.data.stream import Stream, column
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
 
@@ -19,7 +21,7 @@ NAMES = {  # split: images, labels, as Keras names them and as MedMNIST does
 
 
 def load(
-  root: str, seed: int, *, classes: Sequence[str] = (), test: float = 0.2
+  root: str, seed: int, *, classes: Sequence[str] = (), test: float = 0.2, stream: str = ""
 ) -> dict[str, Table]:
   """Returns the splits of FILE.npz, or of a folder with a .npy file for each array.
 
@@ -33,6 +35,8 @@ def load(
     classes: the names of the classes, or of the numbers, in order; by default those of the array
       `classes`, if any.
     test: the part of each class that becomes the test split, where there is no array of it.
+    stream: "threads" or "processes" to read images of a folder batch by batch, whatever is made of
+      them, for sets larger than the memory.
 
   Raises: UserError for a file that is missing or damaged, an array of Python objects (it would
     have to be unpickled), and arrays that are no images or labels, or not of each other.
@@ -56,6 +60,8 @@ def load(
         f"{label} of {root} has shape {found.shape}; expected a label for each of "
         f"{len(images[split])} images, [N], or numbers, [N, T]"
       )
+  if stream:
+    images = _streamed(root, {split: name for split, (name, _) in chosen.items()}, images, stream)
   if not classes and "classes" in arrays:
     classes = arrays["classes"]().tolist()
   several = any(part.ndim == 2 or part.dtype.kind == "f" for part in labels.values())
@@ -63,6 +69,49 @@ def load(
   key = "target" if several else "label"
   splits = {s: Table({"image": images[s], key: labels[s]}, names) for s in images}
   return with_test(splits, test, seed)
+
+
+@dataclass(frozen=True)
+class Mapped:
+  """Rows of several .npy files of bytes, one after the other: mapped([2, 0]) -> [2, H, W, C].
+
+  Attributes:
+    files: their paths.
+    ends: of each among the rows of all, before the next.
+    row: shape of a row.
+  """
+
+  files: tuple[Path, ...]
+  ends: tuple[int, ...]
+  row: tuple[int, ...]
+
+  def __call__(self, places: np.ndarray) -> np.ndarray:
+    rows = np.empty((len(places), *self.row), np.uint8)
+    of_file = np.searchsorted(self.ends, places, side="right")
+    for which in np.unique(of_file).tolist():
+      array = np.load(self.files[which], mmap_mode="r", allow_pickle=False)
+      start = self.ends[which] - len(array)
+      rows[of_file == which] = array[places[of_file == which] - start].reshape(-1, *self.row)
+    return rows
+
+
+def _streamed(
+  root: str, names: Mapping[str, str], images: Mapping[str, np.ndarray], stream: str
+) -> dict[str, Stream]:
+  """Returns the images of each split as they lie in a folder of .npy files."""
+  folder, first = Path(root).expanduser(), images["train"]
+  for split, image in images.items():
+    if not isinstance(image, np.memmap) or image.shape[1:] != first.shape[1:]:
+      raise UserError(
+        f"data.arguments.stream needs a folder of .npy files of uint8, images of one size; found "
+        f"{names[split]} in {root}, {image.dtype} {image.shape}"
+      )
+  ends = np.cumsum([len(image) for image in images.values()]).tolist()
+  files = tuple(folder / f"{name}.npy" for name in names.values())
+  whole = column(Mapped(files, tuple(ends), first.shape[1:]), ends[-1], first.shape[1:], stream)
+  return {
+    split: whole.take(np.arange(end - len(images[split]), end)) for split, end in zip(images, ends)
+  }
 
 
 def _arrays(root: str) -> Mapping[str, Callable[[], np.ndarray]]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnjax.data import arrays, fake, folder, idx, pipeline, sheet
+from cnnjax.data import arrays, fake, folder, idx, pipeline, sheet, tfds
 from cnnjax.data.split import fold, hold_out
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError, unknown
@@ -32,6 +32,7 @@ SOURCES = {  # name: (root, seed, **arguments) -> {"train": Table, "test": Table
   "folder": folder.load,
   "idx": idx.load,
   "npz": arrays.load,
+  "tfds": tfds.load,
 }
 
 

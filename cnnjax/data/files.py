@@ -1,21 +1,47 @@
-"""Image files read by several threads at once, and the tables made of them."""
+"""Tables of image files, whose headers are looked at first."""
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from cnnjax.data.image import fit, read
+from cnnjax.data.image import fit, read, shape_of
+from cnnjax.data.stream import PART, by_threads, column
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError, unknown
 from cnnjax.ops.preprocess import Preprocessing
 
-PART = 64  # files that a thread reads at a time: a turn for each small one takes longer
+
+def loosely(to: Preprocessing) -> Preprocessing:
+  """Returns a run's preprocessing as sources do it: the crop comes later, as for every source.
+
+  But for a resize of the shorter side, which leaves images of different lengths: a square of that
+  side holds the crop, and stacks.
+  """
+  square = isinstance(to.resize, int) and to.crop and max(to.crop) <= to.resize
+  return replace(to, crop=(to.resize, to.resize) if square else None)
+
+
+@dataclass(frozen=True)
+class Files:
+  """Image files, read by their places and brought to one shape: files([2, 0]) -> [2, H, W, C]."""
+
+  paths: Sequence[str]
+  to: Preprocessing
+  shape: tuple[int, int, int]
+
+  def __call__(self, places: np.ndarray) -> np.ndarray:
+    return np.stack([self._one(self.paths[place]) for place in places.tolist()])
+
+  def _one(self, path: str) -> np.ndarray:
+    image = fit([read(path)], self.to)[0]
+    if image.shape != self.shape:
+      raise UserError(f"{path} makes an image of {image.shape}; its header said {self.shape}")
+    return image
 
 
 def tables(
@@ -25,6 +51,7 @@ def tables(
   classes: tuple[str, ...],
   to: Preprocessing,
   on_error: str,
+  stream: str = "",
 ) -> dict[str, Table]:
   """Returns a table of image uint8 [N, H, W, C], resized, and label or target for each split.
 
@@ -34,71 +61,78 @@ def tables(
     labels: int32 [N], or numbers float32 [N, T], by split.
     classes: what the labels count, or the names of the numbers.
     to: the run's preprocessing; where it has no channels (0), grey if all are, else RGB.
-    on_error: "raise", or "skip" to leave out, and count on standard error, what cannot be read.
+    on_error: "raise", or "skip" to leave out, and count on standard error, what cannot be read;
+      for that each file is read once more, at the start.
+    stream: "" to read all images now, or "threads" or "processes" to look at the files' headers,
+      and read the images as they are needed.
 
   Raises: UserError for a file outside the root, one that is no image, a class or split that
     loses every example to "skip", and images of different sizes that `to` does not bring to one.
   """
   if on_error not in ("raise", "skip"):
     raise unknown("data.arguments.on_error", str(on_error), ("raise", "skip"))
+  to = loosely(to)
   every = list(chain.from_iterable(paths.values()))
-  found = _read(root.resolve(), every, to, skip=on_error == "skip")
-  good = np.asarray([not isinstance(image, UserError) for image in found], bool)
+  found = _shapes(root.resolve(), every, to, skip=on_error == "skip")
+  good = np.asarray([not isinstance(shape, UserError) for shape in found], bool)
   if not good.all():
-    _tell([image for image in found if isinstance(image, UserError)], len(found))
-  image = _stack([p for p, g in zip(every, good) if g], [i for i, g in zip(found, good) if g], to)
+    _tell([shape for shape in found if isinstance(shape, UserError)], len(found))
+  every = [str(path) for path, g in zip(every, good) if g]
+  shape = common(every.__getitem__, [shape for shape, g in zip(found, good) if g])
+  files = Files(every, replace(to, channels=shape[2]), shape)
   ends = np.cumsum([len(part) for part in paths.values()])[:-1]
   kept = dict(zip(paths, np.split(good, ends)))
-  images = np.split(image, np.cumsum([k.sum() for k in kept.values()])[:-1])
   key = "label" if labels["train"].ndim == 1 else "target"
   for split, label in labels.items() if key == "label" else ():
     lost = set(label.tolist()) - set(label[kept[split]].tolist())
     if lost:
       raise UserError(f"no image of class {classes[min(lost)]} in the {split} split can be read")
-  return {
-    split: Table({"image": image, key: labels[split][kept[split]]}, classes)
-    for split, image in zip(paths, images)
-  }
+  image, splits, start = column(files, len(every), shape, stream), {}, 0
+  for split, there in kept.items():
+    end = start + int(there.sum())
+    part = image.take(np.arange(start, end)) if stream else image[start:end]
+    splits[split] = Table({"image": part, key: labels[split][there]}, classes)
+    start = end
+  return splits
 
 
-def _read(
+def _shapes(
   root: Path, paths: list[Path], to: Preprocessing, skip: bool
-) -> list[np.ndarray | UserError]:
-  """Returns each file's image [H, W, C], or with `skip` the error that it met."""
-  crop = None  # the run's own is cut later; a square of the shorter side holds it, and stacks
-  if isinstance(to.resize, int) and to.crop and max(to.crop) <= to.resize:
-    crop = (to.resize, to.resize)
-  grey, colour = (replace(to, crop=crop, channels=to.channels or c) for c in (1, 3))
+) -> list[tuple[int, int, int] | UserError]:
+  """Returns each file's [H, W, C] once it is fitted, or with `skip` the error that it meets."""
 
-  def one(path: Path) -> np.ndarray | UserError:
+  def one(path: Path) -> tuple[int, int, int] | UserError:
     real = Path(os.path.realpath(path))
     if not real.is_relative_to(root):  # a set from elsewhere must not read what else is here
       raise UserError(f"{path} leads to {real}; expected a file inside {root}")
     try:
-      image = read(path)
+      if skip:  # a header does not tell whether the rest is whole
+        read(path)
+      return shape_of(path, to)
     except UserError as error:
       if skip:
         return error
       raise
-    return fit([image], grey if image.ndim == 2 else colour)[0]
-
-  def some(paths: list[Path]) -> list[np.ndarray | UserError]:
-    return [one(path) for path in paths]
 
   parts = [paths[i : i + PART] for i in range(0, len(paths), PART)]
-  with ThreadPoolExecutor(os.cpu_count()) as pool:
-    return list(chain.from_iterable(pool.map(some, parts)))
+  return list(chain.from_iterable(by_threads(lambda part: [one(path) for path in part], parts)))
 
 
-def _stack(paths: list[Path], images: list[np.ndarray], to: Preprocessing) -> np.ndarray:
-  for path, image in zip(paths, images):
-    if image.shape[:2] != images[0].shape[:2]:
-      first, other = ("x".join(map(str, i.shape[:2])) for i in (images[0], image))
+def common(
+  name: Callable[[int], str], shapes: Sequence[tuple[int, int, int]]
+) -> tuple[int, int, int]:
+  """Returns the shape of all images, RGB where one is.
+
+  Raises: UserError naming one of another size.
+  """
+  for place, shape in enumerate(shapes):
+    if shape[:2] != shapes[0][:2]:
+      first, other = ("x".join(map(str, s[:2])) for s in (shapes[0], shape))
       raise UserError(
-        f"{paths[0]} has {first} pixels and {path} {other}; set data.resize to (height, width)"
+        f"{name(0)} has {first} pixels and {name(place)} {other}; set data.resize to "
+        "(height, width)"
       )
-  channels = to.channels or max(image.shape[2] for image in images)
-  return fit(images, Preprocessing(channels=channels))
+  return (*shapes[0][:2], max(shape[2] for shape in shapes))
 
 
 def _tell(errors: list[UserError], count: int) -> None:

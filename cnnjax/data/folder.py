@@ -24,6 +24,7 @@ def load(
   classes: Sequence[str] = (),
   test: float | str = 0.2,
   on_error: str = "raise",
+  stream: str = "",
 ) -> dict[str, Table]:
   """Returns the splits of ROOT/SPLIT/CLASS/*.png, or those made of ROOT/CLASS/*.png.
 
@@ -39,6 +40,8 @@ def load(
     test: the part of each class that becomes the test split, where there is no folder of it; or
       the folder that is it, as ImageNet's "val" is in most papers.
     on_error: "raise", or "skip" to leave out, and count, the images that cannot be read.
+    stream: "" to read all images at the start, "threads" or "processes" to read them batch by
+      batch, for sets larger than the memory.
 
   Raises: UserError for a folder that is missing, empty or at odds with that of train, for a file
     that is no image, and for images of different sizes that `to` does not bring to one.
@@ -58,7 +61,7 @@ def load(
   index = np.arange(len(names), dtype=np.int32)
   labels = {s: np.repeat(index, [len(of_class) for of_class in p]) for s, p in files.items()}
   paths = {split: list(chain.from_iterable(part)) for split, part in files.items()}
-  splits = tables(place, paths, labels, imagenet.names(place, names), to, on_error)
+  splits = tables(place, paths, labels, imagenet.names(place, names), to, on_error, stream)
   return with_test(splits, test, seed)
 
 

@@ -1,11 +1,15 @@
 """Images on the host: read from files, brought to the size that a network wants."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from cnnjax.data.stream import Stream
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
 from cnnjax.ops.preprocess import Preprocessing
@@ -13,39 +17,70 @@ from cnnjax.ops.preprocess import Preprocessing
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
 
-def read(path: str | Path) -> np.ndarray:
+def read(file: str | Path | BinaryIO, name: str = "") -> np.ndarray:
   """Returns the pixels of an image file as uint8 [H, W] if it is grey, else [H, W, 3].
 
   EXIF rotation is applied, 16-bit grey is scaled to 8, transparency is laid on white.
 
   Raises: UserError naming the file that is missing, no image, broken, or too large to decode.
   """
+  with _opened(file, name) as image:
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.mode.startswith("I"):
+      return np.clip(np.asarray(image, np.float64) * (255 / 65535) + 0.5, 0, 255).astype(np.uint8)
+    mode = "L" if _grey(image) else "RGB"
+    if image.has_transparency_data:
+      image = image.convert("RGBA")
+      paper = Image.new("RGBA", image.size, "white")
+      image = Image.alpha_composite(paper, image)
+    return np.asarray(image if image.mode == mode else image.convert(mode))
+
+
+def shape_of(
+  file: str | Path | BinaryIO, to: Preprocessing, name: str = ""
+) -> tuple[int, int, int]:
+  """Returns the shape that `read` and `fit` give an image file, from its header alone.
+
+  Where `to` has no channels (0) they are the file's, 1 or 3.
+
+  Raises: UserError as `read` does, but for what only the pixels tell.
+  """
+  with _opened(file, name) as image:
+    channels = to.channels or (1 if _grey(image) else 3)
+    if to.shape:
+      return (*to.shape[:2], channels)
+    # a PNG that says so after its pixels, as few do, would have to be decoded
+    exif = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
+    width, height = image.size[:: -1 if exif.get(ExifTags.Base.Orientation, 1) > 4 else 1]
+    return (*_target((height, width), to.resize), channels)
+
+
+def _grey(image: Image.Image) -> bool:
+  return image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I")
+
+
+@contextmanager
+def _opened(file: str | Path | BinaryIO, name: str = "") -> Iterator[Image.Image]:
+  """Yields an image file. Raises: UserError for whatever is wrong with it, by its name or path."""
+  name = name or str(file)
   try:
-    with Image.open(path) as file:
-      image = ImageOps.exif_transpose(file)
-      if image.mode.startswith("I"):
-        return np.clip(np.asarray(image, np.float64) * (255 / 65535) + 0.5, 0, 255).astype(np.uint8)
+    with Image.open(file) as image:
       if image.mode == "F":
-        raise UserError(f"{path} holds float pixels of unknown range; expected 8 or 16 bits")
-      mode = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
-      if image.has_transparency_data:
-        image = image.convert("RGBA")
-        paper = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(paper, image)
-      return np.asarray(image.convert(mode))
+        raise UserError(f"{name} holds float pixels of unknown range; expected 8 or 16 bits")
+      yield image
   except UserError:
     raise
   except FileNotFoundError:
-    raise UserError(f"no image file at {path}") from None
+    raise UserError(f"no image file at {name}") from None
   except UnidentifiedImageError:
-    raise UserError(f"{path} is no image that Pillow can read") from None
+    raise UserError(f"{name} is no image that Pillow can read") from None
   except Image.DecompressionBombError:
     limit = 2 * Image.MAX_IMAGE_PIXELS  # a small file can hold gigapixels, and fill the memory
     raise UserError(
-      f"{path} would decode to more than {limit:,} pixels, the limit (2 PIL.Image.MAX_IMAGE_PIXELS)"
+      f"{name} would decode to more than {limit:,} pixels, the limit (2 PIL.Image.MAX_IMAGE_PIXELS)"
     ) from None
   except (OSError, SyntaxError, ValueError) as error:
-    raise UserError(f"{path} cannot be read as an image: {error}") from error
+    raise UserError(f"{name} cannot be read as an image: {error}") from error
 
 
 def thumbnail(image: np.ndarray, side: int) -> np.ndarray:
@@ -90,7 +125,11 @@ def fit(images: np.ndarray | Sequence[np.ndarray], to: Preprocessing) -> np.ndar
 
 def prepare(table: Table, to: Preprocessing) -> Table:
   """Returns the table with its images as the network wants them: uint8 [N, H, W, C]."""
-  return table.replace(image=fit(table.columns["image"], to))
+  images = table.columns["image"]
+  if isinstance(images, Stream):
+    size = to.crop or _target(images.row[:2], to.resize)
+    return table.replace(image=images.map(partial(fit, to=to), (*size, to.channels)))
+  return table.replace(image=fit(images, to))
 
 
 def _fits(images: np.ndarray, to: Preprocessing) -> bool:

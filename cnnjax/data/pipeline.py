@@ -1,17 +1,19 @@
 """From tables to batches: batch = f(seed, step) for training, padded and masked for evaluation."""
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
 from cnnjax.data.sampling import epochs
+from cnnjax.data.stream import Stream, ahead
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
 from cnnjax.ops.preprocess import Preprocessing, normalize
 
 Batch = dict[str, Any]
+FAR = 2**62  # a step that no training reaches
 
 
 def preprocessing(data: Any) -> Preprocessing:
@@ -44,11 +46,17 @@ def _size(key: str, value: Any, lengths: tuple[int, ...]) -> tuple[int, ...]:
 def moments(table: Table) -> tuple[tuple[float, ...], tuple[float, ...]]:
   """Returns mean and deviation a channel of a table's images, of pixels scaled to 0..1."""
   image = table.columns["image"]
-  counts = [np.bincount(image[..., c].ravel(), minlength=256) for c in range(image.shape[-1])]
+  counts = sum(image.each(_counts)) if isinstance(image, Stream) else _counts(0, image)
   levels = np.arange(256) / 255
   mean = [float(np.average(levels, weights=n)) for n in counts]
   var = [float(np.average((levels - m) ** 2, weights=n)) for n, m in zip(counts, mean)]
   return tuple(round(m, 6) for m in mean), tuple(round(max(v**0.5, 1e-3), 6) for v in var)
+
+
+def _counts(start: int, image: np.ndarray) -> np.ndarray:
+  """Returns how often each of 256 levels is there: [C, 256]."""
+  channels = np.moveaxis(image, -1, 0)
+  return np.stack([np.bincount(channel.ravel(), minlength=256) for channel in channels])
 
 
 def train_places(
@@ -77,16 +85,56 @@ def train_places(
   n = len(table)
   rows = np.arange(batch_size) if rows is None else rows
 
-  order = lru_cache(maxsize=2)(epochs(table, seed, sampling))
+  order = epochs(table, seed, sampling)
 
   def places(step: int) -> np.ndarray:
     line = step * batch_size + rows
     first, last = line[0] // n, line[-1] // n
     if first == last:
-      return order(int(first))[line % n]
-    return np.where(line // n == first, order(int(first))[line % n], order(int(last))[line % n])
+      return _recent(order, int(first))[line % n]
+    orders = [_recent(order, int(epoch)) for epoch in (first, last)]
+    return np.where(line // n == first, *(order[line % n] for order in orders))
 
   return places
+
+
+@lru_cache(maxsize=4)
+def _recent(order: Callable[[int], np.ndarray], epoch: int) -> np.ndarray:
+  """Returns order(epoch), kept here: a function that keeps it cannot be sent to a process."""
+  return order(epoch)
+
+
+class Batches:
+  """step -> the training batch of that place; while steps follow each other, streams read ahead.
+
+  Args:
+    table: of examples.
+    places: of `train_places`.
+  """
+
+  def __init__(self, table: Table, places: Callable[[int], np.ndarray]):
+    self.make = partial(_batch, table.columns, places)
+    self.streamed = table.streamed
+    self.reading, self.next = None, None
+
+  def __call__(self, step: int) -> Batch:
+    if not self.streamed:
+      return self.make(step)
+    if step != self.next:
+      self.close()
+      self.reading = ahead(self.make, step, FAR, self.streamed)
+    self.next = step + 1
+    return next(self.reading)
+
+  def close(self) -> None:
+    """Ends the reading ahead; another call begins it anew."""
+    if self.reading:
+      self.reading.close()
+    self.reading = self.next = None
+
+
+def _batch(columns: Mapping[str, Any], places: Callable[[int], np.ndarray], step: int) -> Batch:
+  return gather(columns, places(step))
 
 
 def gather(columns: Mapping[str, Any], places: Any) -> Batch:
@@ -101,10 +149,14 @@ def eval_batches(table: Table, batch_size: int, rows: np.ndarray | None = None) 
   Of each batch a host reads its `rows` only, in rising order; all by default.
   """
   rows = np.arange(batch_size) if rows is None else rows
-  for start in range(0, len(table), batch_size):
-    places = start + rows
+
+  def batch(number: int) -> Batch:
+    places = number * batch_size + rows
     there = places[places < len(table)]
-    yield pad({key: column[there] for key, column in table.columns.items()}, len(rows))
+    return pad({key: column[there] for key, column in table.columns.items()}, len(rows))
+
+  count = -(-len(table) // batch_size)
+  yield from ahead(batch, 0, count) if table.streamed else map(batch, range(count))
 
 
 def pad(columns: dict[str, np.ndarray], size: int) -> Batch:

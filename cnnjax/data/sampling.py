@@ -27,7 +27,8 @@ def epochs(table: Table, seed: int, sampling: str = "uniform") -> Order:
 
 
 def _uniform(table: Table, seed: int) -> Order:
-  return lambda epoch: np.random.default_rng([seed, epoch]).permutation(len(table))
+  count = len(table)  # all that a process that reads batches is sent of it
+  return lambda epoch: np.random.default_rng([seed, epoch]).permutation(count)
 
 
 def _balanced(table: Table, seed: int) -> Order:

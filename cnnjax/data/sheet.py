@@ -28,6 +28,7 @@ def load(
   classes: Sequence[str] = (),
   test: float = 0.2,
   on_error: str = "raise",
+  stream: str = "",
 ) -> dict[str, Table]:
   """Returns the splits of a CSV file, whose first row names its columns.
 
@@ -43,6 +44,8 @@ def load(
     classes: their names in order; by default what the rows of train say, or the columns of numbers.
     test: the part of each class that becomes the test split, where no row is of it.
     on_error: "raise", or "skip" to leave out, and count, the images that cannot be read.
+    stream: "" to read all images at the start, "threads" or "processes" to read them batch by
+      batch, for sets larger than the memory.
 
   Raises: UserError for a file, column, cell or label that is missing or wrong, and for an image
     that is none or lies outside `images`.
@@ -74,7 +77,8 @@ def load(
   else:
     values = {name: np.asarray(part, np.float64) for name, part in labels.items()}
     found, names = numbers(str(file), values, classes or columns)
-  splits = tables(folder, {n: part[0] for n, part in parts.items()}, found, names, to, on_error)
+  files = {name: part[0] for name, part in parts.items()}
+  splits = tables(folder, files, found, names, to, on_error, stream)
   return with_test(splits, test, seed)
 
 

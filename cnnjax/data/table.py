@@ -1,9 +1,11 @@
-"""A set of examples held in memory."""
+"""A set of examples, held in memory or read as they are needed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+
+from cnnjax.data.stream import Stream
 
 
 @dataclass(frozen=True)
@@ -14,21 +16,33 @@ class Table:
   names; else these name what the labels count, and are empty where there are none.
   """
 
-  columns: Mapping[str, np.ndarray]
+  columns: Mapping[str, np.ndarray | Stream]
   classes: tuple[str, ...] = ()
 
   def __len__(self) -> int:
     return len(next(iter(self.columns.values())))
 
+  @property
+  def streamed(self) -> str:
+    """Who reads its batches, "threads" or "processes"; "" where all is in memory."""
+    return next((c.by for c in self.columns.values() if isinstance(c, Stream)), "")
+
   def take(self, places: np.ndarray) -> "Table":
     """Returns the examples at these places, in their order."""
-    return Table({key: column[places] for key, column in self.columns.items()}, self.classes)
+    return Table(
+      {key: column.take(places, 0) for key, column in self.columns.items()}, self.classes
+    )
 
   def join(self, other: "Table") -> "Table":
     """Returns the examples of both, these first."""
-    both = {key: np.concatenate([c, other.columns[key]]) for key, c in self.columns.items()}
+    both = {
+      key: c.join(other.columns[key])
+      if isinstance(c, Stream)
+      else np.concatenate([c, other.columns[key]])
+      for key, c in self.columns.items()
+    }
     return Table(both, self.classes)
 
-  def replace(self, **columns: np.ndarray) -> "Table":
+  def replace(self, **columns: np.ndarray | Stream) -> "Table":
     """Returns the table with some columns changed."""
     return Table({**self.columns, **columns}, self.classes)

@@ -11,6 +11,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from cnnjax.data import pipeline
 from cnnjax.data.table import Table
 from cnnjax.engine.mesh import compile_step, replicated, shard
+from cnnjax.errors import UserError
 
 MANY = 50  # steps: few calls, yet an end soon after SIGTERM
 ROOM = 0.25  # of a device's memory that data may fill
@@ -22,8 +23,17 @@ def steps_per_dispatch(asked: int, table: Table, mesh: Mesh) -> int:
   """Returns how many steps one call takes: what was asked for, or for 0 what suits the device.
 
   On the CPU one: XLA's loops there are slower (docs/performance.md has the cost). On an
-  accelerator `MANY`, where the table leaves its memory the room.
+  accelerator `MANY`, where the table leaves its memory the room. One where the table is streamed.
+
+  Raises: UserError for many steps of a streamed table, which does not lie on the device.
   """
+  if table.streamed:
+    if asked > 1:
+      raise UserError(
+        f"train.steps_per_dispatch {asked} needs the images in the device's memory; leave it at 0, "
+        "or 'stream' out of data.arguments"
+      )
+    return 1
   device = mesh.devices.flat[0]
   if asked or device.platform == "cpu":
     return asked or 1

@@ -64,7 +64,7 @@ class Plan(NamedTuple):
   fresh: Callable
   shapes: state.State
   place: state.State
-  batches: Callable[[int], pipeline.Batch]
+  batches: pipeline.Batches
   step: Callable
   advance: dispatch.Advance
   sums: Callable
@@ -125,9 +125,6 @@ def plan(config: Any, splits: dict[str, Table]) -> Plan:
     frozen=("batch_stats",) if config.init.frozen_statistics else (),
   )
 
-  def batches(step):
-    return pipeline.gather(table.columns, places(step))
-
   def fresh(key):
     variables = model.init(key, example(model), train=False)
     return state.create(variables, optimizer, bool(train.ema))
@@ -136,13 +133,14 @@ def plan(config: Any, splits: dict[str, Table]) -> Plan:
   place = placement(shapes, mesh, config.mesh.parameters)
   options = dict(donate=True, deterministic=config.mesh.deterministic)
   compiled = compile_step(step, mesh, place, **options)
+  batches = pipeline.Batches(table, places)
   limit = dispatch.steps_per_dispatch(train.steps_per_dispatch, table, mesh)
   if limit == 1:
     advance = dispatch.one(compiled, batches, mesh)
   else:
     advance = dispatch.many(step, table, places, mesh, place, limit, **options)
   batch = jax.tree.map(
-    lambda a: jax.ShapeDtypeStruct((batch_size, *a.shape[1:]), a.dtype), batches(0)
+    lambda a: jax.ShapeDtypeStruct((batch_size, *a.shape[1:]), a.dtype), batches.make(0)
   )
   jax.eval_shape(compiled, shapes, batch)
   metrics = _metric_names(task, jax.eval_shape(sums, shapes.variables, batch))
@@ -248,6 +246,8 @@ def fit(
           f"{error}; the run stops, its last good checkpoint is {kept}; "
           "try a lower optim.learning_rate, or set optim.clip_norm"
         ) from error
+      finally:
+        job.batches.close()
       store.wait()  # the row below says that the run has finished
       if config.train.patience:
         best = store.find("best")

@@ -1,0 +1,74 @@
+"""What tensorflow-datasets has prepared in a folder: its builders and splits."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from cnnjax.data.split import SPLITS
+from cnnjax.errors import UserError, unknown
+
+PREPARE = (  # its own script, `tfds build`, needs Apache Beam too
+  'python -c "import tensorflow_datasets as tfds; tfds.builder({!r}, data_dir={!r}, '
+  "file_format='array_record').download_and_prepare()\""
+)
+
+
+@lru_cache(maxsize=8)
+def prepared(dataset: str, root: str) -> Any:
+  """Returns tfds's builder of a set in a folder, its `data_dir`.
+
+  Raises: UserError where the set is not there, or not as array_record, with how to prepare it.
+  """
+  import tensorflow_datasets as tfds
+
+  folder = Path(root).expanduser()
+  if not root or not folder.is_dir():
+    raise UserError(
+      f"data.root {f'{root} is no folder' if root else 'is empty'}; expected the folder that tfds "
+      "prepared the set in, its data_dir"
+    )
+  try:
+    builder = tfds.builder(dataset, data_dir=folder)
+    there = builder.is_prepared() and {f.value for f in builder.info.available_file_formats()}
+  except tfds.core.registered.DatasetNotFoundError:
+    raise UserError(
+      f"{root} holds no set {dataset!r}, and tfds knows none of this name; expected NAME, "
+      "NAME:VERSION or NAME/CONFIG:VERSION"
+    ) from None
+  except (AssertionError, OSError, RuntimeError, ValueError) as error:
+    raise UserError(f"{dataset} in {root} cannot be read: {str(error).splitlines()[0]}") from error
+  if not there:
+    how = PREPARE.format(dataset, root)
+    raise UserError(f"{root} holds no prepared {dataset}; once, with the extra tensorflow: {how}")
+  if "array_record" not in there:
+    how = PREPARE.format(dataset, f"{root}_array_record")
+    raise UserError(
+      f"{dataset} in {root} is prepared as {', '.join(sorted(there))}, which cannot be read in any "
+      f"order; expected array_record, made once, with the extra tensorflow: {how}"
+    )
+  return builder
+
+
+def splits_of(builder: Any, dataset: str, asked: Mapping[str, str] | None) -> dict[str, str]:
+  """Returns what tfds calls our splits: what is asked for, or those of its own of our names.
+
+  Raises: UserError for a name that is none, and where train is not among them.
+  """
+  own = list(builder.info.splits)
+  found = dict(asked or {s: name for s, names in SPLITS.items() for name in names if name in own})
+  for split, spec in found.items():
+    if split not in SPLITS:
+      raise unknown("split in data.arguments.splits", split, SPLITS)
+    if spec.partition("[")[0] not in own:
+      raise unknown(f"split of {dataset}", spec, own)
+    try:
+      builder.info.splits[spec].num_examples  # noqa: B018
+    except (AssertionError, ValueError) as error:
+      raise UserError(f"{spec} is no split of {dataset}: {str(error).splitlines()[0]}") from error
+  if "train" not in found:
+    raise UserError(
+      f"{dataset} has the splits {', '.join(own)}, and none is train; say which by data.arguments, "
+      "such as 'splits': {'train': 'all[:80%]', 'test': 'all[80%:]'}"
+    )
+  return found

@@ -1,0 +1,143 @@
+"""Sets that tensorflow-datasets has prepared as array_record, read without TensorFlow."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from cnnjax.data.files import common, loosely
+from cnnjax.data.image import fit, read, shape_of
+from cnnjax.data.labels import number
+from cnnjax.data.prepared import prepared, splits_of
+from cnnjax.data.split import with_test
+from cnnjax.data.stream import PART, by_threads, column
+from cnnjax.data.table import Table
+from cnnjax.errors import UserError, unknown
+from cnnjax.ops.preprocess import Preprocessing
+
+
+def load(
+  root: str,
+  seed: int,
+  *,
+  to: Preprocessing,
+  dataset: str,
+  image: str = "image",
+  label: str = "label",
+  splits: Mapping[str, str] | None = None,
+  test: float = 0.2,
+  stream: str = "",
+) -> dict[str, Table]:
+  """Returns the splits of a prepared set. Its records are read once for labels and sizes.
+
+  Args:
+    root: the folder that tfds prepared it in, its `data_dir`.
+    seed: of the test split, where it has to be made.
+    to: the run's preprocessing. Images are resized as they are read.
+    dataset: its name as tfds writes it: "mnist", "mnist:3.0.1", "name/config:version".
+    image: the feature of the images: `Image`, or `Tensor` of uint8, or float from 0 to 1.
+    label: the feature of their classes: `ClassLabel`, an integer from 0, or text.
+    splits: what train, test and validation are, as tfds says it ({"train": "train[:80%]", ...});
+      by default the set's own of these names.
+    test: the part of each class that becomes the test split, where there is none.
+    stream: "" to read all images at the start, "threads" or "processes" to read them batch by
+      batch, for sets larger than the memory.
+
+  Raises: UserError for a set that is not there or not prepared as array_record, for names that
+    are none of its features and splits, and for records that are no images or labels.
+  """
+  builder = prepared(dataset, root)
+  features = builder.info.features
+  for key, what, ranks in ((image, "an image", (2, 3)), (label, "one value", (0,))):
+    if key not in features:
+      raise unknown(f"feature of {dataset}", key, features)
+    if len(features[key].shape) not in ranks:
+      raise UserError(f"{key} of {dataset} has shape {features[key].shape}; expected {what}")
+  parts = splits_of(builder, dataset, splits)
+  counts = [builder.info.splits[part].num_examples for part in parts.values()]
+  records = Records(dataset, root, "+".join(parts.values()), image, loosely(to))
+  starts = range(0, sum(counts), PART)
+  heads = list(chain.from_iterable(by_threads(partial(records.heads, label), starts)))
+  shape = common(records.name, [shape for shape, _ in heads])
+  records = replace(records, to=replace(records.to, channels=shape[2]))
+  images = column(records, len(heads), shape, stream)
+
+  of_split = np.split(np.arange(len(heads)), np.cumsum(counts)[:-1])
+  values = np.asarray([v.decode() if isinstance(v, bytes) else v for _, v in heads])
+  labels = {split: values[places] for split, places in zip(parts, of_split)}
+  names = getattr(features[label], "names", None) or ()
+  labels, classes = number(f"{label} of {dataset}", labels, tuple(names))
+  tables = {
+    split: Table({"image": images.take(places, 0), "label": labels[split]}, classes)
+    for split, places in zip(parts, of_split)
+  }
+  return with_test(tables, test, seed)
+
+
+@dataclass(frozen=True)
+class Records:
+  """The records of a split, read by their places: records([2, 0]) -> images [2, H, W, C].
+
+  Attributes:
+    dataset: as tfds writes it.
+    root: its `data_dir`.
+    split: as tfds writes it, such as "train+test".
+    image: the feature.
+    to: what the images are brought to.
+  """
+
+  dataset: str
+  root: str
+  split: str
+  image: str
+  to: Preprocessing
+
+  def __call__(self, places: np.ndarray) -> np.ndarray:
+    return np.concatenate([fit([self._pixels(place)], self.to) for place in places.tolist()])
+
+  def heads(self, label: str, start: int) -> list[tuple[tuple[int, int, int], Any]]:
+    """Returns the shape that each of the next images has once it is fitted, and its label."""
+    return [self._head(p, label) for p in range(start, min(start + PART, len(self._source())))]
+
+  def name(self, place: int) -> str:
+    """Returns what a record is called."""
+    return f"record {place} of {self.split} of {self.dataset}"
+
+  def _head(self, place: int, label: str) -> tuple[tuple[int, int, int], Any]:
+    record = self._record(place)
+    image = record[self.image]
+    if isinstance(image, bytes):
+      return shape_of(io.BytesIO(image), self.to, self.name(place)), record[label]
+    to = replace(self.to, channels=self.to.channels or (*image.shape, 1)[2])
+    return fit([image], to).shape[1:], record[label]
+
+  def _pixels(self, place: int) -> np.ndarray:
+    image = self._record(place)[self.image]
+    return read(io.BytesIO(image), self.name(place)) if isinstance(image, bytes) else image
+
+  def _record(self, place: int) -> dict[str, Any]:
+    try:
+      return self._source()[place]
+    except (OSError, RuntimeError, ValueError) as error:  # array_record keeps sums of its blocks
+      raise UserError(f"{self.name(place)} in {self.root} cannot be read: {error}") from error
+
+  def _source(self) -> Any:
+    return _source(self.dataset, self.root, self.split)
+
+
+@lru_cache(maxsize=8)
+def _source(dataset: str, root: str, split: str) -> Any:
+  """Returns what reads the records, opened once in a process."""
+  import tensorflow_datasets as tfds
+
+  builder = prepared(dataset, root)
+  raw = {  # Pillow decodes them here, with the limits and the errors of image files
+    key: tfds.decode.SkipDecoding()
+    for key, feature in builder.info.features.items()
+    if isinstance(feature, tfds.features.Image)
+  }
+  return builder.as_data_source(split, decoders=raw or None)
