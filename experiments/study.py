@@ -8,7 +8,6 @@ in the same run folder.
 import math
 import socket
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -181,26 +180,6 @@ def _ended(study, training, config):
     study.tell(trial, state=TrialState.FAIL)
     _say(trial, f"failed: {training.failure()}")
   return True
-
-
-def importance(study: optuna.Study) -> tuple[dict[str, float], int]:
-  """Returns how much each parameter sets the best trials apart, as shares, and how many these are.
-
-  PED-ANOVA (arXiv:2304.10255) compares the distribution of a parameter among the best tenth with
-  that among all that finished. It wants five of them, and of a short study takes up to a half.
-
-  Raises: UserError where too few trials have finished, or nothing sets them apart.
-  """
-  count = len(study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]))
-  if count < 4:
-    raise UserError(f"it takes at least 4 finished trials, and there are {count}")
-  best = min(max(0.1, 5 / count), 0.5)
-  evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=best)
-  with warnings.catch_warnings(action="ignore"):  # of few trials, which the picture says
-    shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
-  if len(shares) != 1 and len(set(shares.values())) < 2:  # optuna's answer where it has none
-    raise UserError("nothing sets the best trials apart")
-  return shares, round(best * count)
 
 
 def told(value: Any) -> str:

@@ -22,19 +22,15 @@ import jax
 from absl import flags
 from ml_collections import ConfigDict
 
-from cnnjax.engine import log
 from cnnjax.engine.config import resolve
 from cnnjax.engine.fit import plan
 from cnnjax.engine.hosts import sole
 from cnnjax.engine.run import new_folder, open_folder
 from cnnjax.errors import UserError
-from cnnjax.visualise import search as pictures
-from cnnjax.visualise.figure import save
 from experiments import launch
-from experiments.space import changed, read_space, write_config
+from experiments.space import read_space
 
 FLAGS = flags.FLAGS
-SHOWN = 10  # trials in the table
 
 
 def sweep(
@@ -63,6 +59,7 @@ def sweep(
   Raises: UserError for whatever in the config, the space or the folder is not as it should be, or
     where no trial has finished; Stopped after SIGTERM, once what trains has saved.
   """
+  from experiments.outcome import report  # these import optuna, which `check` needs not
   from experiments.study import draw, open_study, search
 
   space = read_space(space_file)
@@ -97,58 +94,6 @@ def check(config: Any) -> None:
 
 def _plan(config):
   plan(*resolve(ConfigDict(config).lock()))
-
-
-def report(study: Any, config: Any, folder: Path) -> None:
-  """Prints the best trials; writes best.py, history.png and importance.png.
-
-  Raises: UserError where no trial has finished.
-  """
-  from experiments.study import RUN, VALUES, TrialState, told
-
-  metric, mode = config.checkpoint.best, config.checkpoint.mode
-  trials = study.get_trials(deepcopy=False)
-  finished, pruned = (
-    [t for t in trials if t.state == state and t.value is not None]
-    for state in (TrialState.COMPLETE, TrialState.PRUNED)
-  )
-  if not finished:
-    raise UserError(f"no trial has finished; the logs in {folder / 'trials'} say why")
-  ranked = sorted(finished, key=lambda t: t.value, reverse=mode == "max")
-  best = ranked[0]
-  parameters = list(dict.fromkeys(name for t in ranked for name in t.params))
-  rows = {
-    f"trial {t.number}": {
-      metric: t.value,
-      **{name: told(t.params.get(name, "")) for name in parameters},
-    }
-    for t in ranked[:SHOWN]
-  }
-  log.grid(f"best by {metric} of {config.train.watch}", rows)
-  title = f"The best of {len(finished)} finished trials: {best.number}, {metric} {best.value:.4f}."
-  write_config(folder / "best.py", changed(config, best.user_attrs[VALUES]), title)
-  _draw(study, finished, pruned, f"{config.train.watch} {metric}", mode, folder)
-  print(f"wrote {folder / 'best.py'}")
-  print(f"next: python -m experiments.train --config={folder / 'best.py'}")
-  run = folder / "trials" / best.user_attrs[RUN]
-  if run.exists():  # else another machine trained it
-    print(f"      python -m experiments.evaluate --workdir={run}")
-
-
-def _draw(study, finished, pruned, metric, mode, folder):
-  from experiments.study import importance
-
-  points = ({t.number: t.value for t in part} for part in (finished, pruned))
-  save(pictures.history(*points, metric=metric, mode=mode), folder / "history.png")
-  print(f"wrote {folder / 'history.png'}")
-  try:
-    shares, count = importance(study)
-  except UserError as error:
-    print(f"importance.png is not drawn: {error}")
-    return
-  title = f"what the best {count} of {len(finished)} trials have in common"
-  save(pictures.importance(shares, title), folder / "importance.png")
-  print(f"wrote {folder / 'importance.png'}")
 
 
 def main(argv: list[str]) -> None:

@@ -13,11 +13,12 @@ whole. An exception gives up this trial only.
 
 def get_space(trial):
   optimiser = trial.suggest_categorical("optimiser", ["adam", "sgd"])
-  low, high = {"adam": (3e-4, 3e-2), "sgd": (3e-3, 3e-1)}[optimiser]  # Adam's steps are larger
+  rate = trial.suggest_float("rate", 3e-4, 3e-2, log=True)
+  sgd = optimiser == "sgd"  # its steps want about ten times the rate
   return {
     "optim.name": optimiser,
-    "optim.arguments": {"momentum": 0.9} if optimiser == "sgd" else {},
-    "optim.learning_rate": trial.suggest_float(f"rate_{optimiser}", low, high, log=True),
+    "optim.arguments": {"momentum": 0.9} if sgd else {},
+    "optim.learning_rate": 10 * rate if sgd else rate,
     "optim.weight_decay": trial.suggest_float("weight_decay", 1e-6, 1e-2, log=True),
     "task.label_smoothing": trial.suggest_float("label_smoothing", 0.0, 0.2),
   }
