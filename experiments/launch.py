@@ -7,9 +7,11 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -87,16 +89,31 @@ def read_config(path: str) -> Any:
     raise unknown("config file", name, known)
   if mode and mode not in MODES:
     raise unknown("config mode", mode, MODES)
-  spec = importlib.util.spec_from_file_location("config", name)
+  with of_user(name, "config"):
+    return load_module(name, "config").get_config(mode or "full")
+
+
+def load_module(path: str, kind: str) -> ModuleType:
+  """Returns the module of a user's file. Raises: UserError where it fails."""
+  spec = importlib.util.spec_from_file_location(kind, path)
   module = importlib.util.module_from_spec(spec)
-  try:
+  with of_user(path, kind):
     spec.loader.exec_module(module)
-    return module.get_config(mode or "full")
+  return module
+
+
+@contextmanager
+def of_user(path: str, kind: str) -> Iterator[None]:
+  """Runs code of a user's file. Raises: UserError for whatever it raises, with the line."""
+  try:
+    yield
+  except UserError:
+    raise
   except Exception as error:
-    line = traceback.extract_tb(error.__traceback__)[-1].lineno
-    raise UserError(
-      f"{name} gives no config: {type(error).__name__} in line {line}: {error}"
-    ) from error
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [f.lineno for f in frames if Path(f.filename) == Path(path).absolute()]
+    where = f" in line {lines[-1]}" if lines else ""
+    raise UserError(f"{path} gives no {kind}: {type(error).__name__}{where}: {error}") from error
 
 
 def _guarded(main, argv):

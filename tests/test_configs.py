@@ -10,7 +10,11 @@ from cnnjax.engine.config import check, flatten
 from cnnjax.engine.run import read_rows
 from experiments.train import train
 
-CONFIGS = sorted((Path(__file__).parents[1] / "configs").rglob("*.py"))
+CONFIGS = sorted(
+  path
+  for path in (Path(__file__).parents[1] / "configs").rglob("*.py")
+  if path.parent.name != "spaces"  # of experiments.sweep
+)
 SECTIONS = {
   "seed",
   "model",

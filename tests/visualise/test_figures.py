@@ -13,6 +13,7 @@ from cnnjax.visualise.filters import filters
 from cnnjax.visualise.pairs import pairs
 from cnnjax.visualise.reliability import reliability
 from cnnjax.visualise.roofline import roofline
+from cnnjax.visualise.search import history, importance
 from cnnjax.visualise.sheet import contact_sheet
 
 
@@ -107,3 +108,19 @@ def test_answers_as_a_person_reads_them():
   assert told({"classes": [], **some}, names)[1] == "none"
   row, caption = told({"targets": {"size": 12.3456, "age": 3.0}}, names)
   assert caption == "size 12.35\nage 3" and row == {"size": "12.35", "age": "3"}
+
+
+@pytest.mark.parametrize(("mode", "best"), [("max", [0.5, 0.9, 0.9]), ("min", [0.5, 0.5, 0.2])])
+def test_history_follows_the_best(tmp_path, mode, best):
+  figure = history({0: 0.5, 2: 0.9, 5: 0.2}, {3: 0.1}, metric="accuracy", mode=mode)
+  (axes,) = figure.axes
+  assert list(axes.lines[0].get_xdata()) == [0, 2, 5]
+  assert list(axes.lines[0].get_ydata()) == best
+  assert [len(dots.get_offsets()) for dots in axes.collections] == [3, 1]
+  save(history({7: 0.5}, {}, metric="loss", mode="min"), tmp_path / "one.png")
+
+
+def test_importance_has_the_largest_on_top():
+  (axes,) = importance({"rate$": 0.7, "decay": 0.1, "size": 0.2}, "title").axes
+  assert [t.get_text() for t in axes.get_yticklabels()] == ["decay", "size", "rate$"]
+  assert [bar.get_width() for bar in axes.patches] == [0.1, 0.2, 0.7]

@@ -1,0 +1,86 @@
+"""What a study has found: a table, the best config as a file, and two pictures."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from cnnjax.engine import log
+from cnnjax.engine.config import tuples
+from cnnjax.errors import UserError
+from cnnjax.visualise import search as pictures
+from cnnjax.visualise.figure import save
+from experiments.space import changed, write_config
+from experiments.study import RUN, VALUES, told
+
+SHOWN = 10  # trials in the table
+
+
+def report(study: optuna.Study, config: Any, folder: Path) -> None:
+  """Prints the best trials; writes best.py, history.png and importance.png.
+
+  Raises: UserError where no trial has finished.
+  """
+  metric, mode = config.checkpoint.best, config.checkpoint.mode
+  trials = study.get_trials(deepcopy=False)
+  finished, pruned = (
+    [t for t in trials if t.state == state and t.value is not None]
+    for state in (TrialState.COMPLETE, TrialState.PRUNED)
+  )
+  if not finished:
+    raise UserError(f"no trial has finished; the logs in {folder / 'trials'} say why")
+  ranked = sorted(finished, key=lambda t: t.value, reverse=mode == "max")
+  best = ranked[0]
+  parameters = list(dict.fromkeys(name for t in ranked for name in t.params))
+  rows = {
+    f"trial {t.number}": {
+      metric: t.value,
+      **{name: told(t.params.get(name, "")) for name in parameters},
+    }
+    for t in ranked[:SHOWN]
+  }
+  log.grid(f"best by {metric} of {config.train.watch}", rows)
+  title = f"The best of {len(finished)} finished trials: {best.number}, {metric} {best.value:.4f}."
+  write_config(folder / "best.py", changed(config, tuples(best.user_attrs[VALUES])), title)
+  _draw(study, finished, pruned, f"{config.train.watch} {metric}", mode, folder)
+  print(f"wrote {folder / 'best.py'}")
+  print(f"next: python -m experiments.train --config={folder / 'best.py'}")
+  run = folder / "trials" / best.user_attrs[RUN]
+  if run.exists():  # else another machine trained it
+    print(f"      python -m experiments.evaluate --workdir={run}")
+
+
+def _draw(study, finished, pruned, metric, mode, folder):
+  points = ({t.number: t.value for t in part} for part in (finished, pruned))
+  save(pictures.history(*points, metric=metric, mode=mode), folder / "history.png")
+  print(f"wrote {folder / 'history.png'}")
+  try:
+    shares, count = importance(study)
+  except UserError as error:
+    print(f"importance.png is not drawn: {error}")
+    return
+  title = f"what the best {count} of {len(finished)} trials have in common"
+  save(pictures.importance(shares, title), folder / "importance.png")
+  print(f"wrote {folder / 'importance.png'}")
+
+
+def importance(study: optuna.Study) -> tuple[dict[str, float], int]:
+  """Returns how much each parameter sets the best trials apart, as shares, and how many these are.
+
+  PED-ANOVA (arXiv:2304.10255) compares the distribution of a parameter among the best tenth with
+  that among all that finished. It wants five of them, and of a short study takes up to a half.
+
+  Raises: UserError where too few trials have finished, or nothing sets them apart.
+  """
+  count = len(study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]))
+  if count < 4:
+    raise UserError(f"it takes at least 4 finished trials, and there are {count}")
+  best = min(max(0.1, 5 / count), 0.5)
+  evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=best)
+  with warnings.catch_warnings(action="ignore"):  # of few trials, which the picture says
+    shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
+  if len(shares) != 1 and len(set(shares.values())) < 2:  # optuna's answer where it has none
+    raise UserError("nothing sets the best trials apart")
+  return shares, round(best * count)

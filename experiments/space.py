@@ -1,0 +1,76 @@
+"""A search space: read from its file, put into a config, and written as a config file again."""
+
+import json
+from collections.abc import Callable
+from functools import reduce
+from pathlib import Path
+from pprint import pformat
+from typing import Any
+
+from cnnjax.engine.config import flatten, tuples
+from cnnjax.engine.run import write_text
+from cnnjax.errors import UserError, unknown
+from experiments import launch
+
+FILE = '''"""{title}
+
+  python -m experiments.train --config=THIS_FILE
+"""
+
+from ml_collections import ConfigDict
+
+CONFIG = {config}
+
+
+def get_config(mode="full"):
+  if mode != "full":
+    raise ValueError(f"a config that a sweep wrote has no {{mode}} form")
+  return ConfigDict(CONFIG).lock()
+'''
+
+
+def read_space(path: str) -> Callable[[Any], dict[str, Any]]:
+  """Returns get_space(trial) -> {config key: value} of a file; configs/spaces/lenet5.py is one.
+
+  Raises: UserError for a file that is none, fails, or has no such function; what is returned raises
+    UserError where that function fails.
+  """
+  if not Path(path).is_file() or Path(path).suffix != ".py":
+    raise unknown("space file", path, map(str, Path("configs/spaces").glob("*.py")))
+  get_space = getattr(launch.load_module(path, "space"), "get_space", None)
+  if not callable(get_space):
+    raise UserError(f"{path} gives no space: it has no function get_space(trial)")
+
+  def space(trial):
+    with launch.of_user(path, "space"):
+      return tuples(json.loads(json.dumps(get_space(trial), allow_nan=False)))  # plain values only
+
+  return space
+
+
+def changed(config: Any, values: dict[str, Any]) -> Any:
+  """Returns the config with the values of a space.
+
+  Raises: UserError for values that are no dict, a key that the config has not, or a value of
+    another type than the config's.
+  """
+  if not isinstance(values, dict):
+    raise UserError(f"get_space must return {{config key: value}}; found {values!r}")
+  known, config = flatten(config.to_dict()), config.copy_and_resolve_references()
+  for key, value in values.items():
+    if key not in known and key not in launch.OPEN:
+      raise unknown("config key", key, known)
+    *sections, last = key.split(".")
+    section = reduce(getattr, sections, config)
+    try:
+      with config.unlocked():
+        section[last] = value
+    except TypeError as error:
+      raise UserError(f"the space gives {key} {value!r}, but it is {section[last]!r}") from error
+  return config.lock()
+
+
+def write_config(path: Path, config: Any, title: str) -> None:
+  """Writes a file that launch.read_config gives the same config of."""
+  shown = pformat(config.to_dict(), width=100, sort_dicts=False)
+  write_text(path, FILE.format(title=title, config=shown))

@@ -1,0 +1,191 @@
+"""A study: trials drawn from a space, several trained at once, counted, given up and gone on with.
+
+optuna keeps it in a database, which several sweeps, on several machines, may share. A trial that
+was cut off is marked as failed, and put into the queue again under a new number; that one goes on
+in the same run folder.
+"""
+
+import math
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from cnnjax.engine.hosts import Stopped, asked_to_stop
+from cnnjax.errors import UserError
+from experiments.space import changed
+from experiments.trial import Training, begin, wait_until_free
+
+WAIT = 0.2  # seconds between looks at the trainings
+RUN, PLACE, VALUES, AGAIN = "run", "place", "values", "again"  # what is noted with a trial
+SAMPLERS: dict[str, Callable[[int, int], optuna.samplers.BaseSampler]] = {
+  "tpe": lambda seed, trials: optuna.samplers.TPESampler(
+    n_startup_trials=min(10, trials // 3), seed=seed
+  ),
+  "random": lambda seed, trials: optuna.samplers.RandomSampler(seed),
+}  # name: (seed, trials of the study) -> sampler
+
+
+def draw(space: Callable, config: Any, tries: int = 10) -> None:
+  """Draws values that nobody trains. Raises: UserError where all tries fail."""
+  optuna.logging.set_verbosity(optuna.logging.ERROR)
+  study = optuna.create_study(sampler=optuna.samplers.RandomSampler(config.seed))
+  for left in reversed(range(tries)):
+    try:
+      changed(config, space(study.ask()))
+      return
+    except UserError:
+      if not left:
+        raise
+
+
+def open_study(config: Any, folder: Path, storage: str = "") -> optuna.Study:
+  """Returns the study that is named as the folder, made where there is none.
+
+  Args:
+    config: whose `checkpoint.best` of the split `train.watch` is optimised.
+    folder: of the sweep; study.db lies there.
+    storage: URL of another database.
+
+  Raises: UserError where it cannot be opened, or optimises something else.
+  """
+  name = folder.resolve().name
+  where = "--storage" if storage else folder / "study.db"
+  goal = f"{config.checkpoint.mode} {config.train.watch} {config.checkpoint.best}"
+  try:
+    study = optuna.create_study(
+      storage=storage or f"sqlite:///{folder / 'study.db'}",
+      study_name=name,
+      direction={"max": "maximize", "min": "minimize"}[config.checkpoint.mode],
+      pruner=optuna.pruners.MedianPruner(n_warmup_steps=1),
+      load_if_exists=True,
+    )
+  except Exception as error:  # SQLAlchemy's, a driver's, the network's; the URL may hold a password
+    first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    raise UserError(f"the study {name} cannot be opened in {where}: {first}") from error
+  found = study.user_attrs.get("goal", goal)
+  if found != goal:
+    raise UserError(f"the study {name} in {where} is of {found}, this sweep of {goal}")
+  study.set_user_attr("goal", goal)
+  return study
+
+
+def search(
+  study: optuna.Study,
+  config: Any,
+  space: Callable[[Any], dict[str, Any]],
+  folder: Path,
+  *,
+  trials: int,
+  jobs: int = 1,
+  sampler: str = "tpe",
+) -> None:
+  """Trains trials in FOLDER/trials/<n> until the study has so many, those that failed among them.
+
+  Args:
+    study: of `open_study`.
+    config: of which each trial changes some keys.
+    space: of `read_space`.
+    folder: of the sweep, which nobody else uses now.
+    trials: how many the study is to have in all.
+    jobs: how many train at once.
+    sampler: of `SAMPLERS`.
+
+  Raises: Stopped after SIGTERM. Trials that still train are asked to save, and put back.
+  """
+  (folder / "trials").mkdir(exist_ok=True)
+  place = f"{socket.gethostname()}:{folder.resolve()}"
+  for trial in study.get_trials(states=[TrialState.RUNNING]):
+    if trial.user_attrs.get(PLACE) == place:  # of a sweep that was killed
+      _say(trial, "was cut off, and goes on under a new number")
+      wait_until_free(folder / "trials" / trial.user_attrs[RUN])
+      _put_back(study, trial)
+  running: list[Training] = []
+  try:
+    with asked_to_stop() as stop:
+      while running or _wants_more(study, trials):
+        while len(running) < jobs and _wants_more(study, trials):
+          study.sampler = SAMPLERS[sampler](config.seed + len(study.trials), trials)
+          running += _begin(study, config, space, folder, place)
+        running = [training for training in running if not _ended(study, training, config)]
+        if stop():
+          raise Stopped("stopped")
+        time.sleep(WAIT)
+  finally:
+    for training in running:
+      training.stop()
+    for training in running:
+      training.process.wait()
+      trial = study.trials[training.trial.number]
+      if trial.state == TrialState.RUNNING:
+        _put_back(study, trial)
+
+
+def _wants_more(study, trials):
+  """Whether fewer trials than wanted have begun; one that was put back counts once."""
+  found = study.get_trials(deepcopy=False)
+  begun = sum(trial.state != TrialState.WAITING for trial in found)
+  return begun - sum(AGAIN in trial.user_attrs for trial in found) < trials
+
+
+def _put_back(study, trial):
+  study.tell(trial.number, state=TrialState.FAIL)
+  notes = {RUN: trial.user_attrs.get(RUN, str(trial.number)), AGAIN: trial.number}
+  study.enqueue_trial(trial.params, user_attrs=notes)
+
+
+def _begin(study, config, space, folder, place):
+  """Returns the training of a next trial in a list, which is empty where its values are wrong."""
+  trial = study.ask()
+  run = trial.user_attrs.get(RUN, str(trial.number))
+  trial.set_user_attr(RUN, run)
+  trial.set_user_attr(PLACE, place)
+  try:
+    values = space(trial)
+    config = changed(config, values)
+  except UserError as error:
+    study.tell(trial, state=TrialState.FAIL)
+    _say(trial, f"failed: {error}")
+    return []
+  trial.set_user_attr(VALUES, values)
+  _say(trial, "; ".join(f"{name} {told(value)}" for name, value in trial.params.items()))
+  return [begin(trial, config, folder / "trials" / run, f"Trial {trial.number} of a sweep.")]
+
+
+def _ended(study, training, config):
+  """Whether a training has ended; reports what it has reached, and stops it where it is hopeless.
+
+  Its end is looked for before its rows are read: then the last are among them.
+  """
+  code, trial = training.process.poll(), training.trial
+  for evaluation, value in training.news(config.train.watch, config.checkpoint.best):
+    trial.report(value, evaluation)
+    if code is None and not training.hopeless and trial.should_prune():
+      training.hopeless = True
+      training.stop()
+  if code is None:
+    return False
+  values, seconds = training.values, f"after {time.monotonic() - training.began:.0f} s"
+  if code == 0 and values and math.isfinite(values[-1]):
+    study.tell(trial, values[-1])
+    _say(trial, f"{config.checkpoint.best} {told(values[-1])} {seconds}")
+  elif code != 0 and training.hopeless:
+    study.tell(trial, state=TrialState.PRUNED)
+    _say(trial, f"given up at {config.checkpoint.best} {told(values[-1])} {seconds}")
+  else:
+    study.tell(trial, state=TrialState.FAIL)
+    _say(trial, f"failed: {training.failure()}")
+  return True
+
+
+def told(value: Any) -> str:
+  """Returns a value as it is printed."""
+  return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _say(trial, text):
+  print(f"trial {trial.number:<4} {text}", flush=True)
