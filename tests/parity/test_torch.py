@@ -233,6 +233,9 @@ def test_three_steps_of_an_optimiser(name, arguments, make, options, clip_norm):
     weight_decay=0.0 if own else options.get("weight_decay", 0.0),
     schedule="cosine",
     warmup_epochs=0,
+    penalties=(),
+    decoupled=False,
+    rates=(),
   )
   ours = optimizer(section, optax.constant_schedule(0.05))
   weight = torch.nn.Parameter(torch.tensor(start))
