@@ -20,6 +20,11 @@ def hold_out(table: Table, fraction: float, seed: int) -> tuple[Table, Table]:
   if not isinstance(fraction, int | float) or not 0 < fraction < 1:
     raise UserError(f"the fraction to hold out must lie between 0 and 1, found {fraction!r}")
   label, what = table.columns.get("label"), f"cannot hold out {fraction:g} of {len(table)} examples"
+  values, counts = np.unique([] if label is None else label, return_counts=True)
+  if counts.min(initial=2) < 2:
+    alone = values[counts.argmin()]
+    name = table.classes[alone] if table.classes else alone
+    raise UserError(f"{what}: class {name} has only one, of {len(values)} classes")
   try:
     keep, out = train_test_split(
       np.arange(len(table)), test_size=fraction, random_state=seed, stratify=label

@@ -48,6 +48,12 @@ def test_hold_out_that_leaves_a_class_on_one_side_only(label, fraction):
     hold_out(numbered(label), fraction, 0)
 
 
+def test_hold_out_of_a_class_of_one():
+  table = numbered([0] * 9 + [1, 2], ("ant", "3.5", "4"))
+  with pytest.raises(UserError, match="examples: class 3.5 has only one, of 3 classes$"):
+    hold_out(table, 0.2, 0)
+
+
 def test_folds_part_the_table_and_each_class_equally():
   pairs = [fold(numbered(LABEL), 5, k, 0) for k in range(5)]
   tests = [test.columns["place"].tolist() for _, test in pairs]
