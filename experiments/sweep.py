@@ -63,8 +63,8 @@ def sweep(
   from experiments.study import draw, open_study, search
 
   space = read_space(space_file)
-  check(config)
   draw(space, config)
+  check(config)
   folder = Path(folder) if folder else new_folder(f"{name}_sweep")
   open_folder(folder, config)
   with sole(folder):
@@ -81,7 +81,7 @@ def check(config: Any) -> None:
   In a process of its own, which takes the data with it when it ends: accelerators and memory are
   for the trials.
   """
-  if config.train.watch in ("", "test"):
+  if config.train.watch in ("", "train", "test"):
     raise UserError(
       "a sweep optimises a metric of train.watch, which must be a split that is neither trained on "
       f"nor the test split, such as validation; found {config.train.watch!r}"
