@@ -82,27 +82,26 @@ def _run(job, config, splits, folder, start, profile):
 def _describe(job, config, facts, folder):
   parameters = sum(leaf.size for leaf in jax.tree.leaves(job.shapes.variables["params"]))
   print(f"run      {folder}")
-  splits = facts["splits"]
-  counts = ", ".join(f"{name} {split['examples']}" for name, split in splits.items())
+  counts = ", ".join(f"{name} {split['examples']}" for name, split in facts["splits"].items())
   print(f"data     {config.data.name}: {counts}")
   print(f"images   {job.model.preprocessing}")
   print(f"model    {config.model.name}, {parameters:,} parameters")
   hosts = f" on {jax.process_count()} hosts" if jax.process_count() > 1 else ""
-  if "counts" in splits["train"] and len(facts["classes"]) > SHOWN:
-    counts = splits["train"]["counts"]
-    print(f"classes  {len(counts)}, with {min(counts)} to {max(counts)} training images each")
-  elif len(facts["classes"]) <= SHOWN:
-    log.grid("data", _contents(facts["classes"], splits))
+  _describe_classes(facts["classes"], facts["splits"])
   print(f"devices  {job.mesh.size} x {jax.devices()[0].device_kind}{hosts}", flush=True)
 
 
-def _contents(names, splits):
-  """Returns a table's rows: of each class how many, of each number its mean and deviation."""
+def _describe_classes(names, splits):
+  """Prints how many of each class there are, or the mean and deviation of each number."""
   cells = {
     split: of.get("counts") or [f"{m:.4g} ± {s:.4g}" for m, s in zip(of["mean"], of["std"])]
     for split, of in splits.items()
   }
-  return {name: {s: cells[s][place] for s in splits} for place, name in enumerate(names)}
+  if len(names) <= SHOWN:
+    rows = {name: {s: cells[s][place] for s in splits} for place, name in enumerate(names)}
+    log.grid("in each split", rows)
+  elif counts := splits["train"].get("counts"):
+    print(f"classes  {len(counts)}, with {min(counts)} to {max(counts)} training images each")
 
 
 def main(argv: list[str]) -> None:
