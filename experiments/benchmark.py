@@ -21,6 +21,11 @@ against the bare compiled step of the same plan on one batch kept on the device.
 training rows, and two checkpoints before the last of them; its speed is that from the `seconds` of
 the first row to those of the last, which leaves out the start, the compiler and the closing
 evaluations, and nothing else. (A row's own images_per_second leaves out how rows are written.)
+
+--decode times the reading, decoding and resizing of the config's image files alone, in batches: by
+one thread, by the threads and by the processes that streamed sets are read with, beside PyTorch's
+DataLoader with 0 and 2 workers and tf.data, where they are installed. PyTorch must make the same
+pixels; how far tf.data's are from ours, of 256 levels, is told.
 """
 
 import importlib.util
@@ -41,12 +46,13 @@ from cnnjax.errors import UserError, unknown
 from cnnjax.models import zoo
 from experiments import launch
 from experiments.breakdown import profile
+from experiments.decoding import decoding
 from experiments.peers import PEERS, line_up
 from experiments.turns import Contestant, ratio, take_turns, timer, told
 from experiments.whole_path import path
 
 FLAGS = flags.FLAGS
-CONFIG = "configs/classification/lenet5_mnist.py:quick"  # of --path
+CONFIG = "configs/classification/lenet5_mnist.py:quick"  # of --path and --decode
 SMALL, LARGE = 128, 16  # images in a training batch, of up to 64 pixels and of more
 AGREE = (1e-3, 5e-2, 5e-2)  # relative difference of the first results: steps amplify rounding
 PROFILED = 3  # steps in a trace
@@ -131,18 +137,21 @@ def main(argv: list[str]) -> None:
   models, peers = list(FLAGS.models), list(FLAGS.peers)
   models = zoo.list_models() if models == ["all"] else models
   check(models, peers, **{name: FLAGS[name].value for name in LEAST if FLAGS[name].value})
-  if FLAGS.path and FLAGS["models"].present:
-    raise UserError("--path times the model of --config; name none beside it")
+  alone = "--path" if FLAGS.path else "--decode" if FLAGS.decode else ""
+  if alone and FLAGS["models"].present:
+    raise UserError(f"{alone} times what --config says; name no model beside it")
   here = environment()
   load = f"load {os.getloadavg()[0]:.1f}"  # of others too: PyTorch's threads suffer most from it
   print(f"{here['cpu']}, {here['cores']} cores, {load}; {here['devices'][0]}")
   found = []
   if FLAGS.path:
     found.append(path(FLAGS.config, FLAGS.batch or SMALL, FLAGS.steps, FLAGS.rounds))
+  elif FLAGS.decode:
+    found.append(decoding(FLAGS.config, FLAGS.batch or SMALL, FLAGS.steps, FLAGS.rounds))
   elif "torch" in peers and not importlib.util.find_spec("torch"):
     print("PyTorch is not installed, and left out; it comes with the extra parity")
     peers.remove("torch")
-  for name in () if FLAGS.path else models:
+  for name in () if alone else models:
     size = FLAGS.batch or (SMALL if zoo.row(name).input[0] <= 64 else LARGE)
     if FLAGS.profile:
       picture = Path(FLAGS.out).with_suffix(f".{name}.png") if FLAGS.out else None
@@ -161,10 +170,11 @@ if __name__ == "__main__":
   flags.DEFINE_integer("batch", None, f"images in a training batch: {SMALL}, or {LARGE} of 224x224")
   flags.DEFINE_integer("rounds", 7, "turns that each contestant takes")
   flags.DEFINE_float("seconds", 0.5, "of a turn")
-  flags.DEFINE_integer("steps", 100, "of a turn of --path")
+  flags.DEFINE_integer("steps", 100, "of a turn of --path, or batches of --decode")
   flags.DEFINE_bool("inference", False, "time logits of batches of 1 and 16 as well")
   flags.DEFINE_bool("profile", False, "show where a training step's time goes")
   flags.DEFINE_bool("path", False, "time the whole of fit against its bare step")
+  flags.DEFINE_bool("decode", False, "time the reading of the config's image files alone")
   flags.DEFINE_list("peers", list(PEERS), "whom to stand beside")
   flags.DEFINE_string("out", None, "JSON file for the figures")
   launch.run(main, config=CONFIG)

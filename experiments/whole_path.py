@@ -4,6 +4,7 @@ import io
 import tempfile
 from collections import deque
 from contextlib import redirect_stdout
+from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -55,12 +56,13 @@ def fit_turn(job: Any, config: Any, splits: Any) -> float:
 def loop(job: Any, now: Any, parts: int) -> Contestant:
   """Returns the plan's step with the first `parts` of: gather, transfer, reading of logs."""
   now = jax.tree.map(jnp.copy, now)  # the first step takes its memory over
-  kept, place, waiting = shard(job.batches(0), job.mesh), 0, deque()
+  batches = copy(job.batches)  # a stream of its own, which no other turn breaks off
+  kept, place, waiting = shard(batches.make(0), job.mesh), 0, deque()
 
   def advance():
     nonlocal now, place
     place += 1
-    batch = job.batches(place) if parts > 0 else None
+    batch = batches(place) if parts > 0 else None
     now, logs = job.step(now, shard(batch, job.mesh) if parts > 1 else kept)
     waiting.append(logs)
     if len(waiting) > log.LAG:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnjax.data.image import fit, read, shape_of
+from cnnjax.data.image import read, read_fit, shape_of
 from cnnjax.data.stream import PART, by_threads, column
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError, unknown
@@ -38,7 +38,7 @@ class Files:
     return np.stack([self._one(self.paths[place]) for place in places.tolist()])
 
   def _one(self, path: str) -> np.ndarray:
-    image = fit([read(path)], self.to)[0]
+    image = read_fit(path, self.to)
     if image.shape != self.shape:
       raise UserError(f"{path} makes an image of {image.shape}; its header said {self.shape}")
     return image

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cnnjax.data.files import common, loosely
-from cnnjax.data.image import fit, read, shape_of
+from cnnjax.data.image import fit, read_fit, shape_of
 from cnnjax.data.labels import number
 from cnnjax.data.prepared import prepared, splits_of
 from cnnjax.data.split import with_test
@@ -97,7 +97,7 @@ class Records:
   to: Preprocessing
 
   def __call__(self, places: np.ndarray) -> np.ndarray:
-    return np.concatenate([fit([self._pixels(place)], self.to) for place in places.tolist()])
+    return np.stack([self._image(place) for place in places.tolist()])
 
   def heads(self, label: str, start: int) -> list[tuple[tuple[int, int, int], Any]]:
     """Returns the shape that each of the next images has once it is fitted, and its label."""
@@ -115,9 +115,11 @@ class Records:
     to = replace(self.to, channels=self.to.channels or (*image.shape, 1)[2])
     return fit([image], to).shape[1:], record[label]
 
-  def _pixels(self, place: int) -> np.ndarray:
+  def _image(self, place: int) -> np.ndarray:
     image = self._record(place)[self.image]
-    return read(io.BytesIO(image), self.name(place)) if isinstance(image, bytes) else image
+    if isinstance(image, bytes):
+      return read_fit(io.BytesIO(image), self.to, self.name(place))
+    return fit([image], self.to)[0]
 
   def _record(self, place: int) -> dict[str, Any]:
     try:

@@ -69,7 +69,7 @@ def test_splits_are_the_same_and_read_nothing(given, monkeypatch, changes):
     vars(data).update(changes)
   want = catalogue.load(memory, 3)
   with monkeypatch.context() as patch:
-    patch.setattr("cnnjax.data.files.read", lambda path: pytest.fail(f"{path} is read"))
+    patch.setattr("cnnjax.data.files.read_fit", lambda path, to: pytest.fail(f"{path} is read"))
     found = catalogue.load(streamed, 3)
   same(found, want)
 

@@ -135,4 +135,4 @@ def test_wrong_input(models, peers, numbers, sentence):
 def test_wrong_input_ends_the_command_in_one_sentence():
   done = command("benchmark", "--models=lenet5", "--path")
   assert done.returncode == 2
-  assert done.stderr == "error: --path times the model of --config; name none beside it\n"
+  assert done.stderr == "error: --path times what --config says; name no model beside it\n"
