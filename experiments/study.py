@@ -8,6 +8,7 @@ in the same run folder.
 import math
 import socket
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,7 @@ def search(
   trials: int,
   jobs: int = 1,
   sampler: str = "tpe",
+  shared: bool = False,
 ) -> None:
   """Trains trials in FOLDER/trials/<n> until the study has so many, those that failed among them.
 
@@ -94,6 +96,7 @@ def search(
     trials: how many the study is to have in all.
     jobs: how many train at once.
     sampler: of `SAMPLERS`.
+    shared: whether other sweeps may draw from the study now, each by a seed of its own.
 
   Raises: Stopped after SIGTERM. Trials that still train are asked to save, and put back.
   """
@@ -104,12 +107,13 @@ def search(
       _say(trial, "was cut off, and goes on under a new number")
       wait_until_free(folder / "trials" / trial.user_attrs[RUN])
       _put_back(study, trial)
+  seed = config.seed + (zlib.crc32(place.encode()) if shared else 0)
   running: list[Training] = []
   try:
     with asked_to_stop() as stop:
-      while running or _wants_more(study, trials):
-        while len(running) < jobs and _wants_more(study, trials):
-          study.sampler = SAMPLERS[sampler](config.seed + len(study.trials), trials)
+      while running or begun(study) < trials:
+        while len(running) < jobs and begun(study) < trials:
+          study.sampler = SAMPLERS[sampler]((seed + len(study.trials)) % 2**32, trials)
           running += _begin(study, config, space, folder, place)
         running = [training for training in running if not _ended(study, training, config)]
         if stop():
@@ -125,11 +129,11 @@ def search(
         _put_back(study, trial)
 
 
-def _wants_more(study, trials):
-  """Whether fewer trials than wanted have begun; one that was put back counts once."""
+def begun(study: optuna.Study) -> int:
+  """Returns how many trials have begun; one that was put back counts once, when it begins anew."""
   found = study.get_trials(deepcopy=False)
-  begun = sum(trial.state != TrialState.WAITING for trial in found)
-  return begun - sum(AGAIN in trial.user_attrs for trial in found) < trials
+  started = sum(trial.state != TrialState.WAITING for trial in found)
+  return started - sum(AGAIN in trial.user_attrs for trial in found)
 
 
 def _put_back(study, trial):

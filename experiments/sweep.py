@@ -8,7 +8,8 @@ evaluation, from the second on, is below the median of the others' is given up (
 first); so train.evaluate_every says how often, and 0 gives up none.
 
 DIR is --workdir, by default a new runs/<config>_sweep/<n>. The study lies in DIR/study.db, or in
-any database at --storage: sweeps with one --storage, and workdirs of the same name, share a study.
+any database at --storage: sweeps with one --storage, and workdirs of the same name, share a study;
+the first of them makes the tables, before the others begin.
 The same command goes on where it was cut off. In the end DIR/best.py is a config that
 `experiments.train` takes, and history.png and importance.png show the search.
 """
@@ -60,7 +61,7 @@ def sweep(
     where no trial has finished; Stopped after SIGTERM, once what trains has saved.
   """
   from experiments.outcome import report  # these import optuna, which `check` needs not
-  from experiments.study import draw, open_study, search
+  from experiments.study import begun, draw, open_study, search
 
   space = read_space(space_file)
   draw(space, config)
@@ -69,8 +70,9 @@ def sweep(
   open_folder(folder, config)
   with sole(folder):
     study = open_study(config, folder, storage)
-    print(f"sweep    {folder}: {trials} trials, {len(study.trials)} are there", flush=True)
-    search(study, config, space, folder, trials=trials, jobs=jobs, sampler=sampler)
+    print(f"sweep    {folder}: {begun(study)} of {trials} trials have begun", flush=True)
+    options = dict(trials=trials, jobs=jobs, sampler=sampler, shared=bool(storage))
+    search(study, config, space, folder, **options)
     report(study, config, folder)
   return study
 
