@@ -175,8 +175,9 @@ def _ended(study, training, config):
     return False
   values, seconds = training.values, f"after {time.monotonic() - training.began:.0f} s"
   if code == 0 and values and math.isfinite(values[-1]):
-    study.tell(trial, values[-1])
-    _say(trial, f"{config.checkpoint.best} {told(values[-1])} {seconds}")
+    value = _worth(values, config)
+    study.tell(trial, value)
+    _say(trial, f"{config.checkpoint.best} {told(value)} {seconds}")
   elif code != 0 and training.hopeless:
     study.tell(trial, state=TrialState.PRUNED)
     _say(trial, f"given up at {config.checkpoint.best} {told(values[-1])} {seconds}")
@@ -184,6 +185,17 @@ def _ended(study, training, config):
     study.tell(trial, state=TrialState.FAIL)
     _say(trial, f"failed: {training.failure()}")
   return True
+
+
+def _worth(values, config):
+  """Returns the value of the variables that a training ends with: the last, with patience the best.
+
+  With patience the training has restored its best checkpoint.
+  """
+  if not config.train.patience:
+    return values[-1]
+  known = [value for value in values if math.isfinite(value)]
+  return max(known) if config.checkpoint.mode == "max" else min(known)
 
 
 def told(value: Any) -> str:

@@ -2,10 +2,11 @@
 
 A space is a Python file with get_space(trial) -> {config key: value}; configs/spaces/lenet5.py says
 how. Each trial is a training in a process of its own, in DIR/trials/<n>, of the config with these
-values changed. What counts is the last evaluation, that of the final variables, on the split
-train.watch, which is never the test split, by the metric checkpoint.best. A trial whose best
-evaluation, from the second on, is below the median of the others' is given up (five have to finish
-first); so train.evaluate_every says how often, and 0 gives up none.
+values changed. What counts is the last evaluation, that of the final variables, or with
+train.patience the best, on the split train.watch, which is never the test split, by the metric
+checkpoint.best. A trial whose best evaluation, from the second on, is below the median of the
+others' is given up (five have to finish first); so train.evaluate_every says how often, and 0 gives
+up none.
 
 DIR is --workdir, by default a new runs/<config>_sweep/<n>. The study lies in DIR/study.db, or in
 any database at --storage: sweeps with one --storage, and workdirs of the same name, share a study;

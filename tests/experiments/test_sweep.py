@@ -176,6 +176,14 @@ def test_what_cannot_be_optimised():
     sweep.check(config_of({"checkpoint.best": "acuracy"}))
 
 
+def test_a_trial_is_worth_what_its_training_ends_with():
+  assert studies._worth([0.5, 0.9, 0.8], config_of()) == 0.8
+  patient = config_of({"train.patience": 1})
+  assert studies._worth([0.5, 0.9, float("nan"), 0.8], patient) == 0.9
+  patient = config_of({"train.patience": 1, "checkpoint.mode": "min"})
+  assert studies._worth([0.5, 0.9, 0.8], patient) == 0.5
+
+
 def test_a_study_of_something_else(tmp_path):
   open_study(config_of(), tmp_path)
   with pytest.raises(UserError, match="is of max validation accuracy, this sweep of min valid"):
