@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from cnnjax.errors import UserError
+from cnnjax.visualise.bands import bands
 from cnnjax.visualise.confusion import confusion
 from cnnjax.visualise.curves import curves
 from cnnjax.visualise.figure import save
@@ -12,6 +13,7 @@ from cnnjax.visualise.filters import filters
 from cnnjax.visualise.reliability import reliability
 from cnnjax.visualise.roofline import roofline
 from cnnjax.visualise.sheet import contact_sheet
+from cnnjax.visualise.surface import Surface, surfaces
 
 
 def test_confusion_writes_each_count(tmp_path):
@@ -80,3 +82,22 @@ def test_reliability_draws_the_bins_that_hold_examples(tmp_path):
   assert axes.get_title() == "expected calibration error 0.1500"
   save(figure, tmp_path / "r.png")
   save(reliability([empty], error=float("nan")), tmp_path / "none.png")
+
+
+def test_bands_hold_all_runs():
+  values = np.asarray([[1.0, 4.0], [3.0, 6.0]])
+  (axes,) = bands({"net": values}, [0, 5], xlabel="shift", ylabel="accuracy").axes
+  assert axes.lines[0].get_xydata().tolist() == [[0, 2], [5, 5]]
+  area = axes.collections[0].get_paths()[0].vertices
+  assert area.min(0).tolist() == [0, 1] and area.max(0).tolist() == [5, 6]
+
+
+def test_surfaces_draw_the_points_over_the_answers():
+  answers = np.linspace(0, 1, 16).reshape(4, 4)
+  panel = Surface(answers, np.asarray([[0, 0], [255, 128]]), np.asarray([0, 1]))
+  left, right = surfaces({"a": panel, "b": panel}).axes
+  assert (left.get_title(), right.get_title()) == ("a", "b")
+  assert left.images[0].get_extent() == [-0.5, 255.5, -0.5, 255.5]
+  points = left.collections[-1]
+  assert points.get_offsets().tolist() == [[0, 0], [255, 128]]
+  assert (points.get_facecolors()[0] != points.get_facecolors()[1]).any()
