@@ -26,7 +26,7 @@ def surfaces(panels: dict[str, Surface]) -> Figure:
   places = figure.subplots(1, len(panels), squeeze=False)[0]
   for axes, (title, panel) in zip(places, panels.items()):
     extent = (-0.5, 255.5, -0.5, 255.5)
-    axes.imshow(panel.probability, "PuOr", vmin=0, vmax=1, origin="lower", extent=extent)
+    axes.imshow(panel.probability, "PuOr", vmin=-0.7, vmax=1.7, origin="lower", extent=extent)
     axes.contour(panel.probability, [0.5], colors="black", linewidths=1, extent=extent)
     colors = np.where(panel.label, "navy", "darkorange")
     axes.scatter(*panel.points.T, s=9, c=colors, edgecolors="white", linewidths=0.4)

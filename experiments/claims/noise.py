@@ -75,7 +75,9 @@ def _examples(config):
   image = catalogue.load(config.data, config.seed)["test"].columns["image"][:1]
   return grid(
     {
-      f"{name}, {what}": [add(image, level, np.random.default_rng(0))[0] for level in levels]
+      f"{name}, {what} {levels[0]:g} to {levels[-1]:g}": [
+        add(image, level, np.random.default_rng(0))[0] for level in levels
+      ]
       for name, (add, levels, what) in NOISES.items()
     }
   )

@@ -22,8 +22,8 @@ NETWORKS = {  # name: model, its arguments; without pooling LeNet-5 has the same
 PAIRS = (("lenet5", "lenet5_unpooled"), ("lenet5", "mlp"), ("lenet5_unpooled", "mlp"))
 SHIFTS = range(7)  # pixels
 SMALL = slice(1, 4)  # one to three pixels; two poolings halve the map twice, to steps of four
-# The detectors that the deck draws, after Goodfellow et al., Deep Learning, figure 9.8, and what
-# stands beside them unseen, the first of it to come in; windows of three around four places.
+# The deck draws a row of detectors, its text has lost the numbers: these are of Goodfellow et al.,
+# Deep Learning, figure 9.8, whose caption it repeats. At the ends is what the figure does not show.
 ROW = (0.0, 0.3, 0.1, 1.0, 0.2, 0.1, 0.0)
 
 
@@ -38,7 +38,7 @@ def shift(
 ) -> list[Finding]:
   """Networks trained on MNIST as it is, tested on digits that were moved by up to six pixels.
 
-  The neocognitron's curve is drawn by a claim of its own, `biology`.
+  The neocognitron, which the course names here too, is not among them yet.
 
   Args:
     root: folder of the data, the four IDX files.
@@ -69,13 +69,13 @@ def shift(
 
 def moved(images: np.ndarray, pixels: int) -> np.ndarray:
   """Returns images [N, H, W, C] moved right, left, down, up in turn; zeros come in."""
-  still, by = np.zeros_like(images), pixels
+  there, by = np.zeros_like(images), pixels
   height, width = images.shape[1:3]
-  still[0::4, :, by:] = images[0::4, :, : width - by]
-  still[1::4, :, : width - by] = images[1::4, :, by:]
-  still[2::4, by:] = images[2::4, : height - by]
-  still[3::4, : height - by] = images[3::4, by:]
-  return still
+  there[0::4, :, by:] = images[0::4, :, : width - by]
+  there[1::4, :, : width - by] = images[1::4, :, by:]
+  there[2::4, by:] = images[2::4, : height - by]
+  there[3::4, : height - by] = images[3::4, by:]
+  return there
 
 
 def changed_part(x: np.ndarray, window: int, stride: int) -> float:

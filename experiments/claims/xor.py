@@ -15,6 +15,7 @@ from experiments.evaluate import score
 POINTS, NEW = 200, 2000  # to train on and to be tested by; the deck does not say how many it has
 NETWORKS = ("logistic", "mlp")
 CLASSES = ("orange", "blue")
+HALF = 12.5  # points around 50 %: nearer to it than to 75 %, the deck's next choice
 
 
 def xor(
@@ -38,9 +39,10 @@ def xor(
   new = {name: accuracies(runs) for name, runs in found.items()}
   save(surfaces(_panels(found, seen, new, out)), out / "xor.png")
   print(f"wrote {out / 'xor.png'}")
-  half, own, fresh = seen["logistic"].mean(), seen["mlp"].mean(), new["mlp"].mean()
+  half = bool(abs(seen["logistic"].mean() - 50) < HALF)
+  own, fresh = seen["mlp"].mean(), new["mlp"].mean()
   return [
-    Finding("logistic, its own points", "53 %", spread(seen["logistic"]), bool(half < 62.5)),
+    Finding("logistic, its own points", "53 %", spread(seen["logistic"]), half),
     Finding("logistic, new points", "", spread(new["logistic"])),
     Finding("network, its own points", "99 %", spread(seen["mlp"]), bool(round(own) >= 99)),
     Finding("network, new points", "96 %", spread(new["mlp"]), bool(round(fresh) >= 96)),

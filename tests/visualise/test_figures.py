@@ -6,6 +6,7 @@ from PIL import Image
 
 from cnnjax.errors import UserError
 from cnnjax.visualise.answers import told
+from cnnjax.visualise.bands import bands
 from cnnjax.visualise.confusion import confusion
 from cnnjax.visualise.curves import curves
 from cnnjax.visualise.figure import save
@@ -15,6 +16,7 @@ from cnnjax.visualise.reliability import reliability
 from cnnjax.visualise.roofline import roofline
 from cnnjax.visualise.search import history, importance
 from cnnjax.visualise.sheet import contact_sheet
+from cnnjax.visualise.surface import Surface, surfaces
 
 
 def test_confusion_writes_each_count(tmp_path):
@@ -124,3 +126,22 @@ def test_importance_has_the_largest_on_top():
   (axes,) = importance({"rate$": 0.7, "decay": 0.1, "size": 0.2}, "title").axes
   assert [t.get_text() for t in axes.get_yticklabels()] == ["decay", "size", "rate$"]
   assert [bar.get_width() for bar in axes.patches] == [0.1, 0.2, 0.7]
+
+
+def test_bands_hold_all_runs():
+  values = np.asarray([[1.0, 4.0], [3.0, 6.0]])
+  (axes,) = bands({"net": values}, [0, 5], xlabel="shift", ylabel="accuracy").axes
+  assert axes.lines[0].get_xydata().tolist() == [[0, 2], [5, 5]]
+  area = axes.collections[0].get_paths()[0].vertices
+  assert area.min(0).tolist() == [0, 1] and area.max(0).tolist() == [5, 6]
+
+
+def test_surfaces_draw_the_points_over_the_answers():
+  answers = np.linspace(0, 1, 16).reshape(4, 4)
+  panel = Surface(answers, np.asarray([[0, 0], [255, 128]]), np.asarray([0, 1]))
+  left, right = surfaces({"a": panel, "b": panel}).axes
+  assert (left.get_title(), right.get_title()) == ("a", "b")
+  assert left.images[0].get_extent() == [-0.5, 255.5, -0.5, 255.5]
+  points = left.collections[-1]
+  assert points.get_offsets().tolist() == [[0, 0], [255, 128]]
+  assert (points.get_facecolors()[0] != points.get_facecolors()[1]).any()

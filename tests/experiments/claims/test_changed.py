@@ -1,9 +1,12 @@
 """Claims on images that were permuted, moved or made noisy."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 import cnnjax
 from cnnjax.errors import UserError
@@ -18,7 +21,7 @@ def out(tmp_path_factory):
 
 
 def found(claim, out):
-  return {f.what: f for f in claim(quick=True, epochs=4, seeds=1, out=out)}
+  return {f.what: f for f in claim(quick=True, epochs=2, seeds=1, out=out)}
 
 
 def number(finding):
@@ -37,13 +40,13 @@ def test_permute_moves_all_images_alike():
 
 def test_a_dense_network_has_weights_for_any_order():
   model, x = cnnjax.create_model("mlp"), np.random.default_rng(0).random((3, 8, 8, 1), np.float32)
-  variables = model.init(jax.random.key(0), x, train=False)
+  variables = jax.jit(partial(model.init, train=False))(jax.random.key(0), x)
   order = permuted.permute(np.arange(64).reshape(1, 8, 8, 1), 5).ravel()
   other = jax.tree.map(jnp.asarray, variables)
   first = other["params"]["trunk"]["fc1"]
   first["kernel"] = first["kernel"][order]
-  logits = model.apply(variables, x, train=False)["logits"]
-  same = model.apply(other, permuted.permute(x, 5), train=False)["logits"]
+  apply = jax.jit(partial(model.apply, train=False))
+  logits, same = apply(variables, x)["logits"], apply(other, permuted.permute(x, 5))["logits"]
   np.testing.assert_allclose(same, logits, atol=1e-5)
 
 
@@ -69,10 +72,10 @@ def test_half_the_pooled_values_change():
 
 def test_lenet5_without_pooling_takes_every_second_value():
   x = np.random.default_rng(0).random((2, 32, 32, 1), np.float32)
-  variables = Trunk(2).init(jax.random.key(0), x, train=False)
-  maps = Trunk(1).apply(variables, x, train=False)
+  variables = jax.jit(partial(Trunk(2).init, train=False))(jax.random.key(0), x)
+  maps = jax.jit(partial(Trunk(1).apply, train=False))(variables, x)
   conv2 = {"params": variables["params"]["conv2"]}
-  skipped = Conv(16, 5).apply(conv2, maps["conv1"][:, ::2, ::2])
+  skipped = jax.jit(Conv(16, 5).apply)(conv2, maps["conv1"][:, ::2, ::2])
   np.testing.assert_allclose(maps["conv2"], jax.nn.relu(skipped), atol=1e-5)
 
 
@@ -101,3 +104,28 @@ def test_without_its_data(claim, tmp_path):
   with pytest.raises(UserError, match="data.root is empty"):
     claim(out=tmp_path)
   assert not any(tmp_path.rglob("config.json"))
+
+
+@pytest.mark.slow
+def test_permuted(out):
+  findings = found(permuted.permuted, out)
+  assert number(findings["mlp, permuted"]) > number(findings["lenet5, permuted"]) + 5
+  assert Image.open(out / "permuted.png").size > (1000, 200)
+
+
+@pytest.mark.slow
+def test_shift(out):
+  findings = found(shift.shift, out)
+  assert number(findings["lenet5 over lenet5_unpooled, 1 to 3 pixels"]) > 1
+  assert findings["pixels 0"].ours.startswith("mlp ")
+  assert Image.open(out / "shift.png").size > (300, 200)
+
+
+@pytest.mark.slow
+def test_noise(out):
+  """On gratings, unlike digits, what is global counts, and the dense network averages it."""
+  findings = found(noise.noise, out)
+  assert number(findings["lenet5 over mlp, gaussian noise"]) < -1
+  assert findings["lenet5 over mlp, gaussian noise"].holds is None  # of one seed
+  for name in ("gaussian", "salt_and_pepper", "examples"):
+    assert Image.open(out / f"noise_{name}.png").size > (300, 200)
