@@ -32,7 +32,7 @@ def match(
 
 
 def match_ssd(overlap: jax.Array, valid: jax.Array, threshold: float) -> jax.Array:
-  """Returns the truth [M] that each default box stands for (arXiv:1512.02325, section 2.2), or NONE.
+  """Returns the truth [M] that a default box stands for, or NONE (arXiv:1512.02325, section 2.2).
 
   Each true box first gets the default box that it overlaps [N, M] the most, of several claims the
   last; the others go to the truth they overlap most, if by the threshold or more.
@@ -67,6 +67,6 @@ def sample(
 
 
 def _of_the_valid(overlap, valid):
-  """Returns the overlaps, -1 those of boxes that are not there; one such row where there is none."""
+  """Returns the overlaps, -1 for boxes that are not there; one such row where there is none."""
   overlap = jnp.where(valid[:, None], overlap, -1.0)
   return overlap if len(overlap) else jnp.full((1, overlap.shape[1]), -1.0)

@@ -126,7 +126,7 @@ def _pool(features, cells, size, winners):
 
 
 class Span(NamedTuple):
-  """Parts [B, K, P] along one axis: cells from start to before stop, and a window that they hold."""
+  """Parts [B, K, P] along an axis: cells from start to before stop, and a window that they hold."""
 
   start: jax.Array
   stop: jax.Array
@@ -149,7 +149,7 @@ def _span(low: jax.Array, high: jax.Array, parts: int, length: int, depth: int) 
 
 
 def _table(features, depth, winners):
-  """Returns the maxima [rows of depth, columns of depth, B, H, W] x C of windows, and their places."""
+  """Returns the maxima [depth 0 * depth 1 * B * H * W, C] of windows, and with `winners` places."""
   batch, height, width, channels = features.shape
   place = jnp.arange(batch * height * width, dtype=jnp.int32).reshape(batch, height, width, 1)
   levels = [(features, jnp.broadcast_to(place, features.shape)) if winners else (features,)]
@@ -166,7 +166,7 @@ def _behind(part, cells, axis):
 
 
 def _better(a, b):
-  """Returns the larger of (values, places), of equal ones the first place; or of (values,) alone."""
+  """Returns the larger of (values, places), of equals the first place; or of (values,) alone."""
   value = jnp.maximum(a[0], b[0])
   if len(a) == 1:
     return (value,)
