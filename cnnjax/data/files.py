@@ -39,14 +39,7 @@ def tables(
   Raises: UserError for a file outside the root, one that is no image, a class or split that
     loses every example to "skip", and images of different sizes that `to` does not bring to one.
   """
-  if on_error not in ("raise", "skip"):
-    raise unknown("data.arguments.on_error", str(on_error), ("raise", "skip"))
-  every = list(chain.from_iterable(paths.values()))
-  found = _read(root.resolve(), every, to, skip=on_error == "skip")
-  good = np.asarray([not isinstance(image, UserError) for image in found], bool)
-  if not good.all():
-    _tell([image for image in found if isinstance(image, UserError)], len(found))
-  image = _stack([p for p, g in zip(every, good) if g], [i for i, g in zip(found, good) if g], to)
+  image, good, _ = read_all(root, list(chain.from_iterable(paths.values())), to, on_error)
   ends = np.cumsum([len(part) for part in paths.values()])[:-1]
   kept = dict(zip(paths, np.split(good, ends)))
   images = np.split(image, np.cumsum([k.sum() for k in kept.values()])[:-1])
@@ -60,16 +53,35 @@ def tables(
   }
 
 
+def read_all(
+  root: Path, paths: Sequence[Path], to: Preprocessing, on_error: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Returns images uint8 [M, H, W, C], resized; which of the paths they are [N]; and their sizes.
+
+  These are (height, width) [M, 2] as read, before the resize. Arguments and errors are those of
+  `tables`.
+  """
+  if on_error not in ("raise", "skip"):
+    raise unknown("data.arguments.on_error", str(on_error), ("raise", "skip"))
+  found = _read(root.resolve(), list(paths), to, skip=on_error == "skip")
+  good = np.asarray([not isinstance(one, UserError) for one in found], bool)
+  if not good.all():
+    _tell([one for one in found if isinstance(one, UserError)], len(found))
+  there = [one for one in found if not isinstance(one, UserError)]
+  image = _stack([p for p, g in zip(paths, good) if g], [one[0] for one in there], to)
+  return image, good, np.asarray([one[1] for one in there], np.int32).reshape(-1, 2)
+
+
 def _read(
   root: Path, paths: list[Path], to: Preprocessing, skip: bool
-) -> list[np.ndarray | UserError]:
-  """Returns each file's image [H, W, C], or with `skip` the error that it met."""
+) -> list[tuple[np.ndarray, tuple[int, int]] | UserError]:
+  """Returns each file's image [H, W, C] and size as read, or with `skip` the error that it met."""
   crop = None  # the run's own is cut later; a square of the shorter side holds it, and stacks
   if isinstance(to.resize, int) and to.crop and max(to.crop) <= to.resize:
     crop = (to.resize, to.resize)
   grey, colour = (replace(to, crop=crop, channels=to.channels or c) for c in (1, 3))
 
-  def one(path: Path) -> np.ndarray | UserError:
+  def one(path: Path) -> tuple[np.ndarray, tuple[int, int]] | UserError:
     real = Path(os.path.realpath(path))
     if not real.is_relative_to(root):  # a set from elsewhere must not read what else is here
       raise UserError(f"{path} leads to {real}; expected a file inside {root}")
@@ -79,9 +91,9 @@ def _read(
       if skip:
         return error
       raise
-    return fit([image], grey if image.ndim == 2 else colour)[0]
+    return fit([image], grey if image.ndim == 2 else colour)[0], image.shape[:2]
 
-  def some(paths: list[Path]) -> list[np.ndarray | UserError]:
+  def some(paths: list[Path]) -> list[tuple[np.ndarray, tuple[int, int]] | UserError]:
     return [one(path) for path in paths]
 
   parts = [paths[i : i + PART] for i in range(0, len(paths), PART)]
