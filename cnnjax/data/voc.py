@@ -38,8 +38,8 @@ def load(
       none, every annotation is of train.
     classes: names in order; by default those of train, sorted.
     places: for boxes of an image; 0 for as many as are needed.
-    first: number of the first pixel. VOC counts from 1 and includes the last, so that xmin 1, xmax
-      500 is all of an image 500 wide; what is left of an xmin becomes x0, xmax stays.
+    first: number of the first pixel, taken off xmin and ymin. VOC counts from 1 and includes the
+      last, so that xmin 1 and xmax 500 are all of an image 500 wide.
     test: the part that becomes the test split, where there is no list of it.
     on_error: "raise", or "skip" to leave out, and count, images that cannot be read.
 

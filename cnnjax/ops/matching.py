@@ -39,7 +39,7 @@ def match_ssd(overlap: jax.Array, valid: jax.Array, threshold: float) -> jax.Arr
   """
   found = match(overlap, valid, threshold, threshold)
   claimed = overlap.argmax(1)
-  number = jnp.where(valid & (overlap.max(1) > 0), jnp.arange(len(overlap)), NONE)
+  number = jnp.where((valid > 0) & (overlap.max(1) > 0), jnp.arange(len(overlap)), NONE)
   claims = jnp.full(overlap.shape[1], NONE).at[claimed].max(number)
   return jnp.where(claims >= 0, claims, found)
 
@@ -47,26 +47,30 @@ def match_ssd(overlap: jax.Array, valid: jax.Array, threshold: float) -> jax.Arr
 def sample(
   key: jax.Array, matches: jax.Array, count: int, fraction: float
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """Returns `count` of the boxes with matches [M], drawn at random: their indices, which are there,
-  and which of them are objects, [count] each.
+  """Returns `count` boxes of matches [M] drawn at random: index, whether there, whether object.
 
-  At most the fraction are objects, which come first; background fills the rest, as far as there is.
+  Each is [count]. At most the fraction are objects, which come first; background fills the rest, as
+  far as there is any (arXiv:1504.08083, section 2.3).
   """
-  count_all, objects = len(matches), int(count * fraction)
-  draw = jax.random.uniform(key, matches.shape)
-  best = lambda chosen, n: lax.top_k(jnp.where(chosen, draw, -1), min(n, count_all))[1]  # noqa: E731
-  positive, negative = matches >= 0, matches == NONE
-  first, second = best(positive, objects), best(negative, count)
-  taken = jnp.minimum(positive.sum(), objects)
-  there = taken + jnp.minimum(negative.sum(), count - taken)
+  draw, most = jax.random.uniform(key, matches.shape), int(count * fraction)
+  objects, objects_there = _draw(draw, matches >= 0, most)
+  others, others_there = _draw(draw, matches == NONE, count)
+  taken = objects_there.sum()
   place = jnp.arange(count)
+  others = jnp.roll(others, taken)  # so that they begin after the objects
   is_object = place < taken
-  of = lambda index, at: index[jnp.clip(at, 0, len(index) - 1)] if len(index) else at * 0  # noqa: E731
-  index = jnp.where(is_object, of(first, place), of(second, place - taken))
-  return index, place < there, is_object
+  index = jnp.where(is_object, jnp.pad(objects, (0, count - most)), others)
+  return index, place < taken + others_there.sum(), is_object
+
+
+def _draw(draw, chosen, count):
+  """Returns the indices [count] of the chosen [M] with the highest draws, and which are there."""
+  padded = jnp.pad(jnp.where(chosen, draw, -1), (0, max(0, count - len(draw))), constant_values=-1)
+  value, index = lax.top_k(padded, count)
+  return jnp.where(value >= 0, index, 0), value >= 0
 
 
 def _of_the_valid(overlap, valid):
   """Returns the overlaps, -1 for boxes that are not there; one such row where there is none."""
-  overlap = jnp.where(valid[:, None], overlap, -1.0)
+  overlap = jnp.where(valid[:, None] > 0, overlap, -1.0)
   return overlap if len(overlap) else jnp.full((1, overlap.shape[1]), -1.0)

@@ -1,4 +1,4 @@
-"""What a map holds in each of many boxes, brought to one size: RoI max pooling and RoI align."""
+"""The maxima of a map in the parts of many boxes: RoI max pooling, and SPPnet's pyramid."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -17,8 +17,7 @@ def fast_rcnn_cells(boxes: jax.Array, scale: float) -> jax.Array:
 
   Their corners are rounded to cells, halves away from 0 (arXiv:1504.08083, section 2.1, as Caffe).
   """
-  rounded = lax.round(boxes * scale, lax.RoundingMethod.AWAY_FROM_ZERO)
-  return _whole(rounded)
+  return _whole(lax.round(boxes * scale, lax.RoundingMethod.AWAY_FROM_ZERO))
 
 
 def sppnet_cells(boxes: jax.Array, scale: float) -> jax.Array:
@@ -86,9 +85,9 @@ def _backward(size, kept, slope):
   winner, features = kept
   channels, won = features.shape[-1], winner >= 0
   place = jnp.where(won, winner, 0) * channels + jnp.arange(channels)
-  flat = jnp.zeros(features.size, slope.dtype).at[place.ravel()]
+  flat = jnp.zeros(features.size, jnp.promote_types(slope.dtype, jnp.float32)).at[place.ravel()]
   flat = flat.add(jnp.where(won, slope, 0).ravel(), mode="promise_in_bounds")  # unchecked: faster
-  return flat.reshape(features.shape), None
+  return flat.reshape(features.shape).astype(features.dtype), None
 
 
 _max_in_cells.defvjp(_forward, _backward)

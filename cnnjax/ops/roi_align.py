@@ -98,7 +98,7 @@ def _forward(table, rows, weights):
 def _backward(kept, slope):
   """Adds to the table in turn: all at once would hold every sample's slope."""
   table, rows, weights = kept
-  found = jnp.zeros(table.shape, slope.dtype)
+  found = jnp.zeros(table.shape, jnp.promote_types(slope.dtype, jnp.float32))
   for row, weight in zip(rows, weights):
     found = found.at[row].add(slope * weight[..., None], mode="promise_in_bounds")
   return found.astype(table.dtype), None, None
