@@ -1,7 +1,8 @@
 """torchvision and timm as references, importable beside a PyTorch without CUDA too.
 
 The registries' torchvision wheel holds operators that are built for CUDA, and its import fails
-where they do not load. Declaring them first lets it build every model; only what needs them stays
+where they do not load. Declaring them first lets it build every model. The two that detectors
+need to answer, `nms` and `roi_align`, are then given in plain PyTorch; what needs the others stays
 out of reach.
 """
 
@@ -40,6 +41,19 @@ SCHEMAS = (
   " SymInt dilation_w, SymInt groups, SymInt offset_groups, bool use_mask)"
   " -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
 )
+
+
+def nms(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float) -> torch.Tensor:
+  """Returns the indices of the boxes [N, 4] that stay, best first, as torchvision documents it."""
+  stay, gone = [], torch.zeros(len(boxes), dtype=torch.bool)
+  overlap = torchvision.ops.box_iou(boxes, boxes)
+  for i in scores.argsort(descending=True, stable=True).tolist():
+    if not gone[i]:
+      stay.append(i)
+      gone |= overlap[i] > iou_threshold
+  return torch.tensor(stay, dtype=torch.int64)
+
+
 try:
   import torchvision
 except (RuntimeError, OSError):  # operator torchvision::nms does not exist
@@ -49,6 +63,12 @@ except (RuntimeError, OSError):  # operator torchvision::nms does not exist
   for schema in SCHEMAS:
     library.define(schema)
   import torchvision
+  from torchvision.ops.roi_align import _roi_align as roi_align  # compiles itself when called
+
+  operators = torch.library.Library("torchvision", "IMPL", "CPU")
+  operators.impl("nms", nms)
+  operators.impl("roi_align", roi_align.__wrapped__)
+  torchvision.extension._has_ops = lambda: True
 
 import timm  # noqa: E402
 

@@ -69,17 +69,7 @@ def tables(
   Raises: UserError for a file outside the root, one that is no image, a class or split that
     loses every example to "skip", and images of different sizes that `to` does not bring to one.
   """
-  if on_error not in ("raise", "skip"):
-    raise unknown("data.arguments.on_error", str(on_error), ("raise", "skip"))
-  to = loosely(to)
-  every = list(chain.from_iterable(paths.values()))
-  found = _shapes(root.resolve(), every, to, skip=on_error == "skip")
-  good = np.asarray([not isinstance(shape, UserError) for shape in found], bool)
-  if not good.all():
-    _tell([shape for shape in found if isinstance(shape, UserError)], len(found))
-  every = [str(path) for path, g in zip(every, good) if g]
-  shape = common(every.__getitem__, [shape for shape, g in zip(found, good) if g])
-  files = Files(every, replace(to, channels=shape[2]), shape)
+  files, good = opened(root, list(chain.from_iterable(paths.values())), to, on_error)
   ends = np.cumsum([len(part) for part in paths.values()])[:-1]
   kept = dict(zip(paths, np.split(good, ends)))
   key = "label" if labels["train"].ndim == 1 else "target"
@@ -87,13 +77,46 @@ def tables(
     lost = set(label.tolist()) - set(label[kept[split]].tolist())
     if lost:
       raise UserError(f"no image of class {classes[min(lost)]} in the {split} split can be read")
-  image, splits, start = column(files, len(every), shape, stream), {}, 0
+  image, splits, start = column(files, len(files.paths), files.shape, stream), {}, 0
   for split, there in kept.items():
     end = start + int(there.sum())
     part = image.take(np.arange(start, end)) if stream else image[start:end]
     splits[split] = Table({"image": part, key: labels[split][there]}, classes)
     start = end
   return splits
+
+
+def read_all(
+  root: Path, paths: Sequence[Path], to: Preprocessing, on_error: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Returns images uint8 [M, H, W, C], resized; which of the paths they are [N]; and their sizes.
+
+  These are (height, width) [M, 2] as read, before the resize. Arguments and errors are those of
+  `tables`.
+  """
+  files, good = opened(root, paths, to, on_error)
+  sizes = by_threads(lambda path: shape_of(path, Preprocessing())[:2], files.paths)
+  image = column(files, len(files.paths), files.shape, "")
+  return image, good, np.asarray(sizes, np.int32).reshape(-1, 2)
+
+
+def opened(
+  root: Path, paths: Sequence[Path], to: Preprocessing, on_error: str
+) -> tuple[Files, np.ndarray]:
+  """Returns the files that can be read, and which of the paths they are [N].
+
+  Arguments and errors are those of `tables`.
+  """
+  if on_error not in ("raise", "skip"):
+    raise unknown("data.arguments.on_error", str(on_error), ("raise", "skip"))
+  to = loosely(to)
+  found = _shapes(root.resolve(), list(paths), to, skip=on_error == "skip")
+  good = np.asarray([not isinstance(shape, UserError) for shape in found], bool)
+  if not good.all():
+    _tell([shape for shape in found if isinstance(shape, UserError)], len(found))
+  every = [str(path) for path, g in zip(paths, good) if g]
+  shape = common(every.__getitem__, [shape for shape, g in zip(found, good) if g])
+  return Files(every, replace(to, channels=shape[2]), shape), good
 
 
 def _shapes(

@@ -57,7 +57,7 @@ def load(
   if not columns:
     raise UserError("data.arguments.label names no column; expected one of classes, or a tuple")
   parts: dict[str, tuple[list[Path], list[Any]]] = {"train": ([], [])}
-  for line, row in _rows(file, [path, *columns, *optional]):
+  for line, row in rows(file, [path, *columns, *optional]):
     where = f"{file}, row {line}"
     for column in (path, *columns):
       if not row[column]:
@@ -91,26 +91,29 @@ def _file(root: str) -> Path:
   return file
 
 
-def _rows(file: Path, columns: list[str]) -> list[tuple[int, dict[str, str]]]:
-  """Returns the file's rows, the header being row 1, with cells stripped and "" where missing."""
+def rows(file: Path, columns: list[str]) -> list[tuple[int, dict[str, str]]]:
+  """Returns a CSV file's rows, the header being row 1, with cells stripped and "" where missing.
+
+  Raises: UserError for a file that is none, or lacks one of the columns.
+  """
   try:
     with file.open(encoding="utf-8-sig", newline="") as text:
       reader = csv.DictReader(text, restval="", skipinitialspace=True, strict=True)
       header = reader.fieldnames or []
-      rows = list(reader)
+      found = list(reader)
   except (OSError, UnicodeDecodeError, csv.Error) as error:
     raise UserError(f"{file} cannot be read as a CSV file in UTF-8: {error}") from error
   for column in columns:
     if column not in header:
       raise unknown(f"column of {file}", column, header)
-  if not rows:
+  if not found:
     raise UserError(f"{file} has no rows under its header")
-  for line, row in enumerate(rows, 2):
+  for line, row in enumerate(found, 2):
     if None in row:
       raise UserError(
         f"{file}, row {line} has more cells than the header; quote those with a comma"
       )
-  return [(line, {k: v.strip() for k, v in row.items()}) for line, row in enumerate(rows, 2)]
+  return [(line, {k: v.strip() for k, v in row.items()}) for line, row in enumerate(found, 2)]
 
 
 def _float(row: dict[str, str], column: str, where: str) -> float:

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from cnnjax.errors import UserError
+from cnnjax.visualise import boxes
 from cnnjax.visualise.answers import told
 from cnnjax.visualise.bands import bands
 from cnnjax.visualise.confusion import confusion
@@ -145,3 +146,16 @@ def test_surfaces_draw_the_points_over_the_answers():
   points = left.collections[-1]
   assert points.get_offsets().tolist() == [[0, 0], [255, 128]]
   assert (points.get_facecolors()[0] != points.get_facecolors()[1]).any()
+
+
+def test_boxes_lie_where_they_are(tmp_path):
+  image = np.zeros((20, 30, 3), np.uint8)
+  places = np.asarray([[1, 2, 11, 8], [0, 0, 30, 20]])
+  figure = boxes.sheet(
+    [image, image[..., :1]], [places, places[:0]], [[1, 0], []], ["a", "$b"], [[0.5, 1], []]
+  )
+  first, second = figure.axes
+  assert [p.get_bbox().bounds for p in first.patches] == [(1, 2, 10, 6), (0, 0, 30, 20)]
+  assert [t.get_text() for t in first.texts] == ["$b 0.50", "a 1.00"]
+  assert tuple(first.images[0].get_extent()) == (0, 30, 20, 0) and not second.patches
+  save(figure, tmp_path / "boxes.png")

@@ -1,0 +1,119 @@
+"""How well boxes are found, by PASCAL VOC's rules (the devkits of 2007 and 2010)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+Columns = Mapping[str, np.ndarray]
+PART = 64  # images matched at a time: all their pairs of boxes are held
+
+
+def summarise(
+  found: Columns, truth: Columns, classes: Sequence[str], threshold: float = 0.5
+) -> dict[str, Any]:
+  """Returns mean average precision, and each class's, by the area (2010) and at 11 points (2007).
+
+  Args:
+    found: boxes [N, K, 4], labels, scores and valid [N, K] of N images, in any order.
+    truth: boxes [N, P, 4], labels and valid [N, P], and maybe difficult [N, P]: such boxes need not
+      be found, and what finds them is not counted.
+    classes: what labels count.
+    threshold: least overlap of a hit.
+
+  Boxes are (x0, y0, x1, y1) with x1 - x0 their width: the devkit's xmin is x0 + 1. A class without
+  a box to find has no precision (None), and no part in the means.
+  """
+  nearest, overlap = match(found, truth)
+  each = []
+  for label, name in enumerate(classes):
+    hits, misses, total = _outcomes(found, truth, nearest, overlap >= threshold, label)
+    recall, precision = curve(hits, misses, total)
+    area, points = (f(recall, precision) for f in (by_area, by_points))
+    each.append(
+      {
+        "name": name,
+        "ap": area if total else None,
+        "ap_2007": points if total else None,
+        "boxes": total,
+        "found": int(hits.sum()),
+        "detections": len(hits),
+      }
+    )
+  return {
+    "map": _mean([c["ap"] for c in each]),
+    "map_2007": _mean([c["ap_2007"] for c in each]),
+    "per_class": each,
+  }
+
+
+def match(found: Columns, truth: Columns) -> tuple[np.ndarray, np.ndarray]:
+  """Returns the true box of its class that each detection overlaps most, and how much [N, K].
+
+  Where its image has none of its class, that is the first place, and -1.
+  """
+  count, places = found["labels"].shape
+  nearest, most = np.zeros((count, places), np.int64), np.full((count, places), -1.0)
+  if truth["labels"].shape[1]:
+    for start in range(0, count, PART):
+      at = slice(start, start + PART)
+      overlap = _iou(found["boxes"][at], truth["boxes"][at])
+      same = found["labels"][at][:, :, None] == truth["labels"][at][:, None]
+      overlap = np.where(same & (truth["valid"][at] > 0)[:, None], overlap, -1.0)
+      nearest[at], most[at] = overlap.argmax(2), overlap.max(2)
+  return nearest, most
+
+
+def curve(hits: np.ndarray, misses: np.ndarray, total: int) -> tuple[np.ndarray, np.ndarray]:
+  """Returns recall and precision [R] after each detection, best first, of `total` boxes."""
+  hits, misses = np.cumsum(hits), np.cumsum(misses)
+  return hits / max(total, 1), hits / np.maximum(hits + misses, 1)
+
+
+def by_area(recall: np.ndarray, precision: np.ndarray) -> float:
+  """Returns the area under the curve, made to fall from right to left (VOC 2010 and later)."""
+  recall, precision = np.concatenate([[0], recall, [1]]), np.concatenate([[0], precision, [0]])
+  envelope = np.maximum.accumulate(precision[::-1])[::-1]
+  return float(np.sum(np.diff(recall) * envelope[1:]))
+
+
+def by_points(recall: np.ndarray, precision: np.ndarray) -> float:
+  """Returns the mean of the best precision at recalls of at least 0, 0.1 ... 1 (VOC 2007)."""
+  levels = np.arange(11) / 10
+  return float(np.mean([precision[recall >= t].max(initial=0) for t in levels]))
+
+
+def _outcomes(found, truth, nearest, near, label):
+  """Returns hits [R] and misses [R] of a class's detections, best first, and its boxes to find.
+
+  A box is hit once, by the best detection that overlaps it most; every other one is a miss.
+  """
+  rows, places = np.nonzero((found["valid"] > 0) & (found["labels"] == label))
+  order = np.argsort(-found["scores"][rows, places], kind="stable")
+  rows, places = rows[order], places[order]
+  target, near = nearest[rows, places], near[rows, places]
+  difficult = truth.get("difficult", np.zeros_like(truth["labels"])) > 0
+  total = int(((truth["valid"] > 0) & (truth["labels"] == label) & ~difficult).sum())
+  hits = np.zeros(len(rows), bool)
+  ignored = near.copy()
+  if len(rows) and truth["labels"].shape[1]:
+    ignored &= difficult[rows, target]
+    counts = np.flatnonzero(near & ~ignored)
+    box = rows[counts] * truth["labels"].shape[1] + target[counts]
+    hits[counts[np.unique(box, return_index=True)[1]]] = True
+  kept = ~ignored
+  return hits[kept], ~hits[kept], total
+
+
+def _iou(a, b):
+  """Returns overlaps [N, K, P] of boxes [N, K, 4] with [N, P, 4], 0 where the union is nothing."""
+  a, b = a[:, :, None].astype(np.float64), b[:, None].astype(np.float64)
+  side = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+  both = np.prod(np.maximum(side, 0), -1)
+  union = np.prod(a[..., 2:] - a[..., :2], -1) + np.prod(b[..., 2:] - b[..., :2], -1) - both
+  return both / np.where(union > 0, union, np.inf)
+
+
+def _mean(values: list[float | None]) -> float | None:
+  there = [value for value in values if value is not None]
+  return float(np.mean(there)) if there else None
