@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
@@ -287,10 +288,10 @@ def _begin(
     return store.restore(step, job.shapes, job.place), notes, notes.pop("scores", [])
   now = compile_once(job.fresh, job.place)(jax.random.key(seed))
   if start:
-    kinds = jax.tree.map(lambda v, s: np.asarray(v, s.dtype), start, job.shapes.variables)
-    now = replace(now, variables=jax.device_put(kinds, job.place.variables))
-    if now.ema:
-      now = replace(now, ema=jax.device_put(kinds, job.place.ema))
+    own = jax.tree.map(lambda v, s: np.asarray(v, s.dtype), start, job.shapes.variables)
+    own = jax.device_put(own, job.place.variables)
+    copies = (jax.tree.map(jnp.copy, own) for _ in range(2))  # the step may write over them
+    now = replace(now, variables=next(copies), ema=next(copies) if now.ema else {})
   return now, None, []
 
 

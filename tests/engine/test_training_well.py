@@ -1,6 +1,7 @@
 """Regularisation, early stopping and transfer, as a config asks for them."""
 
 import shutil
+from functools import partial
 
 import jax
 import numpy as np
@@ -104,14 +105,18 @@ def test_a_frozen_trunk_is_the_sources_and_only_the_head_learns(source, tmp_path
     "init.frozen_statistics": True,
     "optim.rates": (("trunk/", 0.0),),
     "optim.weight_decay": 0.1,
+    "train.ema": 0.9,
     "data.arguments": {"examples": 120, "classes": 3},
     "seed": 1,
   }
   folder, _ = train(quick(**{**RESNET, **changes}), tmp_path / "run")
   assert f"starts   the trunk of {source}" in capsys.readouterr().out
-  old, new = (cnnjax.restore(f).variables for f in (source, folder))
+  old, new = (cnnjax.restore(f, parameters="raw").variables for f in (source, folder))
   for part in ("params", "batch_stats"):
     jax.tree.map(np.testing.assert_array_equal, old[part]["trunk"], new[part]["trunk"])
+  average = cnnjax.restore(folder).variables["params"]["trunk"]
+  close = partial(np.testing.assert_allclose, rtol=1e-6)
+  jax.tree.map(close, average, old["params"]["trunk"])
   assert {w.shape[-1] for w in jax.tree.leaves(new["params"]["head"])} == {3}
 
 
