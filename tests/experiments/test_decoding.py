@@ -21,7 +21,7 @@ def config(tmp_path):
       "data.root": str(tmp_path),
       "data.resize": (12, 10),
       "data.channels": 3,
-    "data.validation": 0.0,
+      "data.validation": 0.0,
     }
   )
   return config
