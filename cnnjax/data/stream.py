@@ -113,7 +113,8 @@ def column(read: Callable, count: int, row: tuple[int, ...], stream: str) -> Str
 def ahead(make: Callable[[int], Any], start: int, stop: int, by: str = "threads") -> Iterator[Any]:
   """Yields make(start) to make(stop - 1), made while the ones before are in use.
 
-  At most two more than the machine has cores are there, or in the making, at once.
+  As many as the machine has cores, and two, are there or in the making at once; of processes each
+  has a few.
 
   Args:
     make: a pure function, of arrays; for processes one that cloudpickle can send to them.
