@@ -62,7 +62,7 @@ def transfer(
   if data not in DATA:
     raise unknown("--data of claim transfer", data, DATA)
   if quick and not source:
-    source, _ = train(config_of(f"{MODEL}10", 7, quick=True), out / "source")
+    source, _ = train(config_of("resnet20_cifar10", 7, quick=True, model=MODEL), out / "source")
   if not source:
     raise UserError(f"claim transfer needs --source=RUN, a run that {PRETRAIN} has made")
 

@@ -94,7 +94,7 @@ def test_the_best_config_is_that_of_the_best_run(resumed, capsys):
   config = read_config(str(folder / "best.py"))
   assert config.optim.learning_rate == study.best_trial.params["rate"]
   train(config, folder / "trials" / study.best_trial.user_attrs["run"])
-  assert "finished: this run has made all" in capsys.readouterr().out
+  assert "finished: this run has ended after" in capsys.readouterr().out
   with pytest.raises(UserError, match="has no quick form"):
     read_config(f"{folder / 'best.py'}:quick")
   assert Image.open(folder / "history.png").size > (300, 200)

@@ -35,6 +35,7 @@ def test_augment(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_transfer(tmp_path, monkeypatch):
+  monkeypatch.setattr(transfer, "MODEL", "lenet5")
   kept = {name: transfer.STARTS[name] for name in ("from scratch", "frozen trunk")}
   monkeypatch.setattr(transfer, "STARTS", kept)
   findings = transfer.transfer(quick=True, epochs=0.2, seeds=1, out=tmp_path)
