@@ -28,7 +28,10 @@ STARTS = {  # name: what of the config it changes
   "frozen trunk": {
     "init.trunk_only": True,
     "init.frozen_statistics": True,
-    "optim.rates": (("trunk/", 0.0),),
+    "optim.rates": (
+      ("trunk/", 0.0),
+      ("head/", 30.0),
+    ),  # one layer learns slowly at the trunk's rate
   },
 }
 EARLY = 0.2  # part of the training after which "faster" is measured
