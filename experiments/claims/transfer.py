@@ -28,10 +28,7 @@ STARTS = {  # name: what of the config it changes
   "frozen trunk": {
     "init.trunk_only": True,
     "init.frozen_statistics": True,
-    "optim.rates": (
-      ("trunk/", 0.0),
-      ("head/", 30.0),
-    ),  # one layer learns slowly at the trunk's rate
+    "optim.rates": (("trunk/", 0.0), ("head/", 30.0)),  # alone it learns slowly at 1
   },
 }
 EARLY = 0.2  # part of the training after which "faster" is measured
