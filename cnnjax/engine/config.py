@@ -121,8 +121,9 @@ def complete(config: Any, splits: dict[str, Table]) -> Any:
       config.task.update(tasks.complete(config.task, splits))
     if data.root:
       data.root = str(Path(data.root).expanduser().resolve())
-    if Path(config.init.source).expanduser().exists() and config.init.source:
-      config.init.source = str(Path(config.init.source).expanduser().resolve())
+    source = config.init.source
+    if source and Path(source).expanduser().exists():  # else it is of the hub, or wrong
+      config.init.source = str(Path(source).expanduser().resolve())
     data.classes = data.classes or train.classes
     config.model.num_classes = config.model.num_classes or len(train.classes)
     if not data.resize and not data.crop:

@@ -96,35 +96,14 @@ def plan(config: Any, splits: dict[str, Table]) -> Plan:
   rows, sampling = local_rows(batch_size, mesh), config.data.sampling
   places = pipeline.train_places(table, batch_size, config.seed, rows, sampling)
   per_epoch = len(table) / batch_size
-  steps = round(train.epochs * per_epoch)
-  if steps < 1:
-    raise UserError(f"train.epochs {train.epochs} makes no step of {batch_size} examples")
-  every = train.evaluate_every * per_epoch
-  evaluations = {round(i * every) for i in range(1, int(steps / every) + 1)} if every else set()
+  steps, evaluations = _length(config, per_epoch)
 
   model, task = build(config), tasks.task(**config.task)
   made = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), example(model))
   optim.check(config.optim, made["params"])
   rate = optim.schedule(config.optim, per_epoch, steps)
   optimizer = optim.optimizer(config.optim, rate)
-  step = partial(
-    train_step,
-    model=model,
-    inputs=task.inputs,
-    loss=task.loss,
-    transform=partial(
-      _transform,
-      preprocessing=model.preprocessing,
-      options={**config.augment, "classes": config.model.num_classes},
-    ),
-    optimizer=optimizer,
-    seed=config.seed,
-    ema=train.ema,
-    accumulate=train.accumulate,
-    penalty=_penalty(config.optim),
-    hold=partial(optim.hold, rows=config.optim.rates),
-    frozen=("batch_stats",) if config.init.frozen_statistics else (),
-  )
+  step = _step(config, model, task, optimizer)
 
   def fresh(key):
     variables = model.init(key, example(model), train=False)
@@ -164,7 +143,42 @@ def plan(config: Any, splits: dict[str, Table]) -> Plan:
     rate=rate,
     steps=steps,
     steps_per_epoch=per_epoch,
-    evaluations=frozenset(evaluations | {steps}),
+    evaluations=evaluations,
+  )
+
+
+def _length(config: Any, per_epoch: float) -> tuple[int, frozenset[int]]:
+  """Returns the steps of the whole run, and those after which the watched split is scored."""
+  train = config.train
+  steps = round(train.epochs * per_epoch)
+  if steps < 1:
+    size = config.data.batch_size
+    raise UserError(f"train.epochs {train.epochs} makes no step of {size} examples")
+  every = train.evaluate_every * per_epoch
+  some = {round(i * every) for i in range(1, int(steps / every) + 1)} if every else set()
+  return steps, frozenset(some | {steps})
+
+
+def _step(config: Any, model: Any, task: tasks.Task, optimizer: Any) -> Callable:
+  """Returns (state, batch) -> (state, logs), with all that the config says bound."""
+  rows, penalised = config.optim.penalties, config.optim.penalties and not config.optim.decoupled
+  return partial(
+    train_step,
+    model=model,
+    inputs=task.inputs,
+    loss=task.loss,
+    transform=partial(
+      _transform,
+      preprocessing=model.preprocessing,
+      options={**config.augment, "classes": config.model.num_classes},
+    ),
+    optimizer=optimizer,
+    seed=config.seed,
+    ema=config.train.ema,
+    accumulate=config.train.accumulate,
+    penalty=partial(penalty.penalty, rows=rows) if penalised else None,
+    hold=partial(optim.hold, rows=config.optim.rates),
+    frozen=("batch_stats",) if config.init.frozen_statistics else (),
   )
 
 
@@ -293,13 +307,6 @@ def _begin(
     copies = (jax.tree.map(jnp.copy, own) for _ in range(2))  # the step may write over them
     now = replace(now, variables=next(copies), ema=next(copies) if now.ema else {})
   return now, None, []
-
-
-def _penalty(section: Any) -> Callable | None:
-  """Returns the penalty that is a term of the loss, None where there is none."""
-  if section.decoupled or not section.penalties:
-    return None
-  return partial(penalty.penalty, rows=section.penalties)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import warnings
 from typing import Any
 
 from cnnjax.checkpoints.transfer import load_pretrained
-from cnnjax.engine.config import build
+from cnnjax.data import pipeline
 
 
 def pretrained(config: Any) -> tuple[dict[str, Any], list[str]]:
@@ -12,7 +12,6 @@ def pretrained(config: Any) -> tuple[dict[str, Any], list[str]]:
 
   Raises: UserError where the source cannot be read, or does not fit the model.
   """
-  model = build(config)
   with warnings.catch_warnings(record=True) as said:
     warnings.simplefilter("always")
     variables = load_pretrained(
@@ -21,7 +20,7 @@ def pretrained(config: Any) -> tuple[dict[str, Any], list[str]]:
       seed=config.seed,
       trunk_only=config.init.trunk_only,
       num_classes=config.model.num_classes,
-      preprocessing=model.preprocessing,
+      preprocessing=pipeline.preprocessing(config.data),
       **config.model.arguments,
     )
   part = "the trunk of " if config.init.trunk_only else ""

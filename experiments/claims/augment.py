@@ -63,13 +63,13 @@ def augment(
   save(picture, out / "augment.png")
   print(f"wrote {out / 'augment.png'}")
   gains = curves["with"] - curves["without"]  # [seeds, fractions]
-  few, all = gains[:, :2].mean(1), gains[:, -1]
+  few, whole = gains[:, :2].mean(1), gains[:, -1]
   return [
     *(
       Finding(f"{f:.0%} of the images", "", f"{a:.2f} to {b:.2f} %")
       for f, a, b in zip(FRACTIONS, curves["without"].mean(0), curves["with"].mean(0))
     ),
     Finding("gain where data are few (5 and 10 %)", "above 0", *gain(few)),
-    Finding("gain on all data", "", gain(all)[0]),
-    Finding("gain where data are few, over that on all", "above 0", *gain(few - all)),
+    Finding("gain on all data", "", gain(whole)[0]),
+    Finding("gain where data are few, over that on all", "above 0", *gain(few - whole)),
   ]

@@ -75,9 +75,9 @@ def _permuted(make: Any, out: Path, seed: int) -> Any:
 
 
 def _splits(config):
-  """Returns the splits with nothing held out yet."""
+  """Returns the splits with nothing held out or left aside yet: that is for the run to do."""
   data = config.data.copy_and_resolve_references()
-  data.validation = 0.0
+  data.validation, data.fraction = 0.0, 1.0
   return catalogue.load(data, config.seed)
 
 

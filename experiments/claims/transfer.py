@@ -9,7 +9,7 @@ from cnnjax.errors import UserError, unknown
 from cnnjax.visualise.bands import bands
 from cnnjax.visualise.figure import save
 from experiments.claims.finding import Finding
-from experiments.claims.runs import accuracies, config_of, gain, spread, trainings
+from experiments.claims.runs import Trained, accuracies, config_of, gain, spread, trainings
 from experiments.train import train
 
 DATA = {
@@ -84,7 +84,11 @@ def transfer(
       made.update_from_flattened_dict(STARTS[start])
     return made
 
-  found = trainings({name: partial(config, name) for name in STARTS}, seeds=seeds, out=out)
+  return _findings(trainings({n: partial(config, n) for n in STARTS}, seeds=seeds, out=out), out)
+
+
+def _findings(found: dict[str, list[Trained]], out: Path) -> list[Finding]:
+  """Draws the curves, and returns what each start gains early and in the end."""
   curves = {name: np.asarray([_curve(run) for run in runs]) for name, runs in found.items()}
   epoch = [row["epoch"] for row in _watched(found["from scratch"][0])]
   save(bands(curves, epoch, xlabel="epoch", ylabel="test accuracy, %"), out / "transfer.png")

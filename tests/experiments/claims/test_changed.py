@@ -13,6 +13,7 @@ from cnnjax.errors import UserError
 from cnnjax.layers import Conv
 from cnnjax.models.classification.lenet import Trunk
 from experiments.claims import changed, noise, permuted, shift
+from experiments.claims.runs import mnist
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,14 @@ def test_permute_moves_all_images_alike():
   assert (there[..., 1] - there[..., 0] == 1).all()  # channels stay together
   assert (permuted.permute(images, 0) == there).all()
   assert (permuted.permute(images, 1) != there).any()
+
+
+def test_a_permuted_set_is_whole(tmp_path):
+  make = partial(mnist, "mlp", fraction=0.5, quick=True)
+  config = permuted._permuted(make, tmp_path, 0)
+  with np.load(config.data.root) as there:
+    assert len(there["x_train"]) == len(permuted._splits(make(0))["train"])
+  assert config.data.fraction == 0.5  # of the whole, taken by the run
 
 
 def test_a_dense_network_has_weights_for_any_order():
