@@ -3,7 +3,7 @@
 from cnnjax.checkpoints.transfer import load_pretrained
 from cnnjax.engine.allocator import keep_memory
 from cnnjax.engine.compiler import jit
-from cnnjax.engine.evaluate import predict
+from cnnjax.engine.predict import predict
 from cnnjax.engine.run import Run, restore
 from cnnjax.errors import UserError
 from cnnjax.models.summary import summarize

@@ -44,7 +44,7 @@ def score(run: cnnjax.Run, split: str, data_root: str | None = None, **options: 
     )
   tasks.complete(config.task, splits)  # finds what the task cannot score
   mesh = make_mesh()  # of this machine, whatever trained it
-  kind = tasks.task(**config.task, **options)
+  kind = tasks.task(**config.task, **options, model=run.model)
   size = -(-config.data.batch_size // mesh.size) * mesh.size
   table = prepare(splits[split], run.model.preprocessing)
   rows = len(table) * len(splits[split].classes) <= ROWS

@@ -165,6 +165,8 @@ def _theirs(
 def _key(path: tuple[str, ...], names: Names) -> tuple[str, tuple[int, int] | None]:
   """Returns the tensor of a leaf, and the size of the map that it reads flattened, if it does."""
   prefix, size = translate("/".join(path[1:-1]), names)
+  if prefix.endswith("="):
+    return prefix[:-1], None
   return f"{prefix}.{LEAVES[path[-1]]}", size if path[-1] == "kernel" else None
 
 

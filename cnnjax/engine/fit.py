@@ -98,7 +98,8 @@ def plan(config: Any, splits: dict[str, Table]) -> Plan:
   per_epoch = len(table) / batch_size
   steps, evaluations = _length(config, per_epoch)
 
-  model, task = build(config), tasks.task(**config.task)
+  model = build(config)
+  task = tasks.task(**config.task, model=model)
   made = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), example(model))
   optim.check(config.optim, made["params"])
   rate = optim.schedule(config.optim, per_epoch, steps)

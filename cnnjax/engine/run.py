@@ -13,8 +13,8 @@ import jax
 from cnnjax.checkpoints.store import Store
 from cnnjax.engine.config import build, example, flatten, load_config, tuples
 from cnnjax.engine.environment import environment
-from cnnjax.engine.evaluate import predict
 from cnnjax.engine.mesh import make_mesh, replicated
+from cnnjax.engine.predict import predict
 from cnnjax.errors import UserError
 
 

@@ -63,6 +63,24 @@ class BatchNorm(nn.Module):
     return 0
 
 
+class L2Norm(nn.Module):
+  """x [..., C] -> x over its length, times a learnt `scale` [C] (arXiv:1506.04579)."""
+
+  initial: float
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    scale = self.param("scale", nn.initializers.constant(self.initial), x.shape[-1:])
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    square = jnp.maximum(jnp.sum(wide * wide, -1, keepdims=True), 1e-24)  # as PyTorch's 1e-12
+    return (wide * jax.lax.rsqrt(square) * scale).astype(self.dtype)
+
+  def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
+    """None, as for the other norms."""
+    return 0
+
+
 class LocalResponseNorm(nn.Module):
   """`ops.norm.local_response_norm` as a layer, with the constants of Krizhevsky et al. 2012."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cnnjax.errors import unknown
+from cnnjax.models.detection.ssd import CAFFE300
 from cnnjax.ops.preprocess import IMAGENET, Preprocessing
 
 
@@ -27,6 +28,10 @@ class Weights(NamedTuple):
 
 def _at(resize: int, **more) -> Preprocessing:
   return replace(IMAGENET, resize=resize, labels="imagenet", **more)
+
+
+def _coco(preprocessing: Preprocessing) -> Preprocessing:
+  return replace(preprocessing, labels="coco")
 
 
 _V1, _V2 = _at(256), _at(232)  # torchvision's first and second recipes
@@ -97,6 +102,7 @@ WEIGHTS = {  # model: {set: Weights}; torchvision 0.28's and timm 1.0's tables
     "IMAGENET1K_V2": Weights("mobilenet_v2-7ebf99e0.pth", _V2, 72.154),
     "ra_in1k": Weights("", _RA, None, "timm/mobilenetv2_100.ra_in1k"),
   },
+  "ssd300": {"COCO_V1": Weights("ssd300_vgg16_coco-b556d3b4.pth", _coco(CAFFE300), None)},
 }
 
 

@@ -1,6 +1,6 @@
 """The one table of names: every model that cnnjax can make."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -28,17 +28,22 @@ from cnnjax.models.classification.resnet import BasicBlock, Bottleneck, ResNet
 from cnnjax.models.classification.resnet_cifar import CifarResNet, Highway, Plain, Residual
 from cnnjax.models.classification.senet import SENet
 from cnnjax.models.classification.vgg import VGG, VGG11, VGG13, VGG16, VGG19
+from cnnjax.models.detection.ssd import CAFFE300, CAFFE512, SSD, SSD300, SSD512
 from cnnjax.ops.preprocess import IMAGENET, Preprocessing
 
 
 class Row(NamedTuple):
-  """A model: its constructor, input [H, W, C], published parameter count, paper, and task."""
+  """A model: its constructor, input [H, W, C], published parameter count, paper, and task.
+
+  `trunk` is the classifier whose trunk a detector takes by default, with that one's arguments.
+  """
 
   make: Callable[..., nn.Module]
   input: tuple[int, ...]
   parameters: int
   paper: str
   task: str = "classification"
+  trunk: tuple[str, Mapping[str, Any]] = ("", {})
 
 
 _28, _32 = (28, 28, 1), (32, 32, 3)
@@ -119,6 +124,14 @@ ZOO = {
   "densenet201": Row(partial(DenseNet, DENSENET201), _224, 20_013_928, "arXiv:1608.06993"),
   "mobilenet_v1": Row(MobileNetV1, _224, 4_231_976, "arXiv:1704.04861"),
   "mobilenet_v2": Row(MobileNetV2, _224, 3_504_872, "arXiv:1801.04381"),
+  "ssd300": Row(
+    partial(SSD, **SSD300, converted=True, num_classes=90, preprocessing=CAFFE300),
+    (300, 300, 3), 35_641_826, "arXiv:1512.02325", "detection", ("vgg16", {"ceil": True}),
+  ),
+  "ssd512": Row(
+    partial(SSD, **SSD512, converted=True, preprocessing=CAFFE512),
+    (512, 512, 3), 27_188_676, "arXiv:1512.02325", "detection", ("vgg16", {"ceil": True}),
+  ),
 }  # fmt: skip
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
@@ -152,17 +165,31 @@ def create_model(name: str, *, weights: str = "", **arguments: Any) -> nn.Module
     name: of the zoo.
     weights: a published set ("IMAGENET1K_V2"), its file or hub id, whose preprocessing and labels
       the model gets; `load_pretrained` brings the tensors.
-    **arguments: fields of the model, such as num_classes and dtype.
+    **arguments: fields of the model, such as num_classes and dtype; of a detector also `trunk`, the
+      classifier whose trunk it takes, and `trunk_arguments`, the fields of that.
 
   Raises: UserError for an unknown name, a set that the table lacks, a dtype that no model computes
     in, or an argument that this model does not take.
   """
-  make = row(name).make
+  made_of = row(name)
   if weights:
     arguments = {"preprocessing": published.find(name, weights).preprocessing, **arguments}
   if "dtype" in arguments:
     arguments["dtype"] = _dtype(arguments["dtype"])
+  if made_of.task == "detection":
+    arguments = _with_trunk(made_of.trunk, **arguments)
   try:
-    return make(**arguments)
+    return made_of.make(**arguments)
   except TypeError as error:
     raise UserError(f"model {name}: {error}") from error
+
+
+def _with_trunk(default, *, trunk="", trunk_arguments=None, **arguments):
+  """Returns a detector's fields with `classifier`. Raises: UserError for one without a trunk."""
+  name, more = (trunk, trunk_arguments or {}) if trunk else default
+  if name:  # YOLO's is its own
+    whole = create_model(name, **{**more, **{k: v for k, v in arguments.items() if k == "dtype"}})
+    if not hasattr(whole, "make_trunk"):
+      raise UserError(f"{name} has no trunk that a detector could take")
+    arguments["classifier"] = whole
+  return arguments

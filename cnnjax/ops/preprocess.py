@@ -17,12 +17,18 @@ class Preprocessing:
     channels: 1 for grey, 3 for RGB.
     mean: one value a channel, or one for all, of pixels scaled to 0..1.
     std: likewise.
-    interpolation: of the resize, "bilinear" or "bicubic"; both smooth when they shrink.
+    longest: limit of the longer side, where `resize` is the shorter one's length.
+    multiple: zeros are added below and to the right, once the image is normalised, until the sides
+      are such multiples; so few sizes are compiled for.
+    interpolation: of the resize, "bilinear" or "bicubic", which smooth when they shrink, or
+      "linear", which does not, in float32, as torchvision's detectors do.
     labels: name of the list that names the classes (`models.weights.labels`), "" for none.
   """
 
   resize: tuple[int, int] | int | None = None
   crop: tuple[int, int] | None = None
+  longest: int | None = None
+  multiple: int = 1
   channels: int = 3
   mean: tuple[float, ...] = (0.0,)
   std: tuple[float, ...] = (1.0,)

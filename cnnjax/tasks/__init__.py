@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 from cnnjax.data.table import Table
 from cnnjax.errors import unknown
-from cnnjax.tasks import classification, multilabel, regression
+from cnnjax.tasks import classification, detection, multilabel, regression
 
 TASKS = {
   "classification": classification,
+  "detection": detection,
   "multilabel": multilabel,
   "regression": regression,
 }
@@ -41,17 +42,21 @@ class Task(NamedTuple):
   named: Callable
 
 
-def task(name: str, **options: Any) -> Task:
-  """Returns a task by its name. Raises: UserError for a name or an option that is none."""
+def task(name: str, *, model: Any = None, **options: Any) -> Task:
+  """Returns a task by its name. Raises: UserError for a name or an option that is none.
+
+  The functions that take a `model` are bound to it: a detector brings its own loss.
+  """
   module = _module(name)
   functions = {field: getattr(module, field) for field in Task._fields}
   takes = {
     field: [p.name for p in inspect.signature(f).parameters.values() if p.kind is p.KEYWORD_ONLY]
     for field, f in functions.items()
   }
-  known = {option for of_one in takes.values() for option in of_one}
+  known = {option for of_one in takes.values() for option in of_one} - {"model"}
   for option in options.keys() - known:
     raise unknown(f"option of task {name}", option, known)
+  options["model"] = model
   return Task(
     **{
       field: partial(f, **{k: options[k] for k in takes[field] if k in options})

@@ -3,13 +3,13 @@
 A mapping goes from a layer's path in our variables to its prefix in their file. `{i}` stands for a
 number, `{i-1}` for that number less one; the first row that fits counts. A dense layer that reads a
 flattened map is written (prefix, (height, width)): they flatten the channels first, we last. With
-(1, 1) it is a 1x1 convolution there.
+(1, 1) it is a 1x1 convolution there. A prefix that ends in "=" is the whole name of a tensor.
 """
 
 import re
 from typing import Any
 
-from cnnjax.checkpoints.port import alexnet, densenet, googlenet, mobilenet, resnet, senet, vgg
+from cnnjax.checkpoints.port import alexnet, densenet, googlenet, mobilenet, resnet, senet, ssd, vgg
 from cnnjax.models.classification.alexnet import AlexNet
 from cnnjax.models.classification.densenet import DenseNet
 from cnnjax.models.classification.googlenet import GoogLeNet
@@ -17,6 +17,7 @@ from cnnjax.models.classification.mobilenet import MobileNetV1, MobileNetV2
 from cnnjax.models.classification.resnet import ResNet
 from cnnjax.models.classification.senet import SENet
 from cnnjax.models.classification.vgg import VGG
+from cnnjax.models.detection.ssd import SSD
 
 Names = dict[str, str | tuple[str, tuple[int, int]]]
 
@@ -28,6 +29,7 @@ PORTS = {  # class: model -> {"torchvision" or "timm": names}
   MobileNetV2: mobilenet.names_v2,
   ResNet: resnet.names,
   SENet: senet.names,
+  SSD: ssd.names,
   VGG: vgg.names,
 }
 

@@ -1,14 +1,14 @@
 """VGG's layers as torchvision and timm name them: convolutions by their place among all layers."""
 
 
-def features(model) -> dict[str, str]:
+def features(depths, norm) -> dict[str, str]:
   """Returns the convolutions' and norms' names, of which ReLUs and pools take numbers too."""
   found, place = {}, 0
-  for stage, depth in enumerate(model.depths, 1):
+  for stage, depth in enumerate(depths, 1):
     for i in range(1, depth + 1):
       found[f"trunk/conv{stage}_{i}"] = f"features.{place}"
       found[f"trunk/norm{stage}_{i}"] = f"features.{place + 1}"
-      place += 3 if model.norm else 2
+      place += 3 if norm else 2
     place += 1
   return found
 
@@ -25,4 +25,5 @@ def names(model):
     "head/fc7": ("pre_logits.fc2", (1, 1)),
     "head/fc8": "head.fc",
   }
-  return {"torchvision": features(model) | torchvision, "timm": features(model) | timm}
+  trunk = features(model.depths, model.norm)
+  return {"torchvision": trunk | torchvision, "timm": trunk | timm}

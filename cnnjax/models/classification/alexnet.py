@@ -112,9 +112,14 @@ class AlexNet(nn.Module):
   dtype: Any = jnp.float32
   preprocessing: Preprocessing = IMAGENET
 
+  @nn.nowrap
+  def make_trunk(self) -> nn.Module:
+    """Returns the trunk, for this network or another's."""
+    return Trunk(self.table, self.towers, self.dtype, name="trunk")
+
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-    maps = Trunk(self.table, self.towers, self.dtype, name="trunk")(x, train=train)
+    maps = self.make_trunk()(x, train=train)
     logits = Head(self.num_classes, self.dropout, self.dtype, name="head")(
       maps["pool5"], train=train
     )

@@ -114,9 +114,14 @@ class ClassroomCNN(nn.Module):
   dtype: Any = jnp.float32
   preprocessing: Preprocessing = GREY28
 
+  @nn.nowrap
+  def make_trunk(self) -> nn.Module:
+    """Returns the trunk, for this network or another's."""
+    return ConvTrunk(self.features, self.padding, self.dtype, name="trunk")
+
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-    maps = ConvTrunk(self.features, self.padding, self.dtype, name="trunk")(x, train=train)
+    maps = self.make_trunk()(x, train=train)
     head = DenseHead(self.hidden, self.dropout, self.num_classes, self.dtype, name="head")
     return {"logits": head(maps["pooled"], train=train)}
 

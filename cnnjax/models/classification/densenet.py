@@ -88,9 +88,14 @@ class DenseNet(nn.Module):
   dtype: Any = jnp.float32
   preprocessing: Preprocessing = IMAGENET
 
+  @nn.nowrap
+  def make_trunk(self) -> nn.Module:
+    """Returns the trunk, for this network or another's."""
+    arguments = self.depths, self.growth_rate, self.rematerialise, self.dtype
+    return Trunk(*arguments, name="trunk")
+
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-    arguments = self.depths, self.growth_rate, self.rematerialise, self.dtype
-    maps = Trunk(*arguments, name="trunk")(x, train=train)
+    maps = self.make_trunk()(x, train=train)
     head = LinearHead(self.num_classes, dtype=self.dtype, name="head")
     return {"logits": head(maps[f"stage{len(self.depths)}"], train=train)}

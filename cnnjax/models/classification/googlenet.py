@@ -160,9 +160,14 @@ class GoogLeNet(nn.Module):
   dtype: Any = jnp.float32
   preprocessing: Preprocessing = IMAGENET
 
+  @nn.nowrap
+  def make_trunk(self) -> nn.Module:
+    """Returns the trunk, for this network or another's."""
+    return Trunk(self.unit, self.dtype, name="trunk")
+
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> dict[str, Any]:
-    maps = Trunk(self.unit, self.dtype, name="trunk")(x, train=train)
+    maps = self.make_trunk()(x, train=train)
     head = LinearHead(self.num_classes, self.dropout, self.dtype, name="head")
     outputs = {"logits": head(maps["inception5b"], train=train)}
     if self.aux:

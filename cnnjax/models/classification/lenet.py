@@ -60,8 +60,13 @@ class LeNet5(nn.Module):
   dtype: Any = jnp.float32
   preprocessing: Preprocessing = Preprocessing(resize=(32, 32))
 
+  @nn.nowrap
+  def make_trunk(self) -> nn.Module:
+    """Returns the trunk, for this network or another's."""
+    return Trunk(self.pool, self.dtype, name="trunk")
+
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-    x = Trunk(self.pool, self.dtype, name="trunk")(x, train=train)["conv3"]
+    x = self.make_trunk()(x, train=train)["conv3"]
     logits = Head(self.num_classes, self.dtype, name="head")(x)
     return {"logits": wide(logits)}

@@ -125,9 +125,14 @@ class MobileNetV1(nn.Module):
   dtype: Any = jnp.float32
   preprocessing: Preprocessing = IMAGENET
 
+  @nn.nowrap
+  def make_trunk(self) -> nn.Module:
+    """Returns the trunk, for this network or another's."""
+    return TrunkV1(self.width, self.dtype, name="trunk")
+
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-    maps = TrunkV1(self.width, self.dtype, name="trunk")(x, train=train)
+    maps = self.make_trunk()(x, train=train)
     head = LinearHead(self.num_classes, self.dropout, self.dtype, name="head")
     return {"logits": head(maps["stage5"], train=train)}
 
@@ -141,8 +146,13 @@ class MobileNetV2(nn.Module):
   dtype: Any = jnp.float32
   preprocessing: Preprocessing = IMAGENET
 
+  @nn.nowrap
+  def make_trunk(self) -> nn.Module:
+    """Returns the trunk, for this network or another's."""
+    return TrunkV2(self.width, self.dtype, name="trunk")
+
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-    maps = TrunkV2(self.width, self.dtype, name="trunk")(x, train=train)
+    maps = self.make_trunk()(x, train=train)
     head = LinearHead(self.num_classes, self.dropout, self.dtype, name="head")
     return {"logits": head(maps["top"], train=train)}

@@ -139,9 +139,13 @@ class CifarResNet(nn.Module):
   dtype: Any = jnp.float32
   preprocessing: Preprocessing = Preprocessing(resize=(32, 32))
 
+  @nn.nowrap
+  def make_trunk(self) -> nn.Module:
+    """Returns the trunk, for this network or another's."""
+    return Trunk(self.n, self.block, self.stochastic_depth, self.dtype, name="trunk")
+
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-    trunk = Trunk(self.n, self.block, self.stochastic_depth, self.dtype, name="trunk")
-    maps = trunk(x, train=train)
+    maps = self.make_trunk()(x, train=train)
     head = LinearHead(self.num_classes, dtype=self.dtype, name="head")
     return {"logits": head(maps["stage3"], train=train)}

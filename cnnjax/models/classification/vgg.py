@@ -33,12 +33,14 @@ VGG19 = (2, 2, 4, 4, 4)  # column E
 class Trunk(nn.Module):
   """Images -> stage1 .. stage5 before their pooling (strides 1, 2, 4, 8, 16), and pool5 (32).
 
-  Channels 64, 128, 256, 512, 512. `norm` puts batch norm behind each convolution.
+  Channels 64, 128, 256, 512, 512. `norm` puts batch norm behind each convolution;
+  `ceil` keeps the last row of a map of odd sides, as SSD does.
   """
 
   depths: tuple[int, ...]
   norm: bool = False
   dtype: Any = jnp.float32
+  ceil: bool = False
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
@@ -54,7 +56,7 @@ class Trunk(nn.Module):
         else:
           x = nn.relu(x)
       maps[f"stage{stage}"] = x
-      x = MaxPool(2, name=f"pool{stage}")(x)
+      x = MaxPool(2, ceil=self.ceil, name=f"pool{stage}")(x)
     return {**maps, "pool5": x}
 
 
@@ -75,18 +77,24 @@ class Head(nn.Module):
 
 
 class VGG(nn.Module):
-  """Images [B, H, W, C] of at least 32x32 -> {"logits": [B, num_classes]}."""
+  """Images [B, H, W, C] of at least 32x32 -> {"logits": [B, num_classes]}; `ceil` as in `Trunk`."""
 
   depths: tuple[int, ...]
   norm: bool = False
   dropout: float = 0.5
+  ceil: bool = False
   num_classes: int = 1000
   dtype: Any = jnp.float32
   preprocessing: Preprocessing = IMAGENET
 
+  @nn.nowrap
+  def make_trunk(self) -> nn.Module:
+    """Returns the trunk, for this network or another's."""
+    return Trunk(self.depths, self.norm, self.dtype, self.ceil, name="trunk")
+
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-    maps = Trunk(self.depths, self.norm, self.dtype, name="trunk")(x, train=train)
+    maps = self.make_trunk()(x, train=train)
     logits = Head(self.num_classes, self.dropout, self.dtype, name="head")(
       maps["pool5"], train=train
     )

@@ -1,0 +1,98 @@
+"""Images of any sizes, brought to the few shapes that a detector is compiled for."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from cnnjax.data.image import fit
+from cnnjax.errors import UserError
+from cnnjax.ops.preprocess import Preprocessing
+
+
+class Frame(NamedTuple):
+  """Images of one shape: their places [n] among all, pixels [n, H, W, C] from 0 to 255.
+
+  `extent` [n, 2] is the (height, width) that is no filling, and `scale` [n, 2] how much larger than
+  the image that is.
+  """
+
+  places: np.ndarray
+  image: np.ndarray
+  extent: np.ndarray
+  scale: np.ndarray
+
+
+def frames(images: Sequence[np.ndarray], to: Preprocessing, most: int) -> Iterator[Frame]:
+  """Yields images, as `fit` takes them, resized and filled up, those of one shape together.
+
+  Args:
+    images: [H, W] or [H, W, C] of any sizes.
+    to: as the network wants them; a crop is none for boxes.
+    most: images at once.
+
+  Raises: UserError as `fit` does, and where `to` crops.
+  """
+  if to.crop:
+    raise UserError("a detector sees whole images; its preprocessing must not crop")
+  groups = defaultdict(list)
+  for place, image in enumerate(images):
+    size = resized(np.shape(image)[:2], to)
+    filled = tuple(-(-length // to.multiple) * to.multiple for length in size)
+    groups[filled].append((place, size))
+  for filled, members in groups.items():
+    for start in range(0, len(members), most):
+      places, sizes = zip(*members[start : start + most])
+      yield Frame(
+        np.asarray(places),
+        np.stack([_fill(_resize(images[p], s, to), filled, to) for p, s in zip(places, sizes)]),
+        np.asarray(sizes, np.float32),
+        np.asarray([np.divide(s, np.shape(images[p])[:2]) for p, s in zip(places, sizes)]),
+      )
+
+
+def resized(size: tuple[int, int], to: Preprocessing) -> tuple[int, int]:
+  """Returns (height, width) of an image of this size after the resize."""
+  if not isinstance(to.resize, int):
+    return to.resize or size
+  factor = np.float32(to.resize) / np.float32(min(size))
+  if to.longest:
+    factor = min(factor, np.float32(to.longest) / np.float32(max(size)))
+  return tuple(int(np.floor(np.float64(length) * np.float64(factor))) for length in size)
+
+
+def _resize(image: np.ndarray, size: tuple[int, int], to: Preprocessing) -> np.ndarray:
+  """Returns an image at a size, [H, W, C]: float32 where it is not smoothed, else uint8."""
+  if to.interpolation != "linear":
+    return fit([image], replace(to, resize=size))[0]
+  pixels, image = fit([image], Preprocessing(channels=to.channels))[0], np.asarray(image)
+  if np.issubdtype(image.dtype, np.floating) and image.shape == pixels.shape:
+    pixels = 255 * image  # not rounded to bytes
+  return linear(pixels, size)
+
+
+def linear(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+  """Returns an image [H, W, C] at another size as float32, each pixel a mean of up to four.
+
+  It does not smooth, as PyTorch's `interpolate` does not.
+  """
+  image = image.astype(np.float32)
+  for axis, (have, want) in enumerate(zip(image.shape, size)):
+    place = np.maximum((np.arange(want, dtype=np.float32) + 0.5) * np.float32(have / want) - 0.5, 0)
+    low = np.minimum(place.astype(int), have - 1)
+    part = (place - low).reshape((-1, 1, 1) if axis == 0 else (-1, 1))
+    high = np.minimum(low + 1, have - 1)
+    image = (1 - part) * image.take(low, axis) + part * image.take(high, axis)
+  return image
+
+
+def _fill(image: np.ndarray, size: tuple[int, int], to: Preprocessing) -> np.ndarray:
+  """Returns an image with what is 0 once normalised below and to the right of it."""
+  if image.shape[:2] == size:
+    return image
+  empty = 255 * np.broadcast_to(np.asarray(to.mean, np.float32), (*size, image.shape[2]))
+  filled = empty.astype(np.float32)
+  filled[: image.shape[0], : image.shape[1]] = image
+  return filled

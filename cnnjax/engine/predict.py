@@ -1,0 +1,106 @@
+"""Answers for images that a user has."""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from cnnjax.data import pipeline
+from cnnjax.engine.config import tuples
+from cnnjax.engine.mesh import compile_step, make_mesh, shard
+from cnnjax.engine.step import predict_step
+from cnnjax.models.weights import labels
+from cnnjax.tasks import task as task_of
+
+Answers = list[dict[str, Any]]
+
+
+def predict(
+  model: Any,
+  variables: dict[str, Any],
+  images: np.ndarray | Sequence[np.ndarray],
+  *,
+  task: str = "",
+  classes: Sequence[str] = (),
+  batch_size: int = 64,
+  **options: Any,
+) -> Answers:
+  """Returns one answer for each image, prepared as the model's `preprocessing` says.
+
+  For classification: `label`, `probability`, `probabilities` [C]; for several labels: `labels` [L]
+  of 0 and 1, `probabilities` [L]; for regression: `values` [T]; for detection, best first: `boxes`
+  [K, 4] in pixels of that image, `labels` [K], `scores` [K], and `masks` [K, H, W] of a network
+  that has them. Where `classes` names these, also `class`, `classes`, or `targets` by name.
+
+  Args:
+    model: of the zoo.
+    variables: of the model.
+    images: uint8, or float from 0 to 1: [N, H, W, C], or any sequence of [H, W] or [H, W, C].
+    task: whose answers to give; by default detection of a detector, else classification.
+    classes: names of the labels; by default those of the model's published weights, if any.
+    batch_size: largest number of images computed at once.
+    options: of the task, such as the `mean` and `std` of regression.
+
+  Raises: UserError for an array that is no image, and for an unknown task or option of it.
+  """
+  task = task or getattr(model, "task", "classification")
+  compiled, mesh = _predictor(model, task, tuple(tuples(options).items()))
+
+  def step(batch, size):
+    return jax.device_get(compiled(variables, shard(pipeline.pad(batch, size), mesh)))
+
+  ask = _boxes if task == "detection" else _values
+  answers = ask(step, images, model.preprocessing, batch_size)
+  names = labels(model.preprocessing.labels)
+  if not classes and len(names) == model.num_classes:
+    classes = names
+  if classes:
+    answers = [task_of(task).named(answer, classes) for answer in answers]
+  return answers
+
+
+def _values(step: Callable, images: Any, to: Any, most: int) -> Answers:
+  """Returns what a network of one fixed input says of each image."""
+  from cnnjax.data.image import fit  # Pillow: not needed to build and train
+
+  pixels, answers = fit(images, to), []
+  size = _few(len(pixels), most)
+  for start in range(0, len(pixels), size):
+    part = pixels[start : start + size]
+    found = step({"image": part}, size)
+    answers += [{k: v[i].tolist() for k, v in found.items()} for i in range(len(part))]
+  return answers
+
+
+def _boxes(step: Callable, images: Any, to: Any, most: int) -> Answers:
+  """Returns what a detector finds in each image, in pixels of that image."""
+  from cnnjax.data.frame import frames
+
+  answers = [{} for _ in images]
+  for frame in frames(images, to, most):
+    batch = {"image": frame.image, "extent": frame.extent}
+    found = step(batch, _few(len(frame.places), most))
+    for n, (place, scale) in enumerate(zip(frame.places, frame.scale)):
+      there = found["valid"][n]
+      answer = {k: v[n][there] for k, v in found.items() if k != "valid"}
+      answer["boxes"] = answer["boxes"] / np.tile(scale[::-1], 2)
+      answers[place] = {k: v.tolist() for k, v in answer.items()}
+  return answers
+
+
+def _few(count: int, most: int) -> int:
+  """Returns a batch size for so many images: few shapes to compile."""
+  return min(most, 1 << max(0, count - 1).bit_length())
+
+
+@lru_cache(maxsize=8)
+def _predictor(model: Any, task: str, options: tuple) -> tuple[Callable, Mesh]:
+  """Returns the compiled step for a model on one device, kept for the next call."""
+  mesh = make_mesh(1)
+  scale = partial(pipeline.scale, preprocessing=model.preprocessing)
+  own = task_of(task, model=model, **dict(options))
+  step = partial(predict_step, model=model, task=own, scale=scale)
+  return compile_step(step, mesh), mesh

@@ -1,0 +1,102 @@
+"""Any number of boxes for each image, each with a class: the detector's own loss."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from cnnjax.data.table import Table
+from cnnjax.errors import UserError
+from cnnjax.metrics import coco, detection
+
+Batch = dict[str, Any]
+Outputs = dict[str, Any]
+
+READ = ("image", "extent", "proposals", "proposed")  # by networks at all times
+TRUTH = ("boxes", "labels", "valid", "instances", "ids")  # by them in training, and by losses
+SPECIAL = ("difficult", "crowd")  # boxes that need not be found, and are not learnt from
+FIGURES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar_100")
+
+
+def complete(splits: Mapping[str, Table]) -> dict[str, Any]:
+  """Returns nothing. Raises: UserError for data without boxes."""
+  columns = splits["train"].columns
+  if "boxes" not in columns:
+    raise UserError(
+      f"task detection needs boxes, but the data hold {', '.join(columns)}; set data.name to a "
+      "source of boxes: voc, coco, open_images, instances or scenes"
+    )
+  return {}
+
+
+def inputs(batch: Batch) -> dict[str, jax.Array]:
+  """Returns what a detector reads: the image and, of what there is, proposals and the truth."""
+  return {key: batch[key] for key in READ if key in batch} | _truth(batch)
+
+
+def loss(outputs: Outputs, batch: Batch, *, model: Any) -> tuple[jax.Array, dict[str, Any]]:
+  """Returns the detector's own loss on a batch, and the sums of its parts to log."""
+  return model.loss(outputs, {**_truth(batch), "mask": batch["mask"]})
+
+
+def metrics(
+  outputs: Outputs, batch: Batch, *, model: Any, rows: bool = False
+) -> dict[str, dict[str, jax.Array]]:
+  """Returns under `rows` what was found and what is there, for precision needs all examples."""
+  del rows  # there is nothing else
+  found = {f"found_{key}": value for key, value in model.decode(outputs).items()}
+  truth = {key: batch[key] for key in (*TRUTH[:3], *SPECIAL) if key in batch}
+  return {"rows": {**found, **truth, "mask": batch["mask"]}}
+
+
+def summarise(sums: dict[str, Any], *, model: Any) -> dict[str, Any]:
+  """Returns VOC's and COCO's figures from the rows of an evaluation."""
+  found, truth = split_rows(sums["rows"])
+  names = tuple(map(str, range(model.num_classes)))
+  voc, whole = detection.summarise(found, truth, names), coco.summarise(found, truth, names)
+  each = [
+    {"ap50": v["ap"], "ap50_2007": v["ap_2007"], "ap": c["ap"], **_counts(v)}
+    for v, c in zip(voc["per_class"], whole["per_class"])
+  ]
+  figures = {"map50": voc["map"], "map50_2007": voc["map_2007"]}
+  figures |= {key: whole[key] for key in FIGURES}
+  undefined = {key: "there is nothing to find" for key, v in figures.items() if v is None}
+  return {
+    "examples": len(truth["labels"]),
+    **{key: float("nan") if v is None else v for key, v in figures.items()},
+    "per_class": each,
+    **({"undefined": undefined} if undefined else {}),
+  }
+
+
+def split_rows(rows: dict[str, np.ndarray]) -> tuple[dict[str, Any], dict[str, Any]]:
+  """Returns the found and the true boxes [N, ...] of real examples."""
+  real = np.asarray(rows["mask"]) > 0
+  taken = {key: np.asarray(value)[real] for key, value in rows.items() if key != "mask"}
+  found = {k.removeprefix("found_"): v for k, v in taken.items() if k.startswith("found_")}
+  return found, {k: v for k, v in taken.items() if not k.startswith("found_")}
+
+
+def predict(outputs: Outputs, batch: Batch, *, model: Any) -> dict[str, jax.Array]:
+  """Returns boxes [B, K, 4], labels, scores and valid [B, K], best first."""
+  del batch
+  return model.decode(outputs)
+
+
+def named(answer: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+  """Returns an answer with the classes of its boxes by name."""
+  return {"classes": [names[label] for label in answer["labels"]], **answer}
+
+
+def _truth(batch: Batch) -> dict[str, jax.Array]:
+  """Returns the boxes to learn from: the special ones are not valid."""
+  truth = {key: batch[key] for key in TRUTH if key in batch}
+  for key in SPECIAL:
+    if key in batch and "valid" in truth:
+      truth["valid"] = truth["valid"] * (1 - batch[key])
+  return truth
+
+
+def _counts(row: dict[str, Any]) -> dict[str, int]:
+  return {key: row[key] for key in ("boxes", "found", "detections")}
