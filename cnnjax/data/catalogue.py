@@ -3,16 +3,16 @@
 import inspect
 from typing import Any
 
-import numpy as np
-
 from cnnjax.data import (
   arrays,
   coco,
+  digits,
   fake,
   folder,
   idx,
   open_images,
   pipeline,
+  scenes,
   sheet,
   tfds,
   voc,
@@ -21,30 +21,16 @@ from cnnjax.data.split import fold, hold_out
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError, unknown
 
-
-def digits(root: str, seed: int) -> dict[str, Table]:
-  """Returns scikit-learn's 1,797 handwritten digits, 8x8 grey, split 80/20, stratified by seed."""
-  del root
-  from sklearn.datasets import load_digits
-
-  data = load_digits()
-  image = np.round(data.images * (255 / 16)).astype(np.uint8)[..., None]
-  everything = Table(
-    {"image": image, "label": data.target.astype(np.int32)}, tuple(map(str, data.target_names))
-  )
-  train, test = hold_out(everything, 0.2, seed)
-  return {"train": train, "test": test}
-
-
 SOURCES = {  # name: (root, seed, **arguments) -> {"train": Table, "test": Table, ...}
   "coco": coco.load,
   "csv": sheet.load,
-  "digits": digits,
+  "digits": digits.load,
   "fake": fake.load,
   "folder": folder.load,
   "idx": idx.load,
   "npz": arrays.load,
   "open_images": open_images.load,
+  "scenes": scenes.load,
   "tfds": tfds.load,
   "voc": voc.load,
 }
