@@ -92,16 +92,20 @@ def _describe(job, config, facts, folder):
 
 
 def _describe_classes(names, splits):
-  """Prints how many of each class there are, or the mean and deviation of each number."""
+  """Prints how many images or boxes of each class there are, or what each number is about."""
+  boxes = "boxes" in splits["train"]
   cells = {
-    split: of.get("counts") or [f"{m:.4g} ± {s:.4g}" for m, s in zip(of["mean"], of["std"])]
+    split: of.get("boxes")
+    or of.get("counts")
+    or [f"{m:.4g} ± {s:.4g}" for m, s in zip(of["mean"], of["std"])]
     for split, of in splits.items()
   }
   if len(names) <= SHOWN:
     rows = {name: {s: cells[s][place] for s in splits} for place, name in enumerate(names)}
-    log.grid("in each split", rows)
-  elif counts := splits["train"].get("counts"):
-    print(f"classes  {len(counts)}, with {min(counts)} to {max(counts)} training images each")
+    log.grid("boxes in each split" if boxes else "in each split", rows)
+  elif "mean" not in splits["train"]:
+    counts, what = cells["train"], "boxes" if boxes else "training images"
+    print(f"classes  {len(counts)}, with {min(counts)} to {max(counts)} {what} each")
 
 
 def main(argv: list[str]) -> None:

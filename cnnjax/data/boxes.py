@@ -10,6 +10,8 @@ import numpy as np
 
 from cnnjax.data.files import read_all
 from cnnjax.data.labels import listed
+from cnnjax.data.masks import nearest
+from cnnjax.data.places import pack
 from cnnjax.data.split import with_test
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError, unknown
@@ -77,10 +79,7 @@ def tables(
   Raises: UserError for a class that is not listed, a size that is not the image's, more boxes than
     places, and whatever `read_all` finds wrong.
   """
-  if to.crop or isinstance(to.resize, int):
-    raise UserError(
-      "boxes move with a resize alone: set data.resize to (height, width), and data.crop to ()"
-    )
+  check_resize(to)
   names = listed(classes) or tuple(sorted({b.name for e in splits["train"] for b in e.boxes}))
   if not names:
     raise UserError(f"no image of the train split of {root} has a box")
@@ -89,12 +88,19 @@ def tables(
   image, good, sizes = read_all(root, [e.path for e in every], to, on_error)
   kept = [example for example, g in zip(every, good) if g]
   _check_sizes(kept, sizes)
-  columns = {"image": image, "size": sizes}
-  columns |= _columns(kept, names, places, sizes, image.shape[1:3], flag, masks)
-  whole = Table(columns, names)
+  found = columns(kept, names, places, sizes, image.shape[1:3], flag, masks)
+  whole = Table({"image": image, "size": sizes, **found}, names)
   ends = np.cumsum([0, *(good[part].sum() for part in _spans(splits))])
   parts = {s: whole.take(np.arange(*ends[n : n + 2])) for n, s in enumerate(splits)}
   return with_test(parts, test, seed)
+
+
+def check_resize(to: Preprocessing) -> None:
+  """Raises: UserError where a run's preprocessing does more to images than to resize them whole."""
+  if to.crop or isinstance(to.resize, int):
+    raise UserError(
+      "boxes move with a resize alone: set data.resize to (height, width), and data.crop to ()"
+    )
 
 
 def _spans(splits):
@@ -102,42 +108,40 @@ def _spans(splits):
   return [slice(*ends[n : n + 2]) for n in range(len(splits))]
 
 
-def _columns(
-  examples: list[Example],
+def columns(
+  examples: Sequence[Example],
   names: tuple[str, ...],
   places: int,
   sizes: np.ndarray,
   target: tuple[int, int],
   flag: str,
-  masks: bool,
+  masks: bool = False,
 ) -> dict[str, Any]:
-  """Returns the columns of boxes, and draws masks, at the target's (height, width)."""
+  """Returns the columns of boxes, and draws masks, at the target's (height, width).
+
+  Arguments, and what is left out, are those of `tables`; `sizes` [N, 2] are of the images as read.
+  """
   number = {name: label for label, name in enumerate(names)}
   cut = [_cut(example, size, target) for example, size in zip(examples, sizes)]
   lost = [(e, len(e.boxes) - len(c)) for e, c in zip(examples, cut) if len(c) < len(e.boxes)]
   if lost:
     count, first = sum(n for _, n in lost), lost[0][0].where
     print(f"left out {count} boxes of no area, the first in {first}", file=sys.stderr, flush=True)
-  most = max(map(len, cut), default=0)
-  if places and most > places:
-    where = next(e.where for e, c in zip(examples, cut) if len(c) == most)
-    raise UserError(f"{where} has {most} boxes; set data.arguments.places to {most} or more")
-  shape = (len(examples), places or max(most, 1))
-  found = {
-    "boxes": np.zeros((*shape, 4), np.float32),
-    "labels": np.zeros(shape, np.int32),
-    "valid": np.zeros(shape, np.float32),
-    flag: np.zeros(shape, np.float32),
-  }
+  rows = [
+    {
+      "boxes": np.asarray([corners for corners, _ in boxes], np.float32).reshape(-1, 4),
+      "labels": np.asarray([number[box.name] for _, box in boxes], np.int32),
+      flag: np.asarray([box.flag for _, box in boxes], np.float32),
+    }
+    for boxes in cut
+  ]
+  found = pack(rows, places, lambda n: examples[n].where)
   if masks:
-    found["instances"] = np.zeros((*shape, *target), bool)
-  for n, (boxes, size) in enumerate(zip(cut, sizes)):
-    for place, (corners, box) in enumerate(boxes):
-      values = (corners, number[box.name], 1, box.flag)
-      for column, value in zip(found.values(), values):
-        column[n, place] = value
-      if masks and box.mask is not None:
-        found["instances"][n, place] = _shrink(box.mask(*size.tolist()), target)
+    found["instances"] = np.zeros((*found["valid"].shape, *target), bool)
+    for n, (boxes, size) in enumerate(zip(cut, sizes)):
+      for place, (_, box) in enumerate(boxes):
+        if box.mask is not None:
+          found["instances"][n, place] = nearest(box.mask(*size.tolist()), target)
   return found
 
 
@@ -153,14 +157,6 @@ def _cut(example: Example, size: np.ndarray, target: tuple[int, int]) -> list[tu
     if corners[2] > corners[0] and corners[3] > corners[1]:
       found.append((corners * scale, box))
   return found
-
-
-def _shrink(mask: np.ndarray, target: tuple[int, int]) -> np.ndarray:
-  """Returns a mask [H, W] at another size, each pixel that of the place of its centre."""
-  rows, columns = (
-    ((np.arange(t) + 0.5) * n / t).astype(int) for t, n in zip(target, mask.shape, strict=True)
-  )
-  return mask[rows][:, columns]
 
 
 def _check_classes(examples: list[Example], names: tuple[str, ...]) -> None:

@@ -3,36 +3,36 @@
 import inspect
 from typing import Any
 
-import numpy as np
-
-from cnnjax.data import arrays, fake, folder, idx, pipeline, sheet, tfds
+from cnnjax.data import (
+  arrays,
+  coco,
+  digits,
+  fake,
+  folder,
+  idx,
+  open_images,
+  pipeline,
+  scenes,
+  sheet,
+  tfds,
+  voc,
+)
 from cnnjax.data.split import fold, hold_out
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError, unknown
 
-
-def digits(root: str, seed: int) -> dict[str, Table]:
-  """Returns scikit-learn's 1,797 handwritten digits, 8x8 grey, split 80/20, stratified by seed."""
-  del root
-  from sklearn.datasets import load_digits
-
-  data = load_digits()
-  image = np.round(data.images * (255 / 16)).astype(np.uint8)[..., None]
-  everything = Table(
-    {"image": image, "label": data.target.astype(np.int32)}, tuple(map(str, data.target_names))
-  )
-  train, test = hold_out(everything, 0.2, seed)
-  return {"train": train, "test": test}
-
-
 SOURCES = {  # name: (root, seed, **arguments) -> {"train": Table, "test": Table, ...}
+  "coco": coco.load,
   "csv": sheet.load,
-  "digits": digits,
+  "digits": digits.load,
   "fake": fake.load,
   "folder": folder.load,
   "idx": idx.load,
   "npz": arrays.load,
+  "open_images": open_images.load,
+  "scenes": scenes.load,
   "tfds": tfds.load,
+  "voc": voc.load,
 }
 
 
@@ -40,8 +40,9 @@ def load(data: Any, seed: int) -> dict[str, Table]:
   """Returns the splits that a config's `data` section names, the validation part held out.
 
   With `data.folds` the source's train and test are joined, and fold `data.fold` of them is the test
-  split. Of train a `data.fraction` of each class is kept, the rest left aside. A source with a
-  parameter `to` is given the run's preprocessing, to resize as it reads.
+  split. Of train a `data.fraction` is kept, the rest left aside. Both are equal in each class where
+  an image has one. A source with a parameter `to` is given the run's preprocessing, to resize as it
+  reads.
 
   Raises: UserError for an unknown source, or whatever the source finds wrong.
   """

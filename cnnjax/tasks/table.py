@@ -9,13 +9,17 @@ import numpy as np
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
 
-HELD = {"label": "a class for each image", "target": "numbers for each image"}
+HELD = {
+  "label": "a class for each image",
+  "target": "numbers for each image",
+  "boxes": "boxes in each image",
+}
 
 
 def column(splits: Mapping[str, Table], key: str, task: str) -> np.ndarray:
-  """Returns the training split's `label` [N] or `target` [N, T].
+  """Returns the training split's `label` [N], `target` [N, T] or `boxes` [N, P, 4].
 
-  Raises: UserError where the data hold the other one, or neither.
+  Raises: UserError where the data hold another one, or none.
   """
   columns = splits["train"].columns
   if key not in columns:

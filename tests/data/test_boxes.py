@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnjax.data import coco, open_images, voc
+from cnnjax.data import catalogue
+from cnnjax.data.describe import describe
+from cnnjax.data.sampling import epochs
 from cnnjax.errors import UserError
 from cnnjax.metrics.coco import encode
-from cnnjax.ops.preprocess import Preprocessing
-from tests.data.test_folder import save
+from tests.data.test_folder import load, save, section
 
-FULL, HALF = Preprocessing(), Preprocessing(resize=(20, 30))  # of images of 40 x 60
+FULL, HALF = (), (20, 30)  # sizes of images of 40 x 60
 SIZE = "<size><width>60</width><height>40</height><depth>3</depth></size>"
 DOG = ("dog", (11, 5, 30, 24))
 
@@ -44,8 +45,8 @@ def folder(tmp_path):
   return tmp_path
 
 
-def read(folder, to=FULL, **options):
-  return voc.load(str(folder), 0, to=to, **options)
+def read(folder, to=FULL, source="voc", **options):
+  return load(folder, name=source, resize=to, **options)
 
 
 def test_a_voc_folder(folder):
@@ -75,7 +76,7 @@ def test_boxes_are_resized_with_their_images(folder):
   assert splits["train"].columns["image"].shape == (2, 20, 30, 3)
   boxes = splits["train"].columns["boxes"]
   assert boxes.shape == (2, 5, 4) and boxes[1, :2].tolist() == [[5, 2, 15, 12], [0, 0, 30, 20]]
-  stretched = read(folder, Preprocessing(resize=(80, 30)))
+  stretched = read(folder, (80, 30))
   assert stretched["train"].columns["boxes"][0, 0].tolist() == [5, 8, 15, 48]
 
 
@@ -89,6 +90,39 @@ def test_a_list_of_trainval_alone(folder):
   for name in ("train", "val"):
     (folder / "ImageSets" / "Main" / f"{name}.txt").unlink()
   assert {n: len(t) for n, t in read(folder).items()} == {"train": 3, "test": 1}
+
+
+def test_boxes_are_counted_by_class_and_split(folder):
+  assert describe(read(folder)) == {
+    "train": {"examples": 2, "boxes": [1, 2]},
+    "validation": {"examples": 1, "boxes": [1, 0]},
+    "test": {"examples": 1, "boxes": [0, 0]},
+  }
+
+
+def test_folds_fractions_and_sampling(folder):
+  (folder / "ImageSets" / "Main" / "val.txt").unlink()
+  (folder / "ImageSets" / "Main" / "train.txt").unlink()  # so that trainval's three train
+  data = section(folder, name="voc")
+  data.folds, tests = 4, []
+  for data.fold in range(4):
+    splits = catalogue.load(data, 0)
+    assert len(splits["train"]) == 3
+    tests.append(splits["test"].columns["boxes"][0, 0].tolist())
+  assert sorted(tests) == [[0] * 4, [2, 2, 9, 9], [10, 4, 30, 24], [10, 4, 30, 24]]
+  data.folds = data.fold = 0
+  data.fraction, data.validation = 0.7, 0.5
+  assert {n: len(t) for n, t in catalogue.load(data, 0).items()} == {
+    "train": 1,
+    "test": 1,
+    "validation": 1,
+  }
+  assert sorted(epochs(read(folder)["train"], 0)(0)) == [0, 1, 2]
+  with pytest.raises(UserError, match="data.sampling balanced needs a class for each image"):
+    epochs(read(folder)["train"], 0, "balanced")
+  data.fraction, data.folds = 1.0, 5
+  with pytest.raises(UserError, match="data.folds 5 needs as many examples; found 4"):
+    catalogue.load(data, 0)
 
 
 def test_ilsvrc(tmp_path):
@@ -137,7 +171,7 @@ def test_what_can_be_wrong_with_voc(folder):
   with pytest.raises(UserError, match="unknown class in .*im2.xml 'cat'"):
     read(folder, classes=("dog", "cow"))
   with pytest.raises(UserError, match="set data.resize to"):
-    read(folder, Preprocessing(resize=32, crop=(32, 32)))
+    read(folder, 32, crop=(32, 32))
   file.write_text("<annotation>")
   with pytest.raises(UserError, match="im1.xml cannot be read as XML"):
     read(folder)
@@ -211,7 +245,7 @@ def write(folder, scene, splits=("train", "val", "test")):
 
 def test_a_coco_folder_with_masks(tmp_path, scene):
   write(tmp_path, scene)
-  splits = coco.load(str(tmp_path), 0, to=FULL, masks=True)
+  splits = read(tmp_path, FULL, "coco", masks=True)
   assert set(splits) == {"train", "validation", "test"}
   table = splits["train"]
   columns = table.columns
@@ -225,10 +259,10 @@ def test_a_coco_folder_with_masks(tmp_path, scene):
   np.testing.assert_array_equal(columns["instances"][1, 1], square(2, 2, 8, 10))
   np.testing.assert_array_equal(columns["instances"][0, 0], square(0, 0, 20, 10))
   assert not columns["instances"][2].any()
-  half = coco.load(str(tmp_path), 0, to=HALF, masks=True)["train"].columns
+  half = read(tmp_path, HALF, "coco", masks=True)["train"].columns
   np.testing.assert_array_equal(half["instances"][0, 0], square(0, 0, 20, 10)[1::2, 1::2])
   assert half["boxes"][1, 1].tolist() == [1, 1, 4, 5]
-  assert "instances" not in coco.load(str(tmp_path), 0, to=FULL)["train"].columns
+  assert "instances" not in read(tmp_path, FULL, "coco")["train"].columns
 
 
 def test_what_can_be_wrong_with_coco(tmp_path, scene):
@@ -238,7 +272,7 @@ def test_what_can_be_wrong_with_coco(tmp_path, scene):
   def told(**changed):
     file.write_text(json.dumps({**scene, **changed}))
     with pytest.raises(UserError) as error:
-      coco.load(str(tmp_path), 0, to=FULL)
+      read(tmp_path, FULL, "coco")
     return str(error.value)
 
   row = {"id": 5, "image_id": 1, "category_id": 3, "bbox": [1, 1, 2, 2]}
@@ -252,10 +286,10 @@ def test_what_can_be_wrong_with_coco(tmp_path, scene):
   assert f"no image file at {tmp_path}/train2017/1.png" in told(images=missing)
   file.write_text("{")
   with pytest.raises(UserError, match="cannot be read as JSON"):
-    coco.load(str(tmp_path), 0, to=FULL)
+    read(tmp_path, FULL, "coco")
   file.unlink()
   with pytest.raises(UserError, match="has no annotations/instances_train2017.json"):
-    coco.load(str(tmp_path), 0, to=FULL)
+    read(tmp_path, FULL, "coco")
 
 
 ROWS = """ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf
@@ -271,7 +305,7 @@ def test_open_images(tmp_path):
     for name in "ab":
       save(tmp_path / split / f"{name}.jpg", (40, 60))
   (tmp_path / "class-descriptions-boxable.csv").write_text("/m/1,Tree\n/m/2,Person, or so\n")
-  splits = open_images.load(str(tmp_path), 0, to=HALF)
+  splits = read(tmp_path, HALF, "open_images")
   assert set(splits) == {"train", "validation", "test"}
   table = splits["test"]
   assert table.classes == ("Person, or so", "Tree")
@@ -285,7 +319,7 @@ def test_open_images(tmp_path):
   ):
     file.write_text(ROWS.replace(old, new, 1))
     with pytest.raises(UserError, match=sentence):
-      open_images.load(str(tmp_path), 0, to=HALF)
+      read(tmp_path, HALF, "open_images")
 
 
 def test_images_of_several_sizes_need_a_resize(folder):

@@ -1,0 +1,34 @@
+"""Ragged things of images, such as boxes, in a fixed number of places."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from cnnjax.errors import UserError
+
+
+def pack(
+  rows: Sequence[Mapping[str, np.ndarray]], places: int, name: Callable[[int], str]
+) -> dict[str, np.ndarray]:
+  """Returns the columns [N, P, ...] of N images' rows, and which places are taken, valid [N, P].
+
+  Args:
+    rows: of each image, one at least; arrays [K, ...] of one K, among them `boxes` [K, 4].
+    places: P; 0 for as many as the fullest image needs.
+    name: n -> what the n-th image is called.
+
+  Raises: UserError for an image of more boxes than places.
+  """
+  counts = [len(row["boxes"]) for row in rows]
+  most = max(counts)
+  if places and most > places:
+    raise UserError(
+      f"{name(counts.index(most))} has {most} boxes; set data.arguments.places to {most} or more"
+    )
+  shape = (len(rows), places or max(most, 1))
+  found = {key: np.zeros((*shape, *v.shape[1:]), v.dtype) for key, v in rows[0].items()}
+  for n, row in enumerate(rows):
+    for key, values in row.items():
+      found[key][n, : len(values)] = values
+  valid = np.arange(shape[1]) < np.asarray(counts)[:, None]
+  return {**found, "valid": valid.astype(np.float32)}

@@ -1,0 +1,203 @@
+"""Scenes by the course's statistical model: a Poisson number of real digits, and noise over all.
+
+X = X_1(u_1) + ... + X_J(u_J) + e with J ~ Poisson: what lies where, how large and how bright are u,
+and + draws the later object over the earlier one.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from cnnjax.data import digits, idx
+from cnnjax.data.boxes import check_resize
+from cnnjax.data.masks import bounds
+from cnnjax.data.places import pack
+from cnnjax.data.table import Table
+from cnnjax.errors import UserError
+from cnnjax.ops.preprocess import Preprocessing
+
+SIZE = (128, 128)  # (height, width) where the run asks for none
+TRIES = 20  # places for an object; where none will do it is left out
+INK = 0.35  # least part of a digit's brightest pixel that is of its stroke
+TEXTURE = 0.1  # deviation of the background's slow changes, of a full range of 1
+LEAST = 4  # pixels of an object's longer side
+
+
+class Law(NamedTuple):
+  """What scenes are drawn by: (height, width), 1 or 3 channels, and as in `load`."""
+
+  size: tuple[int, int]
+  channels: int
+  rate: float
+  scale: tuple[float, float]
+  noise: float
+  overlap: float
+
+
+def load(
+  root: str,
+  seed: int,
+  *,
+  to: Preprocessing,
+  examples: int = 2500,
+  classes: int = 10,
+  rate: float = 4.0,
+  scale: Sequence[float] = (0.15, 0.4),
+  noise: float = 0.05,
+  overlap: float = 0.2,
+  masks: bool = False,
+  places: int = 0,
+  test: float = 0.2,
+) -> dict[str, Table]:
+  """Returns scenes of digits: image, size, boxes, labels and valid, as `boxes.tables` does.
+
+  A box (x0, y0, x1, y1) holds what is seen of its object, which is half of it or more. No digit is
+  in scenes of both splits.
+
+  Args:
+    root: a folder with MNIST's four IDX files; where it is empty, scikit-learn's digits.
+    seed: of all that is drawn.
+    to: the run's preprocessing: scenes have its size, by default 128x128, and its channels, 1 for
+      grey, which is the default, or 3 for colour.
+    examples: scenes, of both splits.
+    classes: how many of the digits, from 0 on.
+    rate: mean number of objects; of these, some find no place and are left out.
+    scale: least and largest longer side of an object, as a part of the image's shorter side.
+    noise: deviation of what is added to all pixels, of a full range of 1.
+    overlap: most IoU of an object's box with that of one before it, both uncovered.
+    masks: whether to give `ids` uint16 [N, H, W]: k + 1 where the object at place k is seen.
+    places: for the boxes of an image; 0 for as many as are needed.
+    test: the part that becomes the test split.
+
+  Raises: UserError for an argument out of its bounds, more objects than places, and as `idx.load`.
+  """
+  check_resize(to)
+  law = Law(to.resize or SIZE, to.channels or 1, rate, scale, noise, overlap)
+  source = idx.load(root, seed) if root else digits.load(root, seed)
+  _check(law, examples, classes, test, len(source["train"].classes))
+  count = round(test * examples)
+  images, rows, maps = [], [], []
+  for part, (split, many) in enumerate({"train": examples - count, "test": count}.items()):
+    drawn, label = source[split].columns["image"][..., 0], source[split].columns["label"]
+    own = (label < classes) & drawn.any((1, 2))  # a blank one would have no box
+    if not own.any():
+      raise UserError(f"{root} has no image of its first {classes} classes to draw in {split}")
+    drawn, label = drawn[own], label[own]
+    for n in range(many):
+      rng = np.random.default_rng([seed, 0x5CE4E, part, n])
+      image, ids, labels = scene(rng, law, drawn, label)
+      images.append(image)
+      rows.append({"boxes": bounds(ids), "labels": labels})
+      if masks:
+        maps.append(ids)
+  columns = {"image": np.stack(images), "size": np.tile(np.int32(law.size), (examples, 1))}
+  columns |= pack(rows, places, lambda n: f"scene {n}")
+  if masks:
+    columns["ids"] = np.stack(maps)
+  whole = Table(columns, source["train"].classes[:classes])
+  train, test = np.split(np.arange(examples), [examples - count])
+  return {"train": whole.take(train), "test": whole.take(test)}
+
+
+def scene(
+  rng: np.random.Generator, law: Law, images: np.ndarray, label: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Returns image uint8 [H, W, C], ids uint16 [H, W] of what is seen, and labels int32 [K].
+
+  Args:
+    rng: of the draws.
+    law: which they follow.
+    images: of objects, uint8 [N, h, w], light on black.
+    label: [N] of them.
+  """
+  level = rng.uniform(0, 1, law.channels).astype(np.float32)
+  image = level + _texture(rng, law)
+  ids, labels, boxes = np.zeros(law.size, np.uint16), [], []
+  whole = seen = np.zeros(1, int)  # pixels of each object; the first stands for the background
+  for _ in range(rng.poisson(law.rate)):
+    chosen = rng.integers(len(images))
+    side = rng.uniform(*law.scale) * min(law.size)
+    cover = _grown(images[chosen], side)[: law.size[0], : law.size[1]]
+    solid, (height, width) = cover >= 0.5, cover.shape
+    colour = (level + rng.uniform(0.25, 0.75, law.channels)) % 1  # as far off, darker or lighter
+    for y, x in rng.integers(0, np.subtract(law.size, cover.shape) + 1, (TRIES, 2)).tolist():
+      at, box = np.s_[y : y + height, x : x + width], (x, y, x + width, y + height)
+      left = seen - np.bincount(ids[at][solid], minlength=len(seen))
+      if (2 * left >= whole)[1:].all() and all(_iou(box, b) <= law.overlap for b in boxes):
+        image[at] += cover[..., None] * (colour.astype(np.float32) - image[at])
+        labels.append(label[chosen])
+        boxes.append(box)
+        ids[at][solid] = len(labels)
+        whole, seen = (np.append(counts, solid.sum()) for counts in (whole, left))
+        break
+  image += np.float32(law.noise) * rng.standard_normal(image.shape, np.float32)
+  pixels = np.clip(255 * image + 0.5, 0, 255).astype(np.uint8)
+  return pixels, ids, np.asarray(labels, np.int32)
+
+
+def _texture(rng: np.random.Generator, law: Law) -> np.ndarray:
+  """Returns slow changes float32 [H, W, C] about 0: a coarse grid of noise, made smooth."""
+  coarse = rng.normal(0, TEXTURE, (law.channels, 6, 6)).astype(np.float32)
+  return np.stack([_resized(band, law.size) for band in coarse], -1)
+
+
+def _grown(image: np.ndarray, side: float) -> np.ndarray:
+  """Returns how much an object covers [h, w], from 0 to 1, its longer side about `side` pixels."""
+  stroke = _trimmed(image, INK * image.max())
+  height, width = stroke.shape
+  padded = np.zeros((height + 2, width + 2), np.float32)  # for a smooth end of the stroke
+  padded[1:-1, 1:-1] = stroke / image.max()
+  factor = side / max(height, width)
+  grown = _resized(padded, (round(factor * (height + 2)), round(factor * (width + 2))))
+  return _trimmed(np.clip(0.5 + 4 * (grown - INK), 0, 1), 0.5)
+
+
+def _trimmed(image: np.ndarray, least: float) -> np.ndarray:
+  """Returns the part of an image [h, w] that holds all pixels of `least` or more."""
+  there = image >= least
+  rows, columns = (np.flatnonzero(there.any(axis)) for axis in (1, 0))
+  return image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+  return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BICUBIC))
+
+
+def _iou(one: Sequence[int], other: Sequence[int]) -> float:
+  """Returns the IoU of two boxes of some area; for so few NumPy takes longer."""
+  across = min(one[2], other[2]) - max(one[0], other[0])
+  down = min(one[3], other[3]) - max(one[1], other[1])
+  shared = max(across, 0) * max(down, 0)
+  areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+  return shared / (sum(areas) - shared)
+
+
+def _check(law: Law, examples: int, classes: int, test: float, most: int) -> None:
+  """Raises: UserError for an argument out of its bounds."""
+
+  def within(value, low, high, kind=(int, float)):
+    return isinstance(value, kind) and not isinstance(value, bool) and low <= value <= high
+
+  pair = isinstance(law.scale, list | tuple) and len(law.scale) == 2
+  pair = pair and all(within(s, 0, 1) for s in law.scale) and law.scale[0] <= law.scale[1]
+  for name, value, fits, wanted in (
+    ("examples", examples, within(examples, 1, 2**31, int), "a whole number of at least 1"),
+    ("classes", classes, within(classes, 1, most, int), f"from 1 to {most}, as there are"),
+    ("rate", law.rate, within(law.rate, 0, 10**4), "a number of objects, from 0 to 10,000"),
+    ("scale", law.scale, pair, "(least, largest), from 0 to 1"),
+    ("noise", law.noise, within(law.noise, 0, 10), "from 0 to 10"),
+    ("overlap", law.overlap, within(law.overlap, 0, 1), "from 0 to 1"),
+    ("test", test, within(test, 0, 1), "a part, from 0 to 1"),
+  ):
+    if not fits:
+      raise UserError(f"data.arguments.{name} must be {wanted}; found {value!r}")
+  if law.channels not in (1, 3):
+    raise UserError(f"scenes are of 1 channel or 3; found data.channels {law.channels}")
+  least = law.scale[0] * min(law.size)
+  if least < LEAST:
+    raise UserError(
+      f"data.arguments.scale {law.scale} makes objects of {least:.3g} pixels in images of "
+      f"{law.size[0]}x{law.size[1]}; expected {LEAST} or more"
+    )
