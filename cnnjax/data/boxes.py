@@ -12,7 +12,7 @@ from cnnjax.data.files import read_all
 from cnnjax.data.labels import listed
 from cnnjax.data.masks import nearest
 from cnnjax.data.places import pack
-from cnnjax.data.split import with_test
+from cnnjax.data.split import parted, with_test
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError, unknown
 from cnnjax.ops.preprocess import Preprocessing
@@ -90,9 +90,7 @@ def tables(
   _check_sizes(kept, sizes)
   found = columns(kept, names, places, sizes, image.shape[1:3], flag, masks)
   whole = Table({"image": image, "size": sizes, **found}, names)
-  ends = np.cumsum([0, *(good[part].sum() for part in _spans(splits))])
-  parts = {s: whole.take(np.arange(*ends[n : n + 2])) for n, s in enumerate(splits)}
-  return with_test(parts, test, seed)
+  return with_test(parted(whole, splits, good), test, seed)
 
 
 def check_resize(to: Preprocessing) -> None:
@@ -101,11 +99,6 @@ def check_resize(to: Preprocessing) -> None:
     raise UserError(
       "boxes move with a resize alone: set data.resize to (height, width), and data.crop to ()"
     )
-
-
-def _spans(splits):
-  ends = np.cumsum([0, *map(len, splits.values())])
-  return [slice(*ends[n : n + 2]) for n in range(len(splits))]
 
 
 def columns(

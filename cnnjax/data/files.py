@@ -125,9 +125,7 @@ def _shapes(
   """Returns each file's [H, W, C] once it is fitted, or with `skip` the error that it meets."""
 
   def one(path: Path) -> tuple[int, int, int] | UserError:
-    real = Path(os.path.realpath(path))
-    if not real.is_relative_to(root):  # a set from elsewhere must not read what else is here
-      raise UserError(f"{path} leads to {real}; expected a file inside {root}")
+    check_inside(root, path)
     try:
       if skip:  # a header does not tell whether the rest is whole
         read(path)
@@ -139,6 +137,13 @@ def _shapes(
 
   parts = [paths[i : i + PART] for i in range(0, len(paths), PART)]
   return list(chain.from_iterable(by_threads(lambda part: [one(path) for path in part], parts)))
+
+
+def check_inside(root: Path, path: Path) -> None:
+  """Raises: UserError for a link out of a resolved root: a set must not read what else is here."""
+  real = Path(os.path.realpath(path))
+  if not real.is_relative_to(root):
+    raise UserError(f"{path} leads to {real}; expected a file inside {root}")
 
 
 def common(

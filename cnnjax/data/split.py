@@ -1,6 +1,6 @@
 """How examples are divided: a part held out, or folds for cross-validation."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 
 import numpy as np
 
@@ -37,6 +37,18 @@ def hold_out(table: Table, fraction: float, seed: int) -> tuple[Table, Table]:
       name = table.classes[min(lost)] if table.classes else min(lost)
       raise UserError(f"{what}: one side would hold no example of class {name}")
   return table.take(np.sort(keep)), table.take(np.sort(out))
+
+
+def parted(table: Table, splits: Mapping[str, Sized], kept: np.ndarray) -> dict[str, Table]:
+  """Returns each split's examples of a table of all of them, one split after the other.
+
+  Args:
+    table: of examples.
+    splits: what each split had.
+    kept: whether that is in the table still, bool [N].
+  """
+  origin = np.repeat(list(splits), [len(part) for part in splits.values()])[kept]
+  return {split: table.take(np.flatnonzero(origin == split)) for split in splits}
 
 
 def with_test(splits: Mapping[str, Table], fraction: float, seed: int) -> dict[str, Table]:
