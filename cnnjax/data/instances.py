@@ -12,7 +12,7 @@ from cnnjax.data.files import check_inside, read_all
 from cnnjax.data.image import SUFFIXES, opened
 from cnnjax.data.masks import bounds, nearest, number
 from cnnjax.data.places import pack
-from cnnjax.data.split import SPLITS, parted, with_test
+from cnnjax.data.split import SPLITS, origin, parted, with_test
 from cnnjax.data.stream import by_threads
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
@@ -79,7 +79,7 @@ def load(
   rows = [{"boxes": b, "labels": np.zeros(len(b), np.int32)} for b in boxes]
   found = pack(rows, places, lambda n: str(kept[n][1]))
   whole = Table({"image": image, "size": sizes, **found, "ids": np.stack(maps)}, (kind,))
-  return with_test(parted(whole, pairs, good), test, seed)
+  return with_test(parted(whole, origin(pairs)[good], pairs), test, seed)
 
 
 def _pairs(images: Path, maps: Path) -> list[tuple[Path, Path]]:

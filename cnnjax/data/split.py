@@ -1,6 +1,6 @@
 """How examples are divided: a part held out, or folds for cross-validation."""
 
-from collections.abc import Mapping, Sized
+from collections.abc import Iterable, Mapping, Sized
 
 import numpy as np
 
@@ -39,15 +39,13 @@ def hold_out(table: Table, fraction: float, seed: int) -> tuple[Table, Table]:
   return table.take(np.sort(keep)), table.take(np.sort(out))
 
 
-def parted(table: Table, splits: Mapping[str, Sized], kept: np.ndarray) -> dict[str, Table]:
-  """Returns each split's examples of a table of all of them, one split after the other.
+def origin(splits: Mapping[str, Sized]) -> np.ndarray:
+  """Returns the split [N] that each is of, where one split's come after the other's."""
+  return np.repeat(list(splits), [len(part) for part in splits.values()])
 
-  Args:
-    table: of examples.
-    splits: what each split had.
-    kept: whether that is in the table still, bool [N].
-  """
-  origin = np.repeat(list(splits), [len(part) for part in splits.values()])[kept]
+
+def parted(table: Table, origin: np.ndarray, splits: Iterable[str]) -> dict[str, Table]:
+  """Returns each split's examples of a table, whose splits `origin` [N] says."""
   return {split: table.take(np.flatnonzero(origin == split)) for split in splits}
 
 
