@@ -10,6 +10,7 @@ import numpy as np
 from cnnjax.data.boxes import check_resize
 from cnnjax.data.files import check_inside, read_all
 from cnnjax.data.image import SUFFIXES, opened
+from cnnjax.data.labels import listed
 from cnnjax.data.masks import bounds, nearest, number
 from cnnjax.data.places import pack
 from cnnjax.data.split import SPLITS, origin, parted, with_test
@@ -78,7 +79,7 @@ def load(
   boxes = [bounds(ids) for ids in maps]
   rows = [{"boxes": b, "labels": np.zeros(len(b), np.int32)} for b in boxes]
   found = pack(rows, places, lambda n: str(kept[n][1]))
-  whole = Table({"image": image, "size": sizes, **found, "ids": np.stack(maps)}, (kind,))
+  whole = Table({"image": image, "size": sizes, **found, "ids": np.stack(maps)}, listed((kind,)))
   return with_test(parted(whole, origin(pairs)[good], pairs), test, seed)
 
 
