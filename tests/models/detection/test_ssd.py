@@ -74,7 +74,9 @@ def test_it_learns_and_answers():
   assert all(row["loss"] == pytest.approx(row["class_loss"] + row["box_loss"]) for row in logs)
   assert logs[-1]["loss"] < 0.2 * logs[0]["loss"]
   found = scene.answers(model, variables, x)
-  assert (found["labels"][: scene.LAST, 0] == [0, 1, 2]).all() and found["valid"][:, 0].all()
+  assert (found["labels"][: scene.LAST, 0] == [0, 1, 2]).all() and found["valid"][
+    : scene.LAST, 0
+  ].all()
   for n in range(scene.LAST):
     assert iou(found["boxes"][n, :1], x["boxes"][n, :1])[0, 0] > 0.5
   assert (np.diff(found["scores"]) <= 0).all() and found["scores"].shape == (4, 5)
