@@ -16,6 +16,7 @@ from cnnjax.checkpoints.port import rcnn  # noqa: E402
 from cnnjax.checkpoints.transfer import to_others  # noqa: E402
 from cnnjax.data.frame import linear  # noqa: E402
 from cnnjax.metrics.masks import paste  # noqa: E402
+from cnnjax.models.weights import epsilon  # noqa: E402
 
 THEIRS = {
   "ssd300": ("ssd300_vgg16", (5e-4, 1e-4)),
@@ -94,9 +95,9 @@ def test_the_published_names_and_epsilon(tmp_path):
   )
   assert now.keys() == net.state_dict().keys()
   net.load_state_dict({key: torch.tensor(value) for key, value in now.items()})
-  path = tmp_path / "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth"
+  path = tmp_path / "mine.pth"
   torch.save({key: torch.tensor(value) for key, value in then.items()}, path)
-  loaded = cnnjax.load_pretrained("mask_rcnn", path)
+  loaded = cnnjax.load_pretrained("mask_rcnn", path, weights="COCO_V1")
   assert jax.tree.all(jax.tree.map(np.array_equal, loaded["params"], variables["params"]))
   same = jax.tree_util.tree_map_with_path(
     lambda at, found, want: np.allclose(
@@ -106,10 +107,9 @@ def test_the_published_names_and_epsilon(tmp_path):
     variables["batch_stats"],
   )
   assert jax.tree.all(same)
-  plain = tmp_path / "mine.pth"
-  path.rename(plain)
-  mine = cnnjax.load_pretrained("mask_rcnn", plain)
+  mine = cnnjax.load_pretrained("mask_rcnn", path)
   assert jax.tree.all(jax.tree.map(np.array_equal, mine, variables))
+  assert epsilon("mask_rcnn", "there/maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth") == 0
 
 
 @pytest.mark.parametrize("size", [(40, 90), (17, 23), (31, 50)])
@@ -125,8 +125,8 @@ def test_masks_pasted():
 
   rng = np.random.default_rng(0)
   masks = rng.random((30, 28, 28), np.float32)
-  low = rng.uniform(-20, 70, (30, 2))
-  boxes = np.concatenate([low, low + rng.uniform(0, 60, (30, 2))], 1).astype(np.float32)
+  low = rng.uniform(-9, 70, (30, 2))  # some reach out of the image
+  boxes = np.concatenate([low, low + rng.uniform(10, 60, (30, 2))], 1).astype(np.float32)
   want = paste_masks_in_image(torch.tensor(masks)[:, None], torch.tensor(boxes), (80, 90))
   want = want.numpy()[:, 0]
   found, sure = paste(masks, boxes, (80, 90)), np.abs(want - 0.5) > 1e-4
