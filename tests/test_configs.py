@@ -36,6 +36,11 @@ def load(path):
   return module
 
 
+def fixed(config):
+  """Returns the keys of a config but for those of its open sections."""
+  return {key for key in flatten(config.to_dict()) if ".arguments" not in key}
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_config(path, tmp_path):
   module = load(path)
@@ -45,7 +50,7 @@ def test_config(path, tmp_path):
     assert config.is_locked
     assert set(config.keys()) == SECTIONS
     check(config)
-  assert flatten(full.to_dict()).keys() == flatten(quick.to_dict()).keys()
+  assert fixed(full) == fixed(quick)
   with pytest.raises(KeyError):
     module.get_config("no such mode")
 
