@@ -149,9 +149,11 @@ def test_boxes_move_with_their_pixels(name):
     "boxes": boxes,
     "valid": np.ones((32, 1), bool),
     "segments": image[..., 0],
+    "ids": image[..., 0].astype(np.uint16),
   }
   found = jax.tree.map(np.asarray, augment(jax.random.key(0), batch, **{name: 2}))
   np.testing.assert_array_equal(found["segments"], found["image"][..., 0])
+  np.testing.assert_array_equal(found["ids"], found["image"][..., 0])
   places = set()
   for segment, box in zip(found["segments"], found["boxes"]):
     rows, columns = np.nonzero(segment)
