@@ -1,5 +1,6 @@
 """What a detector's runs have in common: the score from which boxes are seen, and pictures."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,21 @@ def packed(answer: dict[str, Any], pixels: np.ndarray) -> dict[str, Any]:
   return {"size": list(pixels.shape[:2]), **answer, **masks}
 
 
-def draw(path: Path, answer: dict[str, Any], out: Path) -> np.ndarray:
-  """Writes an image file with what `packed` says is on it as a PNG, and returns its pixels."""
-  texts = [f"{name} {score:.2f}" for name, score in zip(answer["classes"], answer["scores"])]
-  masks = [unpack(mask) for mask in answer.get("masks", ())]
-  colours = [boxes.colour(label) for label in answer["labels"]]
-  pixels = boxes.draw(image.read(path), answer["boxes"], colours, texts, masks)
-  save_pixels(pixels, out)
-  return pixels
+def draw(
+  files: Sequence[Path], answers: Sequence[dict[str, Any]], folder: Path, most: int, side: int
+) -> list[np.ndarray]:
+  """Writes image files with what `packed` answers say is on them, as PNGs by number and name.
+
+  Returns: the first of them, at `most` so many, so small that no side is longer than `side`.
+  """
+  folder.mkdir(exist_ok=True)
+  small = []
+  for number, (path, answer) in enumerate(zip(files, answers), 1):
+    texts = [f"{name} {score:.2f}" for name, score in zip(answer["classes"], answer["scores"])]
+    masks = [unpack(mask) for mask in answer.get("masks", ())]
+    colours = [boxes.colour(label) for label in answer["labels"]]
+    pixels = boxes.draw(image.read(path), answer["boxes"], colours, texts, masks)
+    save_pixels(pixels, folder / f"{number:04}_{path.stem}.png")
+    if number <= most:
+      small.append(image.thumbnail(pixels, side))
+  return small

@@ -21,9 +21,9 @@ Pictures = Iterator[tuple[str, Figure]]
 
 def of_training(rows: Sequence[dict[str, Any]]) -> Pictures:
   """Yields losses.png: the loss and its parts, as a run's rows have them, by epoch."""
-  names = dict.fromkeys(key for row in rows for key in row if key.endswith("loss"))
-  if names:
-    yield "losses.png", curves(rows, tuple(sorted(names, key=len)))
+  parts = dict.fromkeys(key for row in rows for key in row if key.endswith("_loss"))
+  if rows:
+    yield "losses.png", curves(rows, ("loss", *parts))
 
 
 def of_figures(figures: dict[str, Any], names: Sequence[str]) -> Pictures:

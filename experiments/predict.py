@@ -24,6 +24,7 @@ from experiments import detections, launch
 
 FLAGS = flags.FLAGS
 CHUNK = 64  # images in memory at once, as large as they come
+FEW = 4  # of a detector, whose every mask is as large as its image
 SHOWN, SIDE = 100, 256  # images on a contact sheet, and their largest side there
 
 
@@ -59,8 +60,9 @@ def main(argv: list[str]) -> None:
   classes, least = run.config.data.classes, detections.least(run, FLAGS.least)
   boxes = run.config.task.name == "detection"
   answers, shown = [], []
-  for start in range(0, len(files), CHUNK):  # to the end before anything is written
-    chunk = files[start : start + CHUNK]
+  many = FEW if boxes else CHUNK
+  for start in range(0, len(files), many):  # to the end before anything is written
+    chunk = files[start : start + many]
     pixels = [255 - image.read(p) if FLAGS.invert else image.read(p) for p in chunk]
     if not boxes:
       shown += [image.thumbnail(p, SIDE) for p in pixels[: SHOWN - len(shown)]]
@@ -75,14 +77,9 @@ def main(argv: list[str]) -> None:
   out = Path(FLAGS.out or FLAGS.workdir)
   out.mkdir(parents=True, exist_ok=True)
   if boxes:
-    (out / "predictions").mkdir(exist_ok=True)
-    for number, (path, answer) in enumerate(zip(files, seen), 1):
-      drawn = detections.draw(path, answer, out / "predictions" / f"{number:04}_{path.stem}.png")
-      if number <= SHOWN:
-        shown.append(image.thumbnail(drawn, SIDE))
-    print(f"wrote {len(files)} images into {out / 'predictions'}")
     write_json(out / "predictions.coco.json", results(answers, classes))
-    print(f"wrote {out / 'predictions.coco.json'}")
+    shown = detections.draw(files, seen, out / "predictions", SHOWN, SIDE)
+    print(f"wrote {out / 'predictions.coco.json'} and {len(files)} images in {out / 'predictions'}")
   captions = [f"{caption}\n{f.name[-24:]}" for (_, caption), f in zip(tellings, files)]
   save(contact_sheet(shown, captions[:SHOWN]), out / "predictions.png")
   write_json(out / "predictions.json", answers)

@@ -109,6 +109,7 @@ OPERATIONS = {
 }
 AFFINE = {"crop": tuple, "rotate": float, "scale": tuple, "shear": float, "translate": float}
 MIXES = ("mixup", "cutmix")  # they need to know how many classes there are
+WHOLE = ("rand_augment", *MIXES)  # they change an image without the boxes and masks that lie in it
 KINDS = {**AFFINE, **{name: o.kind for name, o in OPERATIONS.items() if name != "affine"}}
 
 
@@ -124,6 +125,8 @@ def augment(key: jax.Array, batch: Batch, *, classes: int = 0, **options: Any) -
 
   Images keep their type: they are floats between operations, and are rounded and brought back to
   0..255 once, at the end.
+
+  Raises: UserError for an operation that cannot move the boxes of its images.
   """
   dtype, floats = batch["image"].dtype, False
   affine = {name: options[name] for name in AFFINE if options.get(name)}
@@ -131,6 +134,10 @@ def augment(key: jax.Array, batch: Batch, *, classes: int = 0, **options: Any) -
     value = affine if name == "affine" else options.get(name)
     if not value:
       continue
+    if name in WHOLE and "boxes" in batch:
+      raise UserError(
+        f"augment.{name} cannot take boxes with it; leave it out for images with boxes"
+      )
     of_its_own = key if name == "shift" else jax.random.fold_in(key, 2 + place)
     if operation.floats:
       floats = True

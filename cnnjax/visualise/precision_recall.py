@@ -21,13 +21,14 @@ def precision_recall(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], title:
   figure = Figure(figsize=(7, 4.5), layout="constrained")
   axes = figure.subplots()
   for place, name in enumerate(ranked):
-    label = f"{areas[name]:.3f} {name}".replace("$", r"\$") if place < NAMED else None
+    label = f"{name}  {areas[name]:.3f}".replace("$", r"\$") if place < NAMED else None
     style = {"color": f"C{place % 10}", "linestyle": ("-", "--")[place // 10 % 2]}
     style = style if label else {"color": "0.8", "zorder": 1}
     axes.step(*curves[name], where="pre", linewidth=1.2, label=label, **style)
   axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02), title=title)
   axes.grid(alpha=0.3)
   if ranked:
-    more = f", lowest {NAMED} of {len(ranked)}" if len(ranked) > NAMED else ""
-    figure.legend(loc="outside right upper", fontsize=8, title=f"AP{more}", title_fontsize=8)
+    more = f"\nlowest {NAMED} of {len(ranked)}" if len(ranked) > NAMED else ""
+    head = f"average precision{more}"
+    figure.legend(loc="outside right upper", fontsize=8, title=head, title_fontsize=8)
   return figure

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from cnnjax.data.augment import KINDS, augment, check, random_shift
+from cnnjax.data.augment import KINDS, WHOLE, augment, check, random_shift
 from cnnjax.errors import UserError
 
 IMAGES = np.random.default_rng(0).integers(1, 256, (64, 6, 5, 2), dtype=np.uint8)
@@ -161,6 +161,13 @@ def test_boxes_move_with_their_pixels(name):
     np.testing.assert_allclose(box[0], seen, atol=1e-4)
     places.add(seen)
   assert len(places) > 1
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_boxes_are_not_left_behind(name):
+  batch = {"image": COLOURED, "boxes": np.zeros((8, 1, 4)), "valid": np.ones((8, 1))}
+  with pytest.raises(UserError, match=f"augment.{name} cannot take boxes with it"):
+    augment(jax.random.key(0), batch, **{name: ALL[name]})
 
 
 @pytest.mark.parametrize(
