@@ -65,8 +65,8 @@ def match(found: Columns, truth: Columns, *, other: bool = False) -> tuple[np.nd
 
 def outcomes(
   found: Columns, truth: Columns, threshold: float = 0.5
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Returns which detections are hits and which are misses, and the box that each hits, [N, K].
+) -> tuple[np.ndarray, np.ndarray]:
+  """Returns which detections are hits, and which are misses, [N, K].
 
   A box is hit once, by the best detection that overlaps it most; every other one is a miss. What
   finds a special box is neither.
@@ -75,14 +75,14 @@ def outcomes(
   there, count = np.asarray(found["valid"]) > 0, truth["labels"].shape[1]
   hits, near = np.zeros_like(there), there & (overlap >= threshold)
   if not count:
-    return hits, there, nearest
+    return hits, there
   ignored = near & np.take_along_axis(special(truth), nearest, 1)
   rows, places = np.nonzero(near & ~ignored)
   order = np.argsort(-found["scores"][rows, places], kind="stable")
   rows, places = rows[order], places[order]
   first = np.unique(rows * count + nearest[rows, places], return_index=True)[1]
   hits[rows[first], places[first]] = True
-  return hits, there & ~hits & ~ignored, nearest
+  return hits, there & ~hits & ~ignored
 
 
 def rankings(
@@ -92,7 +92,7 @@ def rankings(
 
   Special boxes, and what finds them, do not count.
   """
-  hits, misses, _ = outcomes(found, truth, threshold)
+  hits, misses = outcomes(found, truth, threshold)
   wanted = truth["labels"][(truth["valid"] > 0) & ~special(truth)]
   each = []
   for label in range(classes):

@@ -45,7 +45,7 @@ def errors(found: Columns, truth: Columns, least: float = 0.5) -> dict[str, Erro
   hits, and that nothing badly placed, or of a wrong class by 0.5, is about; the worst are largest.
   """
   counted = {**found, "valid": (found["valid"] > 0) & (found["scores"] >= least)}
-  hits, misses, _ = outcomes(counted, truth, NEAR)
+  hits, misses = outcomes(counted, truth, NEAR)
   (own_at, own), (other_at, other) = match(counted, truth), match(counted, truth, other=True)
   rules = (
     (own >= NEAR, "duplicate"),

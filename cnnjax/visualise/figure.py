@@ -17,9 +17,7 @@ def save(figure: Figure, path: str | Path) -> None:
 def save_pixels(image: np.ndarray, path: str | Path) -> None:
   """Writes a uint8 image [H, W, 3] as a PNG of its size, whole or not at all."""
   scratch = _scratch(path)
-  Image.fromarray(image).save(
-    scratch, format="png", compress_level=1
-  )  # six takes five times as long
+  Image.fromarray(image).save(scratch, format="png", compress_level=1)  # 6 takes far longer
   scratch.replace(path)
 
 
