@@ -16,7 +16,7 @@ import numpy as np
 from absl import flags
 
 from cnnjax.data import pipeline
-from cnnjax.data.augment import KINDS, WHOLE, augment
+from cnnjax.data.augment import KINDS, STILL, augment
 from cnnjax.engine import log
 from cnnjax.engine.compiler import jit
 from cnnjax.engine.config import resolve
@@ -102,7 +102,7 @@ def main(argv: list[str]) -> None:
     raise UserError(f"unexpected argument {argv[1]!r}; show_data takes flags only")
   options = {name: value for name, value in FLAGS.config.augment.items() if value}
   if FLAGS.all:
-    without = WHOLE if FLAGS.config.task.name == "detection" else ()
+    without = STILL if FLAGS.config.task.name == "detection" else ()
     options = {name: USUAL[name] for name in KINDS if name not in without}
   out = Path(FLAGS.out)
   out.parent.mkdir(parents=True, exist_ok=True)

@@ -109,7 +109,7 @@ OPERATIONS = {
 }
 AFFINE = {"crop": tuple, "rotate": float, "scale": tuple, "shear": float, "translate": float}
 MIXES = ("mixup", "cutmix")  # they need to know how many classes there are
-WHOLE = ("rand_augment", *MIXES)  # they change an image without the boxes and masks that lie in it
+STILL = ("rand_augment", *MIXES)  # they move pixels and leave boxes and masks where they are
 KINDS = {**AFFINE, **{name: o.kind for name, o in OPERATIONS.items() if name != "affine"}}
 
 
@@ -126,7 +126,7 @@ def augment(key: jax.Array, batch: Batch, *, classes: int = 0, **options: Any) -
   Images keep their type: they are floats between operations, and are rounded and brought back to
   0..255 once, at the end.
 
-  Raises: UserError for an operation that cannot move the boxes of its images.
+  Raises: UserError for an operation that would part boxes or masks from their pixels.
   """
   dtype, floats = batch["image"].dtype, False
   affine = {name: options[name] for name in AFFINE if options.get(name)}
@@ -134,9 +134,10 @@ def augment(key: jax.Array, batch: Batch, *, classes: int = 0, **options: Any) -
     value = affine if name == "affine" else options.get(name)
     if not value:
       continue
-    if name in WHOLE and "boxes" in batch:
+    if name in STILL and {"boxes", *MASKS} & batch.keys():
       raise UserError(
-        f"augment.{name} cannot take boxes with it; leave it out for images with boxes"
+        f"augment.{name} does not move boxes and masks as it moves pixels; leave it out, or take "
+        f"flip, flip_vertical, shift, {', '.join(AFFINE)}"
       )
     of_its_own = key if name == "shift" else jax.random.fold_in(key, 2 + place)
     if operation.floats:

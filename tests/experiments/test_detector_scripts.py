@@ -83,7 +83,7 @@ def test_predict_draws_each_image_at_its_size(run, tmp_path):
     (["predict", "--workdir={run}", "{tmp}/a.png", "--least=1.5"], "from 0 to 1; found 1.5"),
     (["evaluate", "--workdir={run}", "--least=nan"], "from 0 to 1; found nan"),
     (["evaluate", "--workdir={run}", "--top_k=3"], "unknown option of task detection 'top_k'"),
-    (["train", QUICK, "--config.augment={{'mixup': 0.2}}"], "cannot take boxes with it"),
+    (["train", QUICK, "--config.augment={{'mixup': 0.2}}"], "does not move boxes"),
   ],
 )
 def test_wrong_input_ends_in_one_sentence(run, tmp_path, arguments, sentence):
