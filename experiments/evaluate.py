@@ -1,7 +1,9 @@
 """Scores a run on a split: python -m experiments.evaluate --workdir=RUN [--checkpoint=best].
 
-Prints the figures and writes RUN/evaluation.json and what pictures the task has: RUN/confusion.png
-and RUN/calibration.png of classes, RUN/pairs.png of predicted and true numbers.
+Prints the figures and writes RUN/evaluation.json, RUN/losses.png and what pictures the task has:
+RUN/confusion.png and RUN/calibration.png of classes, RUN/pairs.png of predicted and true numbers,
+RUN/precision_recall.png of boxes and RUN/errors.png, the worst errors among boxes of a score of
+--least or more.
 """
 
 from pathlib import Path
@@ -13,17 +15,17 @@ import cnnjax
 from cnnjax import tasks
 from cnnjax.data import catalogue, pipeline
 from cnnjax.data.image import prepare
+from cnnjax.data.table import Table
 from cnnjax.engine import log
 from cnnjax.engine.evaluate import evaluate, evaluator
 from cnnjax.engine.mesh import make_mesh
 from cnnjax.engine.run import write_json
 from cnnjax.errors import UserError, unknown
+from cnnjax.metrics.errors import KINDS, counts, errors
 from cnnjax.metrics.weights import zeros
-from cnnjax.visualise.confusion import confusion
+from cnnjax.tasks.detection import split_rows
 from cnnjax.visualise.figure import save
-from cnnjax.visualise.pairs import pairs
-from cnnjax.visualise.reliability import reliability
-from experiments import launch
+from experiments import detections, launch, pictures
 
 FLAGS = flags.FLAGS
 ROWS = 1 << 28  # probabilities, 1 GiB of them, that are kept to rank all examples
@@ -31,6 +33,13 @@ ROWS = 1 << 28  # probabilities, 1 GiB of them, that are kept to rank all exampl
 
 def score(run: cnnjax.Run, split: str, data_root: str | None = None, **options: Any) -> dict:
   """Returns the figures of a run on one split of its data; options are those of its task."""
+  return examine(run, split, data_root, **options)[0]
+
+
+def examine(
+  run: cnnjax.Run, split: str, data_root: str | None = None, **options: Any
+) -> tuple[dict, dict, Table]:
+  """Returns the figures of `score`, the sums that they are made of, and the table of the split."""
   config = run.config.copy_and_resolve_references()
   if data_root:
     config.data.root = data_root
@@ -55,7 +64,7 @@ def score(run: cnnjax.Run, split: str, data_root: str | None = None, **options: 
   if not rows:
     what = "pairs" if config.task.name == "regression" else "roc_auc, average_precision"
     figures["undefined"] = {what: f"more than {ROWS:,} answers"}
-  return figures
+  return figures, sums, table
 
 
 def main(argv: list[str]) -> None:
@@ -64,8 +73,9 @@ def main(argv: list[str]) -> None:
     raise UserError(f"unexpected argument {argv[1]!r}; evaluate takes flags only")
   folder = Path(FLAGS.workdir)
   run = cnnjax.restore(folder, FLAGS.checkpoint, FLAGS.parameters)
+  least = detections.least(run, FLAGS.least)
   options = {} if FLAGS.top_k is None else {"top_k": FLAGS.top_k}
-  figures: dict[str, Any] = score(run, FLAGS.split, FLAGS.data_root, **options)
+  figures, sums, table = examine(run, FLAGS.split, FLAGS.data_root, **options)
   header = {"split": FLAGS.split, "checkpoint": run.step, "parameters": run.parameters}
   log.table(f"{folder}", {**header, **log.scalars(figures)})
   names = run.config.data.classes
@@ -78,20 +88,25 @@ def main(argv: list[str]) -> None:
     log.grid("averages", figures["averages"])
   for name, why in figures.get("undefined", {}).items():
     print(f"{name} is not defined: {why}")
-  if "calibration" in figures:
-    error = figures["expected_calibration_error"]
-    save(reliability(figures["calibration"], error), folder / "calibration.png")
-    print(f"wrote {folder / 'calibration.png'}")
-  if "pairs" in figures:
-    both = figures.pop("pairs")
-    save(pairs(**both, names=names, figures=figures["per_target"]), folder / "pairs.png")
-    print(f"wrote {folder / 'pairs.png'}")
-  if "confusion" in figures:
-    if len(names) <= 20:
-      rows = {n: dict(zip(names, row)) for n, row in zip(names, figures["confusion"])}
-      log.grid("confusion: true class by row, predicted by column", rows)
-    save(confusion(figures["confusion"], names), folder / "confusion.png")
-    print(f"wrote {folder / 'confusion.png'}")
+  if "confusion" in figures and len(names) <= 20:
+    rows = {n: dict(zip(names, row)) for n, row in zip(names, figures["confusion"])}
+    log.grid("confusion: true class by row, predicted by column", rows)
+  drawn = [*pictures.of_training(run.metrics), *pictures.of_figures(figures, names)]
+  if run.config.task.name == "detection":
+    found, truth = split_rows(sums["rows"])
+    parts = errors(found, truth, least)
+    each = counts(parts, len(names))
+    figures["errors"] = {kind: len(parts[kind].images) for kind in KINDS}
+    figures |= {"errors_per_class": each, "least": least}
+    log.grid(
+      f"errors among boxes of a score of {least:g} or more",
+      {**dict(zip(names, each)), "all": figures["errors"]},
+    )
+    drawn += pictures.of_boxes(found, truth, table, parts, least)
+  for name, figure in drawn:
+    save(figure, folder / name)
+    print(f"wrote {folder / name}")
+  figures.pop("pairs", None)
   whole = {k: None if v != v else v for k, v in figures.items()}  # JSON knows no NaN
   write_json(folder / "evaluation.json", {**header, **whole, "classes": names})
   print(f"wrote {folder / 'evaluation.json'}")
@@ -99,6 +114,7 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
   launch.define_run_flags()
+  detections.define_flags()
   flags.DEFINE_string("split", "test", "split of the data")
   flags.DEFINE_integer("top_k", None, "largest k of the top-k accuracies", lower_bound=1)
   flags.DEFINE_string("data_root", None, "where the data lie now, if they were moved")

@@ -1,7 +1,9 @@
 """Asks a run about image files: python -m experiments.predict --workdir=RUN IMAGE...
 
 An IMAGE is a file, a folder or a "glob*.png". Prints the answers and writes predictions.json and
-predictions.png into the run folder, or into --out.
+predictions.png into the run folder, or into --out. A detector's are also written as COCO's JSON,
+predictions.coco.json, and what has a score of --least or more is drawn on each image, at its full
+size, in the folder predictions.
 """
 
 import glob
@@ -14,13 +16,15 @@ from cnnjax.data import image
 from cnnjax.engine import log
 from cnnjax.engine.run import write_json
 from cnnjax.errors import UserError
-from cnnjax.visualise.answers import ranked, told
+from cnnjax.metrics.coco_results import results
+from cnnjax.visualise.answers import above, ranked, told
 from cnnjax.visualise.figure import save
 from cnnjax.visualise.sheet import contact_sheet
-from experiments import launch
+from experiments import detections, launch
 
 FLAGS = flags.FLAGS
 CHUNK = 64  # images in memory at once, as large as they come
+FEW = 4  # of a detector, whose every mask is as large as its image
 SHOWN, SIDE = 100, 256  # images on a contact sheet, and their largest side there
 
 
@@ -53,20 +57,29 @@ def main(argv: list[str]) -> None:
     raise UserError("name at least one image: a file, a folder or a glob")
   files = find(argv[1:])
   run = cnnjax.restore(FLAGS.workdir, FLAGS.checkpoint, FLAGS.parameters)
-  classes = run.config.data.classes
+  classes, least = run.config.data.classes, detections.least(run, FLAGS.least)
+  boxes = run.config.task.name == "detection"
   answers, shown = [], []
-  for start in range(0, len(files), CHUNK):  # to the end before anything is written
-    chunk = files[start : start + CHUNK]
+  many = FEW if boxes else CHUNK
+  for start in range(0, len(files), many):  # to the end before anything is written
+    chunk = files[start : start + many]
     pixels = [255 - image.read(p) if FLAGS.invert else image.read(p) for p in chunk]
-    shown += [image.thumbnail(p, SIDE) for p in pixels[: SHOWN - len(shown)]]
-    for path, answer in zip(chunk, run.predict(pixels)):
+    if not boxes:
+      shown += [image.thumbnail(p, SIDE) for p in pixels[: SHOWN - len(shown)]]
+    for path, one, answer in zip(chunk, pixels, run.predict(pixels)):
       top = {"top": ranked(answer, classes)} if "probabilities" in answer else {}
+      answer = detections.packed(answer, one) if boxes else answer
       answers.append({"file": str(path), **answer, **top})
-  tellings = [told(answer, classes) for answer in answers]
+  seen = [above(answer, least) for answer in answers] if boxes else answers
+  tellings = [told(answer, classes) for answer in seen]
   rows = {answer["file"]: row for answer, (row, _) in zip(answers, tellings)}
   log.grid(f"{run.folder}, checkpoint {run.step}", rows)
   out = Path(FLAGS.out or FLAGS.workdir)
   out.mkdir(parents=True, exist_ok=True)
+  if boxes:
+    write_json(out / "predictions.coco.json", results(answers, classes))
+    shown = detections.draw(files, seen, out / "predictions", SHOWN, SIDE)
+    print(f"wrote {out / 'predictions.coco.json'} and {len(files)} images in {out / 'predictions'}")
   captions = [f"{caption}\n{f.name[-24:]}" for (_, caption), f in zip(tellings, files)]
   save(contact_sheet(shown, captions[:SHOWN]), out / "predictions.png")
   write_json(out / "predictions.json", answers)
@@ -76,6 +89,7 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
   launch.define_run_flags()
+  detections.define_flags()
   flags.DEFINE_bool("invert", False, "turn dark on light into light on dark first")
-  flags.DEFINE_string("out", None, "folder for predictions.json and .png; by default the run's")
+  flags.DEFINE_string("out", None, "folder for what is written; by default the run's")
   launch.run(main)

@@ -1,7 +1,8 @@
 """Shows what a config's images become: python -m experiments.show_data --config=FILE.
 
 A picture has a few training images as they are read, after each of the config's augmentations alone
-and after all of them; a table says what each costs a batch, in milliseconds, beside its bare copy.
+and after all of them, with their boxes, a colour a class, where they have some; a table says what
+each costs a batch, in milliseconds, beside its bare copy.
 --all shows every operation there is, at a usual strength. --out=FILE.png takes the picture.
 """
 
@@ -15,17 +16,19 @@ import numpy as np
 from absl import flags
 
 from cnnjax.data import pipeline
-from cnnjax.data.augment import KINDS, augment
+from cnnjax.data.augment import KINDS, STILL, augment
 from cnnjax.engine import log
 from cnnjax.engine.compiler import jit
 from cnnjax.engine.config import resolve
 from cnnjax.errors import UserError
+from cnnjax.visualise import boxes
 from cnnjax.visualise.figure import save
 from cnnjax.visualise.grid import grid
 from experiments import launch
 
 FLAGS = flags.FLAGS
 SHOWN = 8  # images
+COLUMNS = ("image", "boxes", "labels", "valid")
 USUAL = {  # strengths of --all
   "flip": True,
   "shift": 4,
@@ -50,8 +53,10 @@ USUAL = {  # strengths of --all
 }
 
 
-def shown(key: jax.Array, batch: dict, options: dict, repetitions: int) -> tuple[np.ndarray, float]:
-  """Returns the augmented images of a batch, and the milliseconds that it takes."""
+def shown(
+  key: jax.Array, batch: dict, options: dict, repetitions: int
+) -> tuple[list[np.ndarray], float]:
+  """Returns some augmented images of a batch, and the milliseconds that it takes."""
   run = jit(partial(augment, **options))
   found = jax.block_until_ready(run(key, batch))
   times = []
@@ -59,7 +64,16 @@ def shown(key: jax.Array, batch: dict, options: dict, repetitions: int) -> tuple
     start = time.perf_counter()
     jax.block_until_ready(run(key, batch))
     times.append(time.perf_counter() - start)
-  return np.asarray(found["image"]), 1e3 * float(np.median(times))
+  some = {key: np.asarray(value[:SHOWN]) for key, value in found.items()}
+  images = list(some["image"])
+  if "boxes" in some:
+    images = [_with_boxes(*one) for one in zip(*(some[k] for k in COLUMNS))]
+  return images, 1e3 * float(np.median(times))
+
+
+def _with_boxes(image, corners, labels, valid):
+  there = valid > 0
+  return boxes.draw(image, corners[there], [boxes.colour(n) for n in labels[there]], side=160)
 
 
 def show(config: Any, options: dict[str, Any], out: Path, repetitions: int) -> dict[str, float]:
@@ -72,8 +86,7 @@ def show(config: Any, options: dict[str, Any], out: Path, repetitions: int) -> d
   key, rows, cost = jax.random.key(config.seed), {}, {}
   cases = {"as read": {}, **{name: {name: value} for name, value in options.items()}}
   for name, some in {**cases, "all of them": options}.items():
-    images, cost[name] = shown(key, batch, {**some, "classes": classes}, repetitions)
-    rows[name] = images[:SHOWN]
+    rows[name], cost[name] = shown(key, batch, {**some, "classes": classes}, repetitions)
   names = table.classes or ()
   titles = [names[label] if names else "" for label in np.asarray(batch.get("label", ()))[:SHOWN]]
   titles += ["  ".join(f"{v:.3g}" for v in row) for row in batch.get("target", ())[:SHOWN]]
@@ -89,7 +102,8 @@ def main(argv: list[str]) -> None:
     raise UserError(f"unexpected argument {argv[1]!r}; show_data takes flags only")
   options = {name: value for name, value in FLAGS.config.augment.items() if value}
   if FLAGS.all:
-    options = {name: USUAL[name] for name in KINDS}
+    without = STILL if FLAGS.config.task.name == "detection" else ()
+    options = {name: USUAL[name] for name in KINDS if name not in without}
   out = Path(FLAGS.out)
   out.parent.mkdir(parents=True, exist_ok=True)
   show(FLAGS.config, options, out, FLAGS.repetitions)

@@ -5,7 +5,7 @@ import math
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from cnnjax.engine.run import read_rows, write_text, writing
 from cnnjax.errors import UserError
 
 CLOCK = ("images_per_second", "seconds")  # fields of a row that no two runs share
-TOLD = ("loss", "accuracy", "mae", "rmse", "r2")
+TOLD = ("loss", "accuracy", "mae", "rmse", "r2", "map50", "ap", "mask_ap")
 LAG = 2  # steps whose logs may still be on the device
 
 
@@ -175,7 +175,9 @@ class Log:
       for name, value in values.items():
         self._board.add_scalar(f"{split}/{name}", value, step)
     if not self._bar or split != "train":
-      self.say(f"{self._epoch(step):13} step {step:7} {split:10} {_told(values)}")
+      parts = [name for name in values if name.endswith("_loss")]  # for which a bar has no room
+      told = _told(values, ("loss", *parts, *TOLD[1:]))
+      self.say(f"{self._epoch(step):13} step {step:7} {split:10} {told}")
 
   def __enter__(self) -> "Log":
     return self
@@ -189,8 +191,8 @@ class Log:
         self._board.close()
 
 
-def _told(values: dict[str, float]) -> str:
-  shown = [f"{k} {values[k]:.4f}" for k in TOLD if k in values]
+def _told(values: dict[str, float], names: Sequence[str] = TOLD) -> str:
+  shown = [f"{k} {values[k]:.4f}" for k in names if k in values]
   if "images_per_second" in values:
     shown.append(f"{values['images_per_second']:,.0f} images/s")
   return "  ".join(shown)

@@ -16,19 +16,17 @@ def summarise(
 
   Args:
     found: boxes [N, K, 4], labels, scores and valid [N, K] of N images, in any order.
-    truth: boxes [N, P, 4], labels and valid [N, P], and maybe difficult [N, P]: such boxes need not
-      be found, and what finds them is not counted.
+    truth: boxes [N, P, 4], labels and valid [N, P], and maybe difficult or crowd [N, P]: such boxes
+      need not be found, and what finds them is not counted.
     classes: what labels count.
     threshold: least overlap of a hit.
 
   Boxes are (x0, y0, x1, y1) with x1 - x0 their width: the devkit's xmin is x0 + 1. A class without
   a box to find has no precision (None), and no part in the means.
   """
-  nearest, overlap = match(found, truth)
   each = []
-  for label, name in enumerate(classes):
-    hits, misses, total = _outcomes(found, truth, nearest, overlap >= threshold, label)
-    recall, precision = curve(hits, misses, total)
+  for name, (won, total) in zip(classes, rankings(found, truth, len(classes), threshold)):
+    recall, precision = curve(won, total)
     area, points = (f(recall, precision) for f in (by_area, by_points))
     each.append(
       {
@@ -36,8 +34,8 @@ def summarise(
         "ap": area if total else None,
         "ap_2007": points if total else None,
         "boxes": total,
-        "found": int(hits.sum()),
-        "detections": len(hits),
+        "found": int(won.sum()),
+        "detections": len(won),
       }
     )
   return {
@@ -47,34 +45,85 @@ def summarise(
   }
 
 
-def match(found: Columns, truth: Columns) -> tuple[np.ndarray, np.ndarray]:
+def match(found: Columns, truth: Columns, *, other: bool = False) -> tuple[np.ndarray, np.ndarray]:
   """Returns the true box of its class that each detection overlaps most, and how much [N, K].
 
-  Where its image has none of its class, that is the first place, and -1.
+  Where its image has none of its class, that is the first place, and -1. With `other` it is the box
+  of another class.
   """
   count, places = found["labels"].shape
   nearest, most = np.zeros((count, places), np.int64), np.full((count, places), -1.0)
   if truth["labels"].shape[1]:
     for start in range(0, count, PART):
       at = slice(start, start + PART)
-      overlap = _iou(found["boxes"][at], truth["boxes"][at])
+      overlap = overlaps(found["boxes"][at], truth["boxes"][at])
       same = found["labels"][at][:, :, None] == truth["labels"][at][:, None]
-      overlap = np.where(same & (truth["valid"][at] > 0)[:, None], overlap, -1.0)
+      overlap = np.where((same != other) & (truth["valid"][at] > 0)[:, None], overlap, -1.0)
       nearest[at], most[at] = overlap.argmax(2), overlap.max(2)
   return nearest, most
 
 
-def curve(hits: np.ndarray, misses: np.ndarray, total: int) -> tuple[np.ndarray, np.ndarray]:
+def outcomes(
+  found: Columns, truth: Columns, threshold: float = 0.5
+) -> tuple[np.ndarray, np.ndarray]:
+  """Returns which detections are hits, and which are misses, [N, K].
+
+  A box is hit once, by the best detection that overlaps it most; every other one is a miss. What
+  finds a special box is neither.
+  """
+  nearest, overlap = match(found, truth)
+  there, count = np.asarray(found["valid"]) > 0, truth["labels"].shape[1]
+  hits, near = np.zeros_like(there), there & (overlap >= threshold)
+  if not count:
+    return hits, there
+  ignored = near & np.take_along_axis(special(truth), nearest, 1)
+  rows, places = np.nonzero(near & ~ignored)
+  order = np.argsort(-found["scores"][rows, places], kind="stable")
+  rows, places = rows[order], places[order]
+  first = np.unique(rows * count + nearest[rows, places], return_index=True)[1]
+  hits[rows[first], places[first]] = True
+  return hits, there & ~hits & ~ignored
+
+
+def rankings(
+  found: Columns, truth: Columns, classes: int, threshold: float = 0.5
+) -> list[tuple[np.ndarray, int]]:
+  """Returns for each class whether its detections, best first, are hits [R], and its boxes' number.
+
+  Special boxes, and what finds them, do not count.
+  """
+  hits, misses = outcomes(found, truth, threshold)
+  wanted = truth["labels"][(truth["valid"] > 0) & ~special(truth)]
+  each = []
+  for label in range(classes):
+    rows, places = np.nonzero((hits | misses) & (found["labels"] == label))
+    order = np.argsort(-found["scores"][rows, places], kind="stable")
+    each.append((hits[rows, places][order], int((wanted == label).sum())))
+  return each
+
+
+def special(truth: Columns) -> np.ndarray:
+  """Returns which boxes need not be found [N, P]: those that are difficult, or a crowd."""
+  none = np.zeros(truth["labels"].shape)
+  return (truth.get("difficult", none) > 0) | (truth.get("crowd", none) > 0)
+
+
+def curve(won: np.ndarray, total: int) -> tuple[np.ndarray, np.ndarray]:
   """Returns recall and precision [R] after each detection, best first, of `total` boxes."""
-  hits, misses = np.cumsum(hits), np.cumsum(misses)
-  return hits / max(total, 1), hits / np.maximum(hits + misses, 1)
+  hits = np.cumsum(won)
+  return hits / max(total, 1), hits / np.arange(1, len(won) + 1)
 
 
 def by_area(recall: np.ndarray, precision: np.ndarray) -> float:
-  """Returns the area under the curve, made to fall from right to left (VOC 2010 and later)."""
+  """Returns the area under the curve, made to fall from left to right (VOC 2010 and later)."""
+  recall, precision = falling(recall, precision)
+  return float(np.sum(np.diff(recall) * precision[1:]))
+
+
+def falling(recall: np.ndarray, precision: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Returns the curve from recall 0 to 1, each precision the best at its recall or beyond."""
   recall, precision = np.concatenate([[0], recall, [1]]), np.concatenate([[0], precision, [0]])
-  envelope = np.maximum.accumulate(precision[::-1])[::-1]
-  return float(np.sum(np.diff(recall) * envelope[1:]))
+  return recall, np.maximum.accumulate(precision[::-1])[::-1]
 
 
 def by_points(recall: np.ndarray, precision: np.ndarray) -> float:
@@ -83,29 +132,7 @@ def by_points(recall: np.ndarray, precision: np.ndarray) -> float:
   return float(np.mean([precision[recall >= t].max(initial=0) for t in levels]))
 
 
-def _outcomes(found, truth, nearest, near, label):
-  """Returns hits [R] and misses [R] of a class's detections, best first, and its boxes to find.
-
-  A box is hit once, by the best detection that overlaps it most; every other one is a miss.
-  """
-  rows, places = np.nonzero((found["valid"] > 0) & (found["labels"] == label))
-  order = np.argsort(-found["scores"][rows, places], kind="stable")
-  rows, places = rows[order], places[order]
-  target, near = nearest[rows, places], near[rows, places]
-  difficult = truth.get("difficult", np.zeros_like(truth["labels"])) > 0
-  total = int(((truth["valid"] > 0) & (truth["labels"] == label) & ~difficult).sum())
-  hits = np.zeros(len(rows), bool)
-  ignored = near.copy()
-  if len(rows) and truth["labels"].shape[1]:
-    ignored &= difficult[rows, target]
-    counts = np.flatnonzero(near & ~ignored)
-    box = rows[counts] * truth["labels"].shape[1] + target[counts]
-    hits[counts[np.unique(box, return_index=True)[1]]] = True
-  kept = ~ignored
-  return hits[kept], ~hits[kept], total
-
-
-def _iou(a, b):
+def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
   """Returns overlaps [N, K, P] of boxes [N, K, 4] with [N, P, 4], 0 where the union is nothing."""
   a, b = a[:, :, None].astype(np.float64), b[:, None].astype(np.float64)
   side = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])

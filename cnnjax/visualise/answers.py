@@ -1,5 +1,6 @@
 """An answer of `cnnjax.predict` as a person reads it."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,16 +13,29 @@ def ranked(answer: dict[str, Any], names: Sequence[str]) -> list[dict[str, Any]]
   return [{"class": n, "probability": p} for n, p in sorted(each, key=lambda of: -of[1])[:MOST]]
 
 
+def above(answer: dict[str, Any], least: float) -> dict[str, Any]:
+  """Returns a detector's answer, best first, without what has a score below `least`."""
+  count = sum(score >= least for score in answer["scores"])
+  lists = ("classes", "boxes", "labels", "scores", "masks")
+  return {key: value[:count] if key in lists else value for key, value in answer.items()}
+
+
 def told(answer: dict[str, Any], names: Sequence[str]) -> tuple[dict[str, Any], str]:
   """Returns a table's row, and a caption, of a named answer of any task.
 
   Args:
-    answer: with `targets`, `classes` or `class`.
+    answer: with `targets`, `boxes`, `classes` or `class`.
     names: of the network's outputs.
   """
   if "targets" in answer:
     shown = {name: f"{value:.4g}" for name, value in answer["targets"].items()}
     return shown, "\n".join(f"{name} {value}" for name, value in shown.items())
+  if "boxes" in answer:
+    each = [f"{n} {score:.2f}" for n, score in zip(answer["classes"], answer["scores"])]
+    more = [f"and {len(each) - MOST} more"] if len(each) > MOST else []
+    caption = ", ".join(f"{n} {name}" for name, n in Counter(answer["classes"]).most_common(MOST))
+    row = {"boxes": len(each), "best": ", ".join(each[:MOST] + more)}
+    return row, caption or "nothing"
   best = ranked(answer, names)
   each = [f"{one['class']} {one['probability']:.3f}" for one in best]
   if "classes" in answer:

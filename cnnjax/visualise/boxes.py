@@ -1,49 +1,72 @@
-"""Boxes drawn on their images, with names and scores."""
+"""Boxes and masks drawn on their image, with names and scores."""
 
 from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
 
+import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.colors import to_rgb
+from PIL import Image, ImageDraw, ImageFont
+
+COVER = 0.45  # opacity of a mask
 
 
 def draw(
-  axes: Axes,
   image: np.ndarray,
   boxes: np.ndarray,
-  labels: Sequence[int],
-  classes: Sequence[str],
-  scores: Sequence[float] = (),
-) -> None:
-  """Draws a uint8 image [H, W, 1 or 3] and boxes [K, 4] in its pixels, a colour a class."""
-  height, width = image.shape[:2]
-  extent = (0, width, height, 0)  # so that pixel i spans i to i + 1, as boxes count
-  axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255, extent=extent)
-  axes.axis("off")
-  for n, (x0, y0, x1, y1) in enumerate(boxes):
-    colour = f"C{labels[n] % 10}"
-    axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=colour, linewidth=1))
-    text = classes[labels[n]] + (f" {scores[n]:.2f}" if len(scores) else "")
-    box = {"facecolor": colour, "edgecolor": "none", "pad": 0.5, "alpha": 0.7}
-    axes.text(x0, y0, text, fontsize=6, color="white", va="bottom", bbox=box, parse_math=False)
-  axes.set(xlim=(0, width), ylim=(height, 0))
+  colours: Sequence[str],
+  texts: Sequence[str] = (),
+  masks: Sequence[np.ndarray] = (),
+  *,
+  side: int = 640,
+) -> np.ndarray:
+  """Returns an image with boxes and masks on it, uint8 [z H, z W, 3].
+
+  Args:
+    image: uint8 [H, W], [H, W, 1] or [H, W, 3].
+    boxes: [K, 4] as (x0, y0, x1, y1) in its pixels, the best first.
+    colours: of each, as matplotlib names them.
+    texts: on each, or none; "" for no text.
+    masks: of each [H, W], or none.
+    side: pixels; a smaller image is made z times as large, a whole number, so that its longer side
+      is at least as long, and lines and letters have room.
+  """
+  drawn = np.array(np.broadcast_to(image.reshape(*image.shape[:2], -1), (*image.shape[:2], 3)))
+  inks = [tuple(int(255 * part) for part in to_rgb(colour)) for colour in colours]
+  for mask, ink in reversed(list(zip(masks, inks))):  # the best on top
+    inside = np.asarray(mask) > 0.5
+    drawn[inside] = (1 - COVER) * drawn[inside] + COVER * np.asarray(ink)
+  longest = max(drawn.shape[:2])
+  zoom = -(-side // longest)
+  large = Image.fromarray(drawn.repeat(zoom, 0).repeat(zoom, 1))
+  width = max(1, zoom * longest // 240)
+  pen, font = ImageDraw.Draw(large, "RGBA"), _font(max(11, zoom * longest // 60))
+  places = np.round(zoom * np.asarray(boxes, float).reshape(-1, 4)).astype(int)
+  for (x0, y0, x1, y1), ink in reversed(list(zip(places.tolist(), inks))):
+    pen.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), outline=ink, width=width)
+  for (x0, y0, *_), ink, text in reversed(list(zip(places.tolist(), inks, texts))):
+    if text:
+      _write(pen, text, (x0, y0), font, ink)
+  return np.asarray(large)
 
 
-def sheet(
-  images: Sequence[np.ndarray],
-  boxes: Sequence[np.ndarray],
-  labels: Sequence[Sequence[int]],
-  classes: Sequence[str],
-  scores: Sequence[Sequence[float]] = (),
-) -> Figure:
-  """Draws images side by side, each with its boxes [K, 4], labels [K] and maybe scores [K]."""
-  columns = min(len(images), 3)
-  rows = -(-len(images) // columns)
-  figure = Figure(figsize=(4.5 * columns, 3.6 * rows), layout="constrained")
-  grid = figure.subplots(rows, columns, squeeze=False).ravel()
-  for axes in grid[len(images) :]:
-    axes.axis("off")
-  for n, (axes, image) in enumerate(zip(grid, images)):
-    draw(axes, image, boxes[n], labels[n], classes, scores[n] if scores else ())
-  return figure
+def colour(label: int) -> str:
+  """Returns a class's colour."""
+  return f"C{label % 10}"
+
+
+def _write(pen, text, corner, font, ink):
+  """Writes above a box's upper left corner, or inside the box where there is no room."""
+  _, top, right, bottom = pen.textbbox((0, 0), text, font=font)
+  wide, high = right + 2, bottom - top + 4
+  x = max(0, min(corner[0], pen.im.size[0] - wide))
+  y = corner[1] - high if corner[1] >= high else max(0, corner[1])
+  pen.rectangle((x, y, x + wide, y + high), fill=(*ink, 190))
+  pen.text((x + 1, y + 2 - top), text, font=font, fill="white")
+
+
+@lru_cache(maxsize=8)
+def _font(size: int) -> ImageFont.FreeTypeFont:
+  path = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")  # knows most alphabets
+  return ImageFont.truetype(str(path), size)

@@ -8,8 +8,13 @@ from matplotlib.figure import Figure
 
 def curves(rows: Sequence[dict[str, Any]], names: Sequence[str] = ("loss", "accuracy")) -> Figure:
   """Draws values of a metrics.jsonl by epoch, a line for each split."""
-  figure = Figure(figsize=(5 * len(names), 3.5), layout="constrained")
-  for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names):
+  columns = min(3, len(names))
+  lines = -(-len(names) // columns)
+  figure = Figure(figsize=(5 * columns, 3.5 * lines), layout="constrained")
+  panels = figure.subplots(lines, columns, squeeze=False).ravel()
+  for axes in panels[len(names) :]:
+    axes.remove()
+  for axes, name in zip(panels, names):
     for split in dict.fromkeys(row["split"] for row in rows):
       points = [(r["epoch"], r[name]) for r in rows if r["split"] == split and name in r]
       if points:

@@ -5,13 +5,16 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-SIDE = 1.3  # inches an image
 
+def grid(
+  rows: dict[str, Sequence[np.ndarray]], titles: Sequence[str] = (), *, side: float = 1.3
+) -> Figure:
+  """Draws rows {name: uint8 images [H, W], [H, W, 1] or [H, W, 3]}, titles over the first.
 
-def grid(rows: dict[str, Sequence[np.ndarray]], titles: Sequence[str] = ()) -> Figure:
-  """Draws rows {name: uint8 images [H, W], [H, W, 1] or [H, W, 3]}, titles over the first."""
-  wide = max(len(images) for images in rows.values())
-  size = (SIDE * wide + 1.2, SIDE * len(rows) + 0.4)
+  An image has `side` inches.
+  """
+  wide = max(1, *map(len, rows.values()))
+  size = (side * wide + 1.2, side * len(rows) + 0.4)
   figure = Figure(figsize=size, layout="constrained")
   places = figure.subplots(len(rows), wide, squeeze=False)
   for axes in places.flat:

@@ -37,3 +37,14 @@ def test_sums_are_fetched_late_and_all_of_them(tmp_path):
     (6, 3.5),
     (9, 8),
   ]
+
+
+def test_lines_tell_a_loss_with_its_parts(tmp_path, capsys):
+  options = dict(steps=2, steps_per_epoch=2.0, batch_size=4, every=1, rate=lambda step: 0.1)
+  with Log(tmp_path, start=0, **options) as log:
+    log.step(1, {"box_loss": (1.0, 2.0), "class_loss": (3.0, 2.0), "loss": (4.0, 2.0)})
+    log.evaluation(1, "test", {"map50": 0.75, "ap": 0.5, "ap50": 0.7, "per_class": []})
+  train, test = capsys.readouterr().out.splitlines()
+  assert "loss 2.0000  box_loss 0.5000  class_loss 1.5000" in train
+  assert test.split("test")[1].strip() == "map50 0.7500  ap 0.5000"
+  assert [row.get("box_loss") for row in read_rows(tmp_path / "metrics.jsonl")] == [0.5, None]

@@ -126,6 +126,7 @@ def test_summarize():
     (["evaluate", "--workdir={run}", "--split=tset"], "did you mean test"),
     (["evaluate", "--workdir={run}", "--parameters=ema"], "keeps no moving average"),
     (["predict", "--workdir={run}"], "name at least one image"),
+    (["evaluate", "--workdir={run}", "--least=0.5"], "is a run of the task classification"),
     (["predict", "--workdir={run}", "{tmp}/none.png"], "no image file at"),
     (["predict", "--workdir={run}", "{tmp}/text.png"], "is no image"),
     (["predict", "--workdir={run}", "{tmp}/empty"], "holds no image"),

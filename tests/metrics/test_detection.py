@@ -123,6 +123,15 @@ def test_by_hand():
   assert coco.summarise(found, truth, ["a"])["ap50"] == pytest.approx((51 * 1 + 50 * 0.5) / 101)
 
 
+def test_a_crowd_need_not_be_found_either():
+  found, truth = example(0)
+  crowded = {**truth, "crowd": truth["difficult"]}
+  want = detection.summarise(found, truth, CLASSES)
+  assert detection.summarise(found, crowded, CLASSES) == want
+  del crowded["difficult"]
+  assert detection.summarise(found, crowded, CLASSES) == want
+
+
 def test_nothing_found_and_nothing_to_find():
   found, truth = example(0)
   none = {key: value[:, :0] for key, value in found.items()}

@@ -5,14 +5,17 @@ import pytest
 from PIL import Image
 
 from cnnjax.errors import UserError
+from cnnjax.metrics.errors import errors
 from cnnjax.visualise import boxes
-from cnnjax.visualise.answers import told
+from cnnjax.visualise.answers import above, told
 from cnnjax.visualise.bands import bands
 from cnnjax.visualise.confusion import confusion
 from cnnjax.visualise.curves import curves
 from cnnjax.visualise.figure import save
 from cnnjax.visualise.filters import filters
+from cnnjax.visualise.mistakes import mistakes
 from cnnjax.visualise.pairs import pairs
+from cnnjax.visualise.precision_recall import precision_recall
 from cnnjax.visualise.reliability import reliability
 from cnnjax.visualise.roofline import roofline
 from cnnjax.visualise.search import history, importance
@@ -148,14 +151,73 @@ def test_surfaces_draw_the_points_over_the_answers():
   assert (points.get_facecolors()[0] != points.get_facecolors()[1]).any()
 
 
-def test_boxes_lie_where_they_are(tmp_path):
-  image = np.zeros((20, 30, 3), np.uint8)
-  places = np.asarray([[1, 2, 11, 8], [0, 0, 30, 20]])
-  figure = boxes.sheet(
-    [image, image[..., :1]], [places, places[:0]], [[1, 0], []], ["a", "$b"], [[0.5, 1], []]
-  )
-  first, second = figure.axes
-  assert [p.get_bbox().bounds for p in first.patches] == [(1, 2, 10, 6), (0, 0, 30, 20)]
-  assert [t.get_text() for t in first.texts] == ["$b 0.50", "a 1.00"]
-  assert tuple(first.images[0].get_extent()) == (0, 30, 20, 0) and not second.patches
-  save(figure, tmp_path / "boxes.png")
+RED, BLACK = [255, 0, 0], [0, 0, 0]
+
+
+@pytest.mark.parametrize("shape", [(30, 40, 3), (30, 40, 1), (30, 40)])
+def test_boxes_lie_where_they_are(shape):
+  drawn = boxes.draw(np.zeros(shape, np.uint8), [[10, 5, 20, 25]], ["red"], side=100)
+  assert drawn.shape == (90, 120, 3) and drawn.dtype == np.uint8  # three times as large
+  there = np.argwhere((drawn == RED).all(-1))
+  assert there.min(0).tolist() == [15, 30] and there.max(0).tolist() == [74, 59]
+  assert drawn[40, 45].tolist() == BLACK and drawn[15, 45].tolist() == RED
+  large = boxes.draw(np.zeros((700, 5), np.uint8), np.zeros((0, 4)), [])
+  assert large.shape == (700, 5, 3) and not large.any()  # at its full size
+
+
+def test_masks_names_and_odd_boxes_are_drawn():
+  image, mask = np.zeros((40, 40, 3), np.uint8), np.zeros((40, 40), bool)
+  mask[10:20, 10:20] = True
+  drawn = boxes.draw(image, [[5, 5, 35, 35]], ["red"], [""], [mask], side=40)
+  assert drawn[15, 15].tolist() == [int(0.45 * 255), 0, 0] and drawn[25, 25].tolist() == BLACK
+  odd = [[0, 0, 40, 40], [7, 7, 7, 7], [-9, -9, 50, 50], [39, 0, 40, 1]]
+  named = boxes.draw(image, odd, ["C0"] * 4, ["a", "b$_", "Größe", "一"], side=40)
+  assert named.shape == (40, 40, 3) and (named == 255).all(-1).any()  # white letters
+  assert (boxes.draw(image, odd, ["C0"] * 4, side=40) != named).any()
+
+
+def test_precision_recall_names_the_lowest(tmp_path):
+  good, bad = ([0, 1, 1], [1, 1, 0]), ([0, 0.5, 1], [0.5, 0.5, 0])
+  curves_of = {f"$c{n}": tuple(map(np.asarray, good)) for n in range(24)}
+  curves_of["worst"] = tuple(map(np.asarray, bad))
+  figure = precision_recall(curves_of, "title")
+  assert len(figure.axes[0].lines) == 25
+  texts = [text.get_text() for text in figure.legends[0].texts]
+  assert len(texts) == 20 and texts[0] == "worst  0.250" and texts[1].endswith("1.000")
+  save(figure, tmp_path / "curves.png")
+  save(precision_recall({}, "of nothing"), tmp_path / "none.png")
+
+
+def test_mistakes_have_a_row_a_kind(tmp_path):
+  box = np.asarray([[[2, 2, 12, 12], [60, 20, 80, 30]]], float)
+  truth = {"boxes": box, "labels": np.asarray([[0, 1]]), "valid": np.ones((1, 2))}
+  found = {
+    "boxes": box[:, :1] + [40, 5, 40, 5],
+    "labels": np.asarray([[1]]),
+    "valid": np.ones((1, 1)),
+  }
+  found["scores"] = np.asarray([[0.9]])
+  image = np.zeros((40, 90, 1), np.uint8)
+  figure = mistakes(errors(found, truth), lambda row: image, found, truth, ["a", "b"])
+  names = [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()]
+  assert names == [
+    "missed\n2",
+    "duplicate\n0",
+    "wrong class\n0",
+    "badly placed\n0",
+    "background\n1",
+  ]
+  drawn = [axes.images[0].get_array() for axes in figure.axes if axes.images]
+  assert len(drawn) == 3 and all((d == RED).all(-1).any() for d in drawn)
+  save(figure, tmp_path / "errors.png")
+
+
+def test_a_detectors_answer_as_a_person_reads_it():
+  answer = {"file": "x.png", "classes": ["ant", "bee", "ant"], "boxes": [[0, 0, 1, 1]] * 3}
+  answer |= {"labels": [0, 1, 0], "scores": [0.9, 0.5, 0.2]}
+  row, caption = told(above(answer, 0.5), ["ant", "bee"])
+  assert row == {"boxes": 2, "best": "ant 0.90, bee 0.50"} and caption == "1 ant, 1 bee"
+  assert told(answer, ["ant", "bee"])[1] == "2 ant, 1 bee"
+  none = above(answer, 1.0)
+  assert none["boxes"] == [] and none["file"] == "x.png"
+  assert told(none, ["ant", "bee"]) == ({"boxes": 0, "best": ""}, "nothing")

@@ -1,0 +1,60 @@
+"""What a detector's runs have in common: the score from which boxes are seen, and pictures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import flags
+
+import cnnjax
+from cnnjax.data import image
+from cnnjax.errors import UserError
+from cnnjax.metrics.coco_results import pack, unpack
+from cnnjax.visualise import boxes
+from cnnjax.visualise.figure import save_pixels
+
+LEAST = 0.5
+
+
+def define_flags() -> None:
+  """Defines --least."""
+  flags.DEFINE_float(
+    "least", None, f"of a detector: score below which a box is not seen; by default {LEAST}"
+  )
+
+
+def least(run: cnnjax.Run, value: float | None) -> float:
+  """Returns the value of --least. Raises: UserError where it is no score, or none is asked for."""
+  task = run.config.task.name
+  if value is not None and task != "detection":
+    raise UserError(f"--least is a score of boxes, but {run.folder} is a run of the task {task}")
+  if value is not None and not 0 <= value <= 1:
+    raise UserError(f"--least must be a score from 0 to 1; found {value}")
+  return LEAST if value is None else value
+
+
+def packed(answer: dict[str, Any], pixels: np.ndarray) -> dict[str, Any]:
+  """Returns an answer about an image [H, W, ..] with its size, and masks in few bytes."""
+  masks = {"masks": [pack(mask) for mask in answer["masks"]]} if "masks" in answer else {}
+  return {"size": list(pixels.shape[:2]), **answer, **masks}
+
+
+def draw(
+  files: Sequence[Path], answers: Sequence[dict[str, Any]], folder: Path, most: int, side: int
+) -> list[np.ndarray]:
+  """Writes image files with what `packed` answers say is on them, as PNGs by number and name.
+
+  Returns: the first of them, at `most` so many, so small that no side is longer than `side`.
+  """
+  folder.mkdir(exist_ok=True)
+  small = []
+  for number, (path, answer) in enumerate(zip(files, answers), 1):
+    texts = [f"{name} {score:.2f}" for name, score in zip(answer["classes"], answer["scores"])]
+    masks = [unpack(mask) for mask in answer.get("masks", ())]
+    colours = [boxes.colour(label) for label in answer["labels"]]
+    pixels = boxes.draw(image.read(path), answer["boxes"], colours, texts, masks)
+    save_pixels(pixels, folder / f"{number:04}_{path.stem}.png")
+    if number <= most:
+      small.append(image.thumbnail(pixels, side))
+  return small

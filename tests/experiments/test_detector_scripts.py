@@ -1,0 +1,113 @@
+"""A detector through the commands: trained, scored, asked about images, refused."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnjax.engine.run import read_rows
+from tests.experiments.test_scripts import command
+
+QUICK = "--config=configs/detection/ssd_scenes.py:quick"
+PICTURES = ("losses.png", "precision_recall.png", "errors.png")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+  """A run on generated scenes, too short to find much."""
+  folder = tmp_path_factory.mktemp("runs") / "scenes"
+  done = command("train", QUICK, f"--workdir={folder}")
+  assert done.returncode == 0, done.stderr
+  return folder, done
+
+
+@pytest.mark.slow
+def test_train_tells_the_parts_of_the_loss(run):
+  folder, done = run
+  assert "class_loss" in done.stdout and "box_loss" in done.stdout and "map50" in done.stdout
+  rows = [row for row in read_rows(folder / "metrics.jsonl") if row["split"] == "train"]
+  for row in rows:
+    assert row["loss"] == pytest.approx(row["class_loss"] + row["box_loss"], rel=1e-5)
+
+
+@pytest.mark.slow
+def test_evaluate_draws_curves_and_errors(run):
+  folder, _ = run
+  done = command("evaluate", f"--workdir={folder}", "--least=0.02")
+  assert done.returncode == 0, done.stderr
+  figures = json.loads((folder / "evaluation.json").read_text())
+  assert figures["least"] == 0.02 and len(figures["per_class"]) == len(figures["classes"])
+  for kind, count in figures["errors"].items():
+    assert count == sum(row[kind] for row in figures["errors_per_class"])
+  assert sum(figures["errors"].values())
+  for told in ("map50_2007", "ap75", "ap50", "badly placed", "0.02 or more"):
+    assert told in done.stdout
+  for name in PICTURES:
+    assert f"wrote {folder / name}" in done.stdout.replace("\n", "")
+    assert Image.open(folder / name).size > (200, 200)
+
+
+@pytest.mark.slow
+def test_predict_draws_each_image_at_its_size(run, tmp_path):
+  folder, _ = run
+  rng = np.random.default_rng(0)
+  images, out = tmp_path / "images", tmp_path / "out"
+  images.mkdir()
+  for name, shape in {"a.png": (700, 301), "b.png": (50, 80, 3)}.items():
+    Image.fromarray(rng.integers(0, 256, shape, np.uint8)).save(images / name)
+  done = command("predict", f"--workdir={folder}", images, f"--out={out}", "--least=0")
+  assert done.returncode == 0, done.stderr
+  answers = json.loads((out / "predictions.json").read_text())
+  assert [a["size"] for a in answers] == [[700, 301], [50, 80]]
+  assert all(len(a["boxes"]) == len(a["classes"]) == len(a["scores"]) for a in answers)
+  found = [x for answer in answers for box in answer["boxes"] for x in box]
+  assert found and max(found) > 81  # in pixels of the image, not of the network
+  coco = json.loads((out / "predictions.coco.json").read_text())
+  assert len(coco["annotations"]) == sum(len(a["boxes"]) for a in answers)
+  config = json.loads((folder / "config.json").read_text())
+  assert [c["name"] for c in coco["categories"]] == config["data"]["classes"]
+  sizes = {p.name: Image.open(p).size for p in (out / "predictions").iterdir()}
+  assert sizes == {"0001_a.png": (301, 700), "0002_b.png": (640, 400)}
+  none = command("predict", f"--workdir={folder}", images, f"--out={out}", "--least=1")
+  assert none.returncode == 0, none.stderr
+  assert json.loads((out / "predictions.json").read_text()) == answers  # all are written
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  ("arguments", "sentence"),
+  [
+    (["predict", "--workdir={run}", "{tmp}/text.png"], "is no image"),
+    (["predict", "--workdir={run}", "{tmp}/empty"], "holds no image"),
+    (["predict", "--workdir={run}", "{tmp}/a.png", "--least=1.5"], "from 0 to 1; found 1.5"),
+    (["evaluate", "--workdir={run}", "--least=nan"], "from 0 to 1; found nan"),
+    (["evaluate", "--workdir={run}", "--top_k=3"], "unknown option of task detection 'top_k'"),
+    (["train", QUICK, "--config.augment={{'mixup': 0.2}}"], "does not move boxes"),
+  ],
+)
+def test_wrong_input_ends_in_one_sentence(run, tmp_path, arguments, sentence):
+  (tmp_path / "text.png").write_text("no pixels")
+  (tmp_path / "empty").mkdir()
+  Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "a.png")
+  before = sorted(tmp_path.rglob("*")), sorted(run[0].rglob("*"))
+  done = command(*(a.format(tmp=tmp_path, run=run[0]) for a in arguments))
+  assert done.returncode == 2, done.stdout + done.stderr
+  assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
+  assert sentence in done.stderr
+  assert (sorted(tmp_path.rglob("*")), sorted(run[0].rglob("*"))) == before
+
+
+@pytest.mark.slow
+def test_show_data_draws_boxes(tmp_path):
+  out = tmp_path / "data.png"
+  changes = "--config.augment={'flip': True}"
+  done = command("show_data", QUICK, changes, "--repetitions=1", f"--out={out}")
+  assert done.returncode == 0, done.stderr
+  assert Image.open(out).size > (200, 200)
+
+
+def test_summarize_a_detector():
+  done = command("summarize", "ssd300")
+  assert done.returncode == 0, done.stderr
+  assert "35,641,826" in done.stdout and "trunk" in done.stdout
