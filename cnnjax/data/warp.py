@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.scipy.ndimage import map_coordinates
 
 Batch = dict[str, Any]
-MASKS = {"segments": 1, "instances": 2}  # columns of labels a pixel, and axes before their pixels
+MASKS = {"segments": 1, "ids": 1, "instances": 2}  # columns of labels, and axes before the pixels
 
 
 def random_maps(
@@ -63,6 +63,12 @@ def random_maps(
   return jnp.concatenate([linear, offset[..., None]], -1)
 
 
+def compose(first: jax.Array, then: jax.Array) -> jax.Array:
+  """Returns maps [B, 2, 3] of what is seen through the first, seen through the other ones."""
+  linear, offset = first[:, :, :2], first[:, :, 2:]
+  return jnp.concatenate([linear @ then[:, :, :2], linear @ then[:, :, 2:] + offset], -1)
+
+
 def warp(images: jax.Array, maps: jax.Array, *, order: int = 1) -> jax.Array:
   """Returns images [B, H, W, C] as seen through maps [B, 2, 3], zeros from outside.
 
@@ -96,7 +102,7 @@ def move_boxes(boxes: jax.Array, maps: jax.Array, size: tuple[int, int]) -> jax.
 
 
 def warp_batch(batch: Batch, maps: jax.Array) -> Batch:
-  """Returns the batch with image, segments, instances and boxes seen through maps [B, 2, 3].
+  """Returns the batch with image, boxes and the masks of `MASKS` seen through maps [B, 2, 3].
 
   A volume [B, D, H, W, C] is moved slice by slice, all alike. A box of which nothing is left is no
   longer valid.
