@@ -15,10 +15,12 @@ from cnnjax.checkpoints import files
 from cnnjax.checkpoints.port import Names, namings, translate
 from cnnjax.checkpoints.store import Store
 from cnnjax.errors import UserError
-from cnnjax.models import zoo
+from cnnjax.layers.norm import EPSILON
+from cnnjax.models import weights, zoo
 
 LEAVES = {  # ours: theirs
   "kernel": "weight",
+  "transposed": "weight",  # a kernel whose file has its two last axes the other way round
   "scale": "weight",
   "bias": "bias",
   "mean": "running_mean",
@@ -57,6 +59,7 @@ def load_pretrained(
   else:
     path = files.fetch(source)
     found = _theirs(name, path, files.read(path), namings(model), wanted, outside)
+    found = _with_epsilon(found, weights.epsilon(name, arguments.get("weights") or source))
   fits = {p for p in wanted if p in found and found[p].shape == wanted[p].shape}
   left = outside or set(wanted) - fits
   if left and not trunk_only:
@@ -117,6 +120,7 @@ def to_others(model: Any, variables: dict[str, Any], naming: str = "") -> files.
   tensors, names = {}, known[naming or next(iter(known))]
   for place, value in _flat(variables).items():
     key, size = _key(place, names)
+    value = value.swapaxes(-1, -2) if place[-1] == "transposed" else value
     tensors[key] = _to_theirs(np.asarray(value, np.float32), size)
     if place[-1] == "mean":
       tensors[key.replace("running_mean", "num_batches_tracked")] = np.zeros((), np.int64)
@@ -159,7 +163,14 @@ def _theirs(
       f"{source} does not fit {name}: missing {len(missing)} ({_some(missing) or 'none'}), "
       f"not wanted {len(extra)} ({_some(extra) or 'none'})"
     )
-  return {p: _to_ours(tensors[k], size) for p, (k, size) in rows.items() if k in tensors}
+  found = {p: _to_ours(tensors[k], size) for p, (k, size) in rows.items() if k in tensors}
+  return {p: v.swapaxes(-1, -2) if p[-1] == "transposed" else v for p, v in found.items()}
+
+
+def _with_epsilon(found: Flat, epsilon: float) -> Flat:
+  """Returns leaves of norms that add another epsilon to the variance as ours, which add our own."""
+  more = epsilon - EPSILON
+  return {p: v + np.float32(more) if p[-1] == "var" and more else v for p, v in found.items()}
 
 
 def _key(path: tuple[str, ...], names: Names) -> tuple[str, tuple[int, int] | None]:

@@ -32,7 +32,7 @@ def _flip(key, batch, chosen, *, axis):
   image = batch["image"]
   mirrored = jax.random.bernoulli(key, shape=(len(image),))
   found = dict(batch)
-  for name, first in (("image", image.ndim - 3), *MASKS.items()):
+  for name, first in {"image": image.ndim - 3, **MASKS}.items():
     if name in batch:
       value = batch[name]
       turned = jnp.flip(value, first + axis)
@@ -52,7 +52,7 @@ def _beside(chosen, value):
 
 def _shift(key, batch, pixels):
   image = batch["image"]
-  if image.ndim == 4 and not {"boxes", "segments", "instances"} & batch.keys():
+  if image.ndim == 4 and not {"boxes", *MASKS} & batch.keys():
     return {**batch, "image": random_shift(key, image, pixels)}
   moves = jax.random.randint(key, (len(image), 2), -pixels, pixels + 1).astype(jnp.float32)
   still = jnp.broadcast_to(jnp.eye(2), (len(image), 2, 2))
@@ -135,8 +135,8 @@ def augment(key: jax.Array, batch: Batch, *, classes: int = 0, **options: Any) -
 
   Args:
     key: of the draws; each image has its own.
-    batch: with `image` [B, H, W, C] or a volume [B, D, H, W, C], from 0 to 255; `segments`, `ids`,
-      `instances` and `boxes` move with their pixels; mixing writes `target` [B, classes].
+    batch: with `image` [B, H, W, C] or a volume [B, D, H, W, C], from 0 to 255; `segments`,
+      `instances`, `ids` and `boxes` move with their pixels; mixing writes `target` [B, classes].
     classes: of labels, for mixing.
     options: by the names of `KINDS`; what is 0, False or () is not made.
 

@@ -12,7 +12,8 @@ from cnnjax.data.files import read_all
 from cnnjax.data.labels import listed
 from cnnjax.data.masks import nearest
 from cnnjax.data.places import pack
-from cnnjax.data.split import with_test
+from cnnjax.data.split import origin, parted, with_test
+from cnnjax.data.stream import check_memory
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError, unknown
 from cnnjax.ops.preprocess import Preprocessing
@@ -53,6 +54,7 @@ def tables(
   places: int,
   test: float,
   on_error: str,
+  stream: str,
   masks: bool = False,
 ) -> dict[str, Table]:
   """Returns a table for each split, with the test split made where there is none.
@@ -71,7 +73,8 @@ def tables(
     places: P; 0 for as many as the fullest image has boxes.
     test: the part that becomes the test split.
     on_error: "raise", or "skip" to leave out, and count, the images that cannot be read.
-    masks: whether to draw them.
+    stream: "" to read all images now, or "threads" or "processes" to read them batch by batch.
+    masks: whether to draw them; all are held in memory.
 
   A box is cut off at its image. What has no area then, or had none before, is left out, and counted
   on standard error. An image without boxes stays: it is background.
@@ -85,14 +88,12 @@ def tables(
     raise UserError(f"no image of the train split of {root} has a box")
   every = list(chain.from_iterable(splits.values()))
   _check_classes(every, names)
-  image, good, sizes = read_all(root, [e.path for e in every], to, on_error)
+  image, good, sizes = read_all(root, [e.path for e in every], to, on_error, stream)
   kept = [example for example, g in zip(every, good) if g]
   _check_sizes(kept, sizes)
   found = columns(kept, names, places, sizes, image.shape[1:3], flag, masks)
   whole = Table({"image": image, "size": sizes, **found}, names)
-  ends = np.cumsum([0, *(good[part].sum() for part in _spans(splits))])
-  parts = {s: whole.take(np.arange(*ends[n : n + 2])) for n, s in enumerate(splits)}
-  return with_test(parts, test, seed)
+  return with_test(parted(whole, origin(splits)[good], splits), test, seed)
 
 
 def check_resize(to: Preprocessing) -> None:
@@ -101,11 +102,6 @@ def check_resize(to: Preprocessing) -> None:
     raise UserError(
       "boxes move with a resize alone: set data.resize to (height, width), and data.crop to ()"
     )
-
-
-def _spans(splits):
-  ends = np.cumsum([0, *map(len, splits.values())])
-  return [slice(*ends[n : n + 2]) for n in range(len(splits))]
 
 
 def columns(
@@ -137,7 +133,9 @@ def columns(
   ]
   found = pack(rows, places, lambda n: examples[n].where)
   if masks:
-    found["instances"] = np.zeros((*found["valid"].shape, *target), bool)
+    shape = (*found["valid"].shape, *target)
+    check_memory("images' masks", shape, "a smaller data.resize has smaller ones")
+    found["instances"] = np.zeros(shape, bool)
     for n, (boxes, size) in enumerate(zip(cut, sizes)):
       for place, (_, box) in enumerate(boxes):
         if box.mask is not None:

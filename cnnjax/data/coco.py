@@ -28,6 +28,7 @@ def load(
   masks: bool = False,
   test: float = 0.2,
   on_error: str = "raise",
+  stream: str = "",
 ) -> dict[str, Table]:
   """Returns the splits of a COCO folder, as `boxes.tables` does, with the column `crowd`.
 
@@ -42,6 +43,8 @@ def load(
     masks: whether to draw the column `instances`, at the size of the table's images.
     test: the part that becomes the test split, where there is none.
     on_error: "raise", or "skip" to leave out, and count, images that cannot be read.
+    stream: "" to read all images at the start, "threads" or "processes" to read them batch by
+      batch, for sets larger than the memory.
 
   Raises: UserError for a file that is missing or no COCO JSON, an annotation of an image or a
     category that is not in it, and as `boxes.tables`.
@@ -58,7 +61,9 @@ def load(
         classes = classes or names
   if "train" not in splits:
     raise UserError(f"{folder} has no {annotations.format(split='train')}")
-  chosen = dict(classes=classes, places=places, test=test, on_error=on_error, masks=masks)
+  chosen = dict(
+    classes=classes, places=places, test=test, on_error=on_error, stream=stream, masks=masks
+  )
   return tables(folder, splits, seed, to=to, flag="crowd", **chosen)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from cnnjax.data.image import read, read_fit, shape_of
-from cnnjax.data.stream import PART, by_threads, column
+from cnnjax.data.stream import PART, Stream, by_threads, column
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError, unknown
 from cnnjax.ops.preprocess import Preprocessing
@@ -87,8 +87,8 @@ def tables(
 
 
 def read_all(
-  root: Path, paths: Sequence[Path], to: Preprocessing, on_error: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  root: Path, paths: Sequence[Path], to: Preprocessing, on_error: str, stream: str = ""
+) -> tuple[np.ndarray | Stream, np.ndarray, np.ndarray]:
   """Returns images uint8 [M, H, W, C], resized; which of the paths they are [N]; and their sizes.
 
   These are (height, width) [M, 2] as read, before the resize. Arguments and errors are those of
@@ -96,7 +96,7 @@ def read_all(
   """
   files, good = opened(root, paths, to, on_error)
   sizes = by_threads(lambda path: shape_of(path, Preprocessing())[:2], files.paths)
-  image = column(files, len(files.paths), files.shape, "")
+  image = column(files, len(files.paths), files.shape, stream)
   return image, good, np.asarray(sizes, np.int32).reshape(-1, 2)
 
 
@@ -125,9 +125,7 @@ def _shapes(
   """Returns each file's [H, W, C] once it is fitted, or with `skip` the error that it meets."""
 
   def one(path: Path) -> tuple[int, int, int] | UserError:
-    real = Path(os.path.realpath(path))
-    if not real.is_relative_to(root):  # a set from elsewhere must not read what else is here
-      raise UserError(f"{path} leads to {real}; expected a file inside {root}")
+    check_inside(root, path)
     try:
       if skip:  # a header does not tell whether the rest is whole
         read(path)
@@ -139,6 +137,13 @@ def _shapes(
 
   parts = [paths[i : i + PART] for i in range(0, len(paths), PART)]
   return list(chain.from_iterable(by_threads(lambda part: [one(path) for path in part], parts)))
+
+
+def check_inside(root: Path, path: Path) -> None:
+  """Raises: UserError for a link out of a resolved root: a set must not read what else is here."""
+  real = Path(os.path.realpath(path))
+  if not real.is_relative_to(root):
+    raise UserError(f"{path} leads to {real}; expected a file inside {root}")
 
 
 def common(

@@ -26,6 +26,7 @@ def load(
   places: int = 0,
   test: float = 0.2,
   on_error: str = "raise",
+  stream: str = "",
 ) -> dict[str, Table]:
   """Returns the splits of Open Images, as `boxes.tables` does, with groups in the column `crowd`.
 
@@ -41,6 +42,8 @@ def load(
     places: for boxes of an image; 0 for as many as are needed.
     test: the part that becomes the test split, where there is no file of it.
     on_error: "raise", or "skip" to leave out, and count, images that cannot be read.
+    stream: "" to read all images at the start, "threads" or "processes" to read them batch by
+      batch, for sets larger than the memory.
 
   An image without a row is not known, so none is background.
 
@@ -58,7 +61,7 @@ def load(
         splits[split] = _examples(file, folder / images.format(split=spelt), called)
   if "train" not in splits:
     raise UserError(f"{folder} has no {annotations.format(split='train')}")
-  chosen = dict(classes=classes, places=places, test=test, on_error=on_error)
+  chosen = dict(classes=classes, places=places, test=test, on_error=on_error, stream=stream)
   return tables(folder, splits, seed, to=to, flag="crowd", **chosen)
 
 

@@ -14,6 +14,7 @@ from cnnjax.data import digits, idx
 from cnnjax.data.boxes import check_resize
 from cnnjax.data.masks import bounds
 from cnnjax.data.places import pack
+from cnnjax.data.stream import check_memory
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
 from cnnjax.ops.preprocess import Preprocessing
@@ -77,6 +78,8 @@ def load(
   law = Law(to.resize or SIZE, to.channels or 1, rate, scale, noise, overlap)
   source = idx.load(root, seed) if root else digits.load(root, seed)
   _check(law, examples, classes, test, len(source["train"].classes))
+  shape = (examples, *law.size, law.channels)
+  check_memory("scenes", shape, "set data.arguments.examples to fewer")
   count = round(test * examples)
   images, rows, maps = [], [], []
   for part, (split, many) in enumerate({"train": examples - count, "test": count}.items()):

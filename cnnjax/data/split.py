@@ -1,6 +1,6 @@
 """How examples are divided: a part held out, or folds for cross-validation."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sized
 
 import numpy as np
 
@@ -37,6 +37,16 @@ def hold_out(table: Table, fraction: float, seed: int) -> tuple[Table, Table]:
       name = table.classes[min(lost)] if table.classes else min(lost)
       raise UserError(f"{what}: one side would hold no example of class {name}")
   return table.take(np.sort(keep)), table.take(np.sort(out))
+
+
+def origin(splits: Mapping[str, Sized]) -> np.ndarray:
+  """Returns the split [N] that each is of, where one split's come after the other's."""
+  return np.repeat(list(splits), [len(part) for part in splits.values()])
+
+
+def parted(table: Table, origin: np.ndarray, splits: Iterable[str]) -> dict[str, Table]:
+  """Returns each split's examples of a table, whose splits `origin` [N] says."""
+  return {split: table.take(np.flatnonzero(origin == split)) for split in splits}
 
 
 def with_test(splits: Mapping[str, Table], fraction: float, seed: int) -> dict[str, Table]:

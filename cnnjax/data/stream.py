@@ -1,5 +1,6 @@
 """Columns that are read when a batch asks for them, and what is made ahead of its use."""
 
+import math
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -52,7 +53,7 @@ class Stream:
   @property
   def nbytes(self) -> int:
     """Of all rows."""
-    return int(np.prod(self.shape, dtype=np.int64))
+    return math.prod(self.shape)
 
   def take(self, places: np.ndarray, axis: int = 0) -> "Stream":
     """Returns the column of these rows, none of them read."""
@@ -77,13 +78,8 @@ class Stream:
 
   def array(self) -> np.ndarray:
     """Returns the whole column. Raises: UserError where the memory does not hold it twice."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if 2 * self.nbytes > memory:  # splitting it takes a copy
-      raise UserError(
-        f"{len(self):,} images of {'x'.join(map(str, self.row))} take {self.nbytes / 1e9:,.1f} GB, "
-        f"and twice that for a moment; this machine has {memory / 1e9:,.1f} GB of memory; to read "
-        "them batch by batch add 'stream': 'threads' to data.arguments"
-      )
+    how = "to read them batch by batch add 'stream': 'threads' to data.arguments"
+    check_memory("images", self.shape, how)
     whole = np.empty(self.shape, self.dtype)
 
     def fill(start: int, rows: np.ndarray) -> None:
@@ -91,6 +87,20 @@ class Stream:
 
     self.each(fill)
     return whole
+
+
+def check_memory(what: str, shape: tuple[int, ...], how: str) -> None:
+  """Raises: UserError where bytes [N, ...] do not fit twice into the memory, saying how they may.
+
+  Twice, since splitting them takes a copy.
+  """
+  memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+  needed, row = math.prod(shape), "x".join(map(str, shape[1:]))
+  if 2 * needed > memory:
+    raise UserError(
+      f"{shape[0]:,} {what} of {row} take {needed / 1e9:,.1f} GB, and twice that for a moment; "
+      f"this machine has {memory / 1e9:,.1f} GB of memory; {how}"
+    )
 
 
 def by_threads(function: Callable[[Any], Any], values: Iterable[Any]) -> list[Any]:

@@ -9,15 +9,19 @@ from typing import Any
 
 import numpy as np
 
+from cnnjax.data.boxes import check_resize
 from cnnjax.data.files import common, loosely
 from cnnjax.data.image import fit, read_fit, shape_of
 from cnnjax.data.labels import number
+from cnnjax.data.objects import boxes, is_objects
 from cnnjax.data.prepared import prepared, splits_of
-from cnnjax.data.split import with_test
+from cnnjax.data.split import parted, with_test
 from cnnjax.data.stream import PART, by_threads, column
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError, unknown
 from cnnjax.ops.preprocess import Preprocessing
+
+Head = tuple[tuple[int, int, int], tuple[int, int], Any]  # shape once fitted, size as read, label
 
 
 def load(
@@ -29,6 +33,7 @@ def load(
   image: str = "image",
   label: str = "label",
   splits: Mapping[str, str] | None = None,
+  places: int = 0,
   test: float = 0.2,
   stream: str = "",
 ) -> dict[str, Table]:
@@ -40,9 +45,12 @@ def load(
     to: the run's preprocessing. Images are resized as they are read.
     dataset: its name as tfds writes it: "mnist", "mnist:3.0.1", "name/config:version".
     image: the feature of the images: `Image`, or `Tensor` of uint8, or float from 0 to 1.
-    label: the feature of their classes: `ClassLabel`, an integer from 0, or text.
+    label: the feature of their classes: `ClassLabel`, an integer from 0, or text; or of their
+      objects, a sequence of `bbox` and `label`, as sets for detection have by the name "objects".
+      Then the columns are those of `boxes.tables`.
     splits: what train, test and validation are, as tfds says it ({"train": "train[:80%]", ...});
       by default the set's own of these names.
+    places: for the boxes of an image; 0 for as many as are needed.
     test: the part of each class that becomes the test split, where there is none.
     stream: "" to read all images at the start, "threads" or "processes" to read them batch by
       batch, for sets larger than the memory.
@@ -55,27 +63,30 @@ def load(
   for key, what, ranks in ((image, "an image", (2, 3)), (label, "one value", (0,))):
     if key not in features:
       raise unknown(f"feature of {dataset}", key, features)
-    if len(features[key].shape) not in ranks:
+    if key == label and is_objects(features[key]):
+      check_resize(to)
+    elif isinstance(features[key].shape, dict) or len(features[key].shape) not in ranks:
       raise UserError(f"{key} of {dataset} has shape {features[key].shape}; expected {what}")
   parts = splits_of(builder, dataset, splits)
   counts = [builder.info.splits[part].num_examples for part in parts.values()]
   records = Records(dataset, root, "+".join(parts.values()), image, loosely(to))
   starts = range(0, sum(counts), PART)
   heads = list(chain.from_iterable(by_threads(partial(records.heads, label), starts)))
-  shape = common(records.name, [shape for shape, _ in heads])
+  shapes, sizes, values = zip(*heads)
+  shape = common(records.name, shapes)
   records = replace(records, to=replace(records.to, channels=shape[2]))
   images = column(records, len(heads), shape, stream)
-
-  of_split = np.split(np.arange(len(heads)), np.cumsum(counts)[:-1])
-  values = np.asarray([v.decode() if isinstance(v, bytes) else v for _, v in heads])
-  labels = {split: values[places] for split, places in zip(parts, of_split)}
-  names = getattr(features[label], "names", None) or ()
-  labels, classes = number(f"{label} of {dataset}", labels, tuple(names))
-  tables = {
-    split: Table({"image": images.take(places, 0), "label": labels[split]}, classes)
-    for split, places in zip(parts, of_split)
-  }
-  return with_test(tables, test, seed)
+  origin = np.repeat(list(parts), counts)
+  if is_objects(features[label]):
+    found, classes = boxes(features[label], values, sizes, shape[:2], places, records.name)
+  else:
+    values = np.asarray([v.decode() if isinstance(v, bytes) else v for v in values])
+    names = getattr(features[label], "names", None) or ()
+    of_split = {split: values[origin == split] for split in parts}
+    labels, classes = number(f"{label} of {dataset}", of_split, tuple(names))
+    found = {"label": np.concatenate(list(labels.values()))}
+  whole = Table({"image": images, **found}, classes)
+  return with_test(parted(whole, origin, parts), test, seed)
 
 
 @dataclass(frozen=True)
@@ -99,21 +110,24 @@ class Records:
   def __call__(self, places: np.ndarray) -> np.ndarray:
     return np.stack([self._image(place) for place in places.tolist()])
 
-  def heads(self, label: str, start: int) -> list[tuple[tuple[int, int, int], Any]]:
-    """Returns the shape that each of the next images has once it is fitted, and its label."""
+  def heads(self, label: str, start: int) -> list[Head]:
+    """Returns what the next records say, but for their pixels."""
     return [self._head(p, label) for p in range(start, min(start + PART, len(self._source())))]
 
   def name(self, place: int) -> str:
     """Returns what a record is called."""
     return f"record {place} of {self.split} of {self.dataset}"
 
-  def _head(self, place: int, label: str) -> tuple[tuple[int, int, int], Any]:
+  def _head(self, place: int, label: str) -> Head:
     record = self._record(place)
     image = record[self.image]
     if isinstance(image, bytes):
-      return shape_of(io.BytesIO(image), self.to, self.name(place)), record[label]
+      shape, (height, width, _) = (
+        shape_of(io.BytesIO(image), to, self.name(place)) for to in (self.to, Preprocessing())
+      )
+      return shape, (height, width), record[label]
     to = replace(self.to, channels=self.to.channels or (*image.shape, 1)[2])
-    return fit([image], to).shape[1:], record[label]
+    return fit([image], to).shape[1:], image.shape[:2], record[label]
 
   def _image(self, place: int) -> np.ndarray:
     image = self._record(place)[self.image]

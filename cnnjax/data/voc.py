@@ -25,6 +25,7 @@ def load(
   first: int = 1,
   test: float = 0.2,
   on_error: str = "raise",
+  stream: str = "",
 ) -> dict[str, Table]:
   """Returns the splits of a VOC folder, as `boxes.tables` does, with the column `difficult`.
 
@@ -42,6 +43,8 @@ def load(
       last, so that xmin 1 and xmax 500 are all of an image 500 wide.
     test: the part that becomes the test split, where there is no list of it.
     on_error: "raise", or "skip" to leave out, and count, images that cannot be read.
+    stream: "" to read all images at the start, "threads" or "processes" to read them batch by
+      batch, for sets larger than the memory.
 
   ILSVRC's detection set is read with images "Data/DET/{split}", annotations
   "Annotations/DET/{split}", lists "ImageSets/DET/{split}.txt" and first 0.
@@ -58,7 +61,7 @@ def load(
     where = folder / annotations.format(split=spelt)
     pictures = folder / images.format(split=spelt)
     splits[split] = [example(where / f"{name}.xml", pictures, name, first) for name in names]
-  chosen = dict(classes=classes, places=places, test=test, on_error=on_error)
+  chosen = dict(classes=classes, places=places, test=test, on_error=on_error, stream=stream)
   return tables(folder, splits, seed, to=to, flag="difficult", **chosen)
 
 

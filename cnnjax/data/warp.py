@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.scipy.ndimage import map_coordinates
 
 Batch = dict[str, Any]
-MASKS = {"segments": 1, "ids": 1, "instances": 2}  # columns of labels, and axes before the pixels
+MASKS = {"segments": 1, "ids": 1, "instances": 2}  # labels of pixels: the axes before these
 
 
 def random_maps(
@@ -102,7 +102,7 @@ def move_boxes(boxes: jax.Array, maps: jax.Array, size: tuple[int, int]) -> jax.
 
 
 def warp_batch(batch: Batch, maps: jax.Array) -> Batch:
-  """Returns the batch with image, boxes and the masks of `MASKS` seen through maps [B, 2, 3].
+  """Returns the batch with image, masks and boxes seen through maps [B, 2, 3].
 
   A volume [B, D, H, W, C] is moved slice by slice, all alike. A box of which nothing is left is no
   longer valid.

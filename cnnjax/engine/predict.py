@@ -12,6 +12,7 @@ from cnnjax.data import pipeline
 from cnnjax.engine.config import tuples
 from cnnjax.engine.mesh import compile_step, make_mesh, shard
 from cnnjax.engine.step import predict_step
+from cnnjax.metrics.masks import paste
 from cnnjax.models.weights import labels
 from cnnjax.tasks import task as task_of
 
@@ -32,8 +33,9 @@ def predict(
 
   For classification: `label`, `probability`, `probabilities` [C]; for several labels: `labels` [L]
   of 0 and 1, `probabilities` [L]; for regression: `values` [T]; for detection, best first: `boxes`
-  [K, 4] in pixels of that image, `labels` [K], `scores` [K], and `masks` [K, H, W] of a network
-  that has them. Where `classes` names these, also `class`, `classes`, or `targets` by name.
+  [K, 4] in pixels of that image, `labels` [K], `scores` [K], and of a network that has them
+  `masks`, an array bool [K, H, W]. Where `classes` names these, also `class`, `classes`, or
+  `targets` by name.
 
   Args:
     model: of the zoo.
@@ -87,7 +89,11 @@ def _boxes(step: Callable, images: Any, to: Any, most: int) -> Answers:
       there = found["valid"][n]
       answer = {k: v[n][there] for k, v in found.items() if k != "valid"}
       answer["boxes"] = answer["boxes"] / np.tile(scale[::-1], 2)
+      masks = answer.pop("masks", None)
       answers[place] = {k: v.tolist() for k, v in answer.items()}
+      if masks is not None:
+        size = np.shape(images[place])[:2]
+        answers[place]["masks"] = paste(masks, answer["boxes"], size)
   return answers
 
 

@@ -5,7 +5,7 @@ from cnnjax.layers.conv_norm import KAIMING, ConvNorm
 from cnnjax.layers.heads import LinearHead, wide
 from cnnjax.layers.norm import BatchNorm, L2Norm, LocalResponseNorm
 from cnnjax.layers.pool import AdaptiveAvgPool, AvgPool, Flatten, GlobalAvgPool, MaxPool
-from cnnjax.layers.pyramid import of_strides
+from cnnjax.layers.pyramid import FeaturePyramid, of_strides
 from cnnjax.layers.size import check_size
 from cnnjax.layers.squeeze_excite import SqueezeExcite
 from cnnjax.layers.stochastic_depth import StochasticDepth, death_rates

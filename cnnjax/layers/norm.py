@@ -12,6 +12,8 @@ from cnnjax.ops.norm import apply_norm, batch_norm, local_response_norm
 
 RANGES = {None: None, nn.relu: (0.0, math.inf), nn.relu6: (0.0, 6.0)}  # joined with the norm
 
+EPSILON = 1e-5  # as PyTorch's
+
 
 class BatchNorm(nn.Module):
   """Batch normalisation of x [B, *space, C] over all but the channels (Ioffe and Szegedy 2015).
@@ -27,7 +29,7 @@ class BatchNorm(nn.Module):
   """
 
   momentum: float = 0.9
-  epsilon: float = 1e-5
+  epsilon: float = EPSILON
   dtype: Any = jnp.float32
   scale_init: nn.initializers.Initializer = nn.initializers.ones
 

@@ -1,10 +1,14 @@
 """Maps of several strides, as detectors read them from a trunk."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from cnnjax.errors import UserError
+from cnnjax.layers.conv import Conv
 
 
 def of_strides(
@@ -22,3 +26,34 @@ def of_strides(
         f"pixels, none of {stride}"
       )
   return [found[stride] for stride in strides]
+
+
+class FeaturePyramid(nn.Module):
+  """Maps [B, H, W, C], each half as large as the last -> as many of `features` channels, and one.
+
+  Each gets what the smaller ones saw, and the added one is every second value of the last
+  (arXiv:1612.03144, section 3).
+  """
+
+  features: int
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, maps: Sequence[jax.Array]) -> list[jax.Array]:
+    options = dict(
+      dtype=self.dtype, kernel_init=nn.initializers.variance_scaling(1, "fan_in", "uniform")
+    )
+    found, above = [], None
+    for n, x in reversed(list(enumerate(maps, 1))):
+      x = Conv(self.features, 1, name=f"lateral{n}", **options)(x)
+      above = x if above is None else x + _as_large(above, x)
+      found.insert(0, Conv(self.features, 3, padding=1, name=f"output{n}", **options)(above))
+    return [*found, found[-1][:, ::2, ::2]]
+
+
+def _as_large(x: jax.Array, other: jax.Array) -> jax.Array:
+  """Returns x [B, h, w, C] with the sides of the other [B, H, W, C], each value repeated."""
+  for axis in (1, 2):
+    have, want = x.shape[axis], other.shape[axis]
+    x = jnp.take(x, jnp.arange(want) * have // want, axis)
+  return x

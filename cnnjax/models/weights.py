@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cnnjax.errors import unknown
+from cnnjax.layers.norm import EPSILON
+from cnnjax.models.detection.faster_rcnn import AT_800
 from cnnjax.models.detection.ssd import CAFFE300
 from cnnjax.ops.preprocess import IMAGENET, Preprocessing
 
@@ -17,13 +19,15 @@ from cnnjax.ops.preprocess import IMAGENET, Preprocessing
 class Weights(NamedTuple):
   """A published set: its file (torchvision's) or hub id (timm's), preprocessing, published top-1.
 
-  The accuracy is the publisher's, in per cent on ImageNet's validation images.
+  The accuracy is the publisher's, in per cent on ImageNet's validation images. `epsilon` is what
+  batch norm adds to the variance: torchvision gives these detectors 0.
   """
 
   file: str
   preprocessing: Preprocessing
   top1: float | None
   hub: str = ""
+  epsilon: float = EPSILON
 
 
 def _at(resize: int, **more) -> Preprocessing:
@@ -102,6 +106,14 @@ WEIGHTS = {  # model: {set: Weights}; torchvision 0.28's and timm 1.0's tables
     "IMAGENET1K_V2": Weights("mobilenet_v2-7ebf99e0.pth", _V2, 72.154),
     "ra_in1k": Weights("", _RA, None, "timm/mobilenetv2_100.ra_in1k"),
   },
+  "faster_rcnn_fpn": {
+    "COCO_V1": Weights(
+      "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth", _coco(AT_800), None, epsilon=0.0
+    )
+  },
+  "mask_rcnn": {
+    "COCO_V1": Weights("maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth", _coco(AT_800), None, epsilon=0.0)
+  },
   "ssd300": {"COCO_V1": Weights("ssd300_vgg16_coco-b556d3b4.pth", _coco(CAFFE300), None)},
 }
 
@@ -111,11 +123,20 @@ def find(model: str, weights: str) -> Weights:
 
   Raises: UserError with the nearest names.
   """
-  sets = WEIGHTS.get(model, {})
-  for name, row in sets.items():
+  for row in _rows(model, weights):
+    return row
+  raise unknown(f"weights of {model}", weights, WEIGHTS.get(model, {}))
+
+
+def epsilon(model: str, weights: str) -> float:
+  """Returns what batch norm adds to the variance in a set; ours, where the set is not known."""
+  return next((row.epsilon for row in _rows(model, weights)), EPSILON)
+
+
+def _rows(model, weights):
+  for name, row in WEIGHTS.get(model, {}).items():
     if weights == name or weights == row.hub or (row.file and Path(weights).name == row.file):
-      return row
-  raise unknown(f"weights of {model}", weights, sets)
+      yield row
 
 
 @cache

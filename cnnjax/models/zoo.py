@@ -28,6 +28,9 @@ from cnnjax.models.classification.resnet import BasicBlock, Bottleneck, ResNet
 from cnnjax.models.classification.resnet_cifar import CifarResNet, Highway, Plain, Residual
 from cnnjax.models.classification.senet import SENet
 from cnnjax.models.classification.vgg import VGG, VGG11, VGG13, VGG16, VGG19
+from cnnjax.models.detection.fast_rcnn import AT_600, FastRCNN
+from cnnjax.models.detection.faster_rcnn import AT_800, FasterRCNN
+from cnnjax.models.detection.mask_rcnn import MaskRCNN
 from cnnjax.models.detection.ssd import CAFFE300, CAFFE512, SSD, SSD300, SSD512
 from cnnjax.models.detection.yolo import FAST_YOLO, YOLOv1
 from cnnjax.ops.preprocess import IMAGENET, Preprocessing
@@ -125,6 +128,30 @@ ZOO = {
   "densenet201": Row(partial(DenseNet, DENSENET201), _224, 20_013_928, "arXiv:1608.06993"),
   "mobilenet_v1": Row(MobileNetV1, _224, 4_231_976, "arXiv:1704.04861"),
   "mobilenet_v2": Row(MobileNetV2, _224, 3_504_872, "arXiv:1801.04381"),
+  "fast_rcnn": Row(
+    partial(FastRCNN, preprocessing=AT_600), _224, 134_690_729, "arXiv:1504.08083", "detection",
+    ("vgg16", {}),
+  ),
+  "faster_rcnn": Row(
+    partial(
+      FasterRCNN, taken=(16,), pyramid=0, sides=((128, 256, 512),), hidden=4096, dropout=0.5,
+      proposals=(2000, 300), candidates=(12000, 6000), count=128, suppression=0.3, num_classes=20,
+      preprocessing=AT_600,
+    ),
+    _224, 137_073_622, "arXiv:1506.01497", "detection", ("vgg16", {}),
+  ),
+  "faster_rcnn_fpn": Row(
+    partial(FasterRCNN, preprocessing=AT_800),
+    _224, 41_808_406, "arXiv:1612.03144", "detection", ("resnet50", {}),
+  ),
+  "mask_rcnn": Row(
+    partial(MaskRCNN, preprocessing=AT_800),
+    _224, 44_454_513, "arXiv:1703.06870", "detection", ("resnet50", {}),
+  ),
+  "ssd": Row(
+    partial(SSD, taken=(8, 16, 32), extra=((128, 256, 3, 2, 1),) * 2),
+    (128, 128, 3), 13_766_958, "arXiv:1512.02325", "detection", ("resnet18", {}),
+  ),
   "ssd300": Row(
     partial(SSD, **SSD300, converted=True, num_classes=90, preprocessing=CAFFE300),
     (300, 300, 3), 35_641_826, "arXiv:1512.02325", "detection", ("vgg16", {"ceil": True}),

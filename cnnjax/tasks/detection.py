@@ -8,7 +8,7 @@ import numpy as np
 
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
-from cnnjax.metrics import coco, detection
+from cnnjax.metrics import coco, detection, masks
 
 Batch = dict[str, Any]
 Outputs = dict[str, Any]
@@ -16,6 +16,7 @@ Outputs = dict[str, Any]
 READ = ("image", "extent", "proposals", "proposed")  # by networks at all times
 TRUTH = ("boxes", "labels", "valid", "instances", "ids")  # by them in training, and by losses
 SPECIAL = ("difficult", "crowd")  # boxes that need not be found, and are not learnt from
+MASKS = ("instances", "ids")
 FIGURES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar_100")
 
 
@@ -46,7 +47,8 @@ def metrics(
   """Returns under `rows` what was found and what is there, for precision needs all examples."""
   del rows  # there is nothing else
   found = {f"found_{key}": value for key, value in model.decode(outputs).items()}
-  truth = {key: batch[key] for key in (*TRUTH[:3], *SPECIAL) if key in batch}
+  keys = (*TRUTH[:3], *SPECIAL, *(MASKS if "found_masks" in found else ()))
+  truth = {key: batch[key] for key in keys if key in batch}
   return {"rows": {**found, **truth, "mask": batch["mask"]}}
 
 
@@ -61,6 +63,11 @@ def summarise(sums: dict[str, Any], *, model: Any) -> dict[str, Any]:
   ]
   figures = {"map50": voc["map"], "map50_2007": voc["map_2007"]}
   figures |= {key: whole[key] for key in FIGURES}
+  if "masks" in found:
+    drawn = coco.summarise(*masks_of(found, truth), names, masks=True)
+    figures |= {f"mask_{key}": drawn[key] for key in FIGURES[:3]}
+    for row, of_class in zip(each, drawn["per_class"]):
+      row |= {"mask_ap": of_class["ap"], "mask_ap50": of_class["ap50"]}
   undefined = {key: "there is nothing to find" for key, v in figures.items() if v is None}
   return {
     "examples": len(truth["labels"]),
@@ -78,8 +85,19 @@ def split_rows(rows: dict[str, np.ndarray]) -> tuple[dict[str, Any], dict[str, A
   return found, {k: v for k, v in taken.items() if not k.startswith("found_")}
 
 
+def masks_of(found: dict[str, Any], truth: dict[str, Any]) -> tuple[dict, dict]:
+  """Returns both with `masks`, for each image a list of run-length encodings, a box each."""
+  size = next(truth[key].shape[-2:] for key in MASKS if key in truth)
+  pasted, drawn = [], []
+  for n, there in enumerate(found["valid"] > 0):
+    whole = masks.paste(found["masks"][n][there], found["boxes"][n][there], size)
+    pasted.append([coco.encode(mask) for mask in whole])  # what is found comes first
+    drawn.append([coco.encode(mask) for mask in _drawn(truth, n)])
+  return {**found, "masks": pasted}, {**truth, "masks": drawn}
+
+
 def predict(outputs: Outputs, batch: Batch, *, model: Any) -> dict[str, jax.Array]:
-  """Returns boxes [B, K, 4], labels, scores and valid [B, K], best first."""
+  """Returns boxes [B, K, 4], labels, scores and valid [B, K], best first, and maybe masks."""
   del batch
   return model.decode(outputs)
 
@@ -100,3 +118,10 @@ def _truth(batch: Batch) -> dict[str, jax.Array]:
 
 def _counts(row: dict[str, Any]) -> dict[str, int]:
   return {key: row[key] for key in ("boxes", "found", "detections")}
+
+
+def _drawn(truth: dict[str, Any], image: int) -> Any:
+  """Returns the masks [P, H, W] of an image's true boxes."""
+  if "instances" in truth:
+    return truth["instances"][image]
+  return truth["ids"][image] == 1 + np.arange(truth["valid"].shape[1])[:, None, None]

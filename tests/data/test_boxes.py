@@ -12,6 +12,7 @@ from cnnjax.data.sampling import epochs
 from cnnjax.errors import UserError
 from cnnjax.metrics.coco import encode
 from tests.data.test_folder import load, save, section
+from tests.data.test_stream import same
 
 FULL, HALF = (), (20, 30)  # sizes of images of 40 x 60
 SIZE = "<size><width>60</width><height>40</height><depth>3</depth></size>"
@@ -299,6 +300,23 @@ b,xclick,/m/2,1,0.5,0.75,0.25,0.5,0,0,0
 """
 
 
+def test_masks_that_the_memory_does_not_hold(tmp_path, scene, monkeypatch):
+  write(tmp_path, scene)
+  with monkeypatch.context() as small:
+    small.setattr("os.sysconf", lambda name: {"SC_PAGE_SIZE": 100}.get(name, 500))
+    sentence = "9 images' masks of 2x40x60 take 0.0 GB, .*; a smaller data.resize has smaller ones"
+    with pytest.raises(UserError, match=sentence):
+      read(tmp_path, FULL, "coco", masks=True, stream="threads")
+
+
+def test_streamed_images_have_their_boxes(folder, tmp_path_factory, scene):
+  same(read(folder, HALF, stream="threads"), read(folder, HALF))
+  other = tmp_path_factory.mktemp("coco")
+  write(other, scene)
+  two = (read(other, FULL, "coco", masks=True, **more) for more in ({"stream": "threads"}, {}))
+  same(*two)
+
+
 def test_open_images(tmp_path):
   for split in ("train", "validation", "test"):
     (tmp_path / f"{split}-annotations-bbox.csv").write_text(ROWS)
@@ -311,6 +329,7 @@ def test_open_images(tmp_path):
   assert table.classes == ("Person, or so", "Tree")
   assert table.columns["boxes"][0].tolist() == [[7.5, 0, 15, 20], [0, 10, 30, 15]]
   assert table.columns["crowd"].tolist() == [[0, 1], [0, 0]]
+  same(read(tmp_path, HALF, "open_images", stream="threads"), splits)
   file = tmp_path / "train-annotations-bbox.csv"
   for old, new, sentence in (
     ("0.25,0.5,0,1", "25,50,0,1", "row 2: the corners must be parts from 0 to 1"),

@@ -112,6 +112,10 @@ def test_digits_of_ones_own(tmp_path):
   [
     ({"examples": 0}, "data.arguments.examples must be a whole number of at least 1; found 0"),
     ({"examples": 2}, "the test split of scenes .*holds no example"),
+    (
+      {"examples": 10**9},
+      "1,000,000,000 scenes of 48x64x1 take 3,072.0 GB, ",
+    ),
     ({"classes": 11}, "data.arguments.classes must be from 1 to 10, as there are; found 11"),
     ({"rate": -1}, "data.arguments.rate must be a number of objects, from 0 to 10,000; found -1"),
     ({"scale": 0.3}, r"data.arguments.scale must be \(least, largest\), from 0 to 1; found 0.3"),

@@ -39,7 +39,7 @@ def encoded(split, place):
 
 
 def prepare(folder):
-  """Prepares the sets `raw`, of tensors, and `drawn`, of image files, in a folder."""
+  """Prepares the sets `raw`, of tensors, `drawn`, of image files, and `boxed`, in a folder."""
   import tensorflow_datasets as tfds
 
   class Raw(tfds.core.GeneratorBasedBuilder):
@@ -73,7 +73,29 @@ def prepare(folder):
     kind = tfds.features.Image(shape=(None, None, 3))
     make = staticmethod(encoded)
 
-  for kind in (Raw, Drawn):
+  class Boxed(Drawn):
+    def _info(self):
+      of_one = {
+        "bbox": tfds.features.BBoxFeature(),
+        "label": tfds.features.ClassLabel(names=NAMES),
+        "is_crowd": np.bool_,
+        "area": np.int64,
+      }
+      features = {"image": self.kind, "objects": tfds.features.Sequence(of_one)}
+      features["spans"] = tfds.features.Sequence({"bbox": of_one["bbox"], "label": np.int64})
+      return tfds.core.DatasetInfo(
+        builder=self, features=tfds.features.FeaturesDict(features), disable_shuffling=True
+      )
+
+    def _generate_examples(self, split):
+      for place in range(COUNTS[split]):
+        box = tfds.features.BBox(ymin=0.2, xmin=0.25, ymax=0.6, xmax=1.0)
+        one = {"bbox": box, "label": "lake", "is_crowd": False, "area": 9}
+        flat = {**one, "bbox": tfds.features.BBox(ymin=0.5, xmin=0.0, ymax=0.5, xmax=1.0)}
+        objects = [one, {**one, "label": "moor", "is_crowd": True}, flat][: place % 4]
+        yield place, {"image": self.make(split, place), "objects": objects, "spans": []}
+
+  for kind in (Raw, Drawn, Boxed):
     kind(data_dir=folder, file_format="array_record").download_and_prepare()
 
 
@@ -114,6 +136,20 @@ def test_encoded_images_of_many_sizes(root):
     sets(root, "drawn")
 
 
+def test_objects_become_boxes(root, capsys):
+  splits = sets(root, "boxed", label="objects", resize=(10, 16))
+  train, test = (splits[split].columns for split in ("train", "test"))
+  assert splits["train"].classes == NAMES and len(train["image"]) == 24
+  assert train["size"][:4].tolist() == [[30, 20], [30, 21], [30, 22], [30, 23]]
+  box = [4, 2, 16, 6]
+  np.testing.assert_allclose(train["boxes"][:3], [[[0] * 4] * 2, [box, [0] * 4], [box, box]])
+  assert test["labels"][:4].tolist() == [[0, 0], [1, 0], [1, 2], [1, 2]]
+  assert test["valid"].sum(1).tolist() == [0, 1, 2, 2, 0, 1, 2, 2, 0]
+  assert test["crowd"][2].tolist() == [0, 1]
+  told = capsys.readouterr().err.splitlines()[0]
+  assert told == "left out 8 boxes of no area, the first in record 3 of train+test of boxed"
+
+
 def test_splits_as_tfds_says_them(root):
   asked = {"train": "train[:50%]", "validation": "extra", "test": "train[-3:]"}
   splits = sets(root, "raw", splits=asked)
@@ -149,6 +185,20 @@ def test_other_labels(root, label, classes):
       r"image of raw has shape \(32, 32, 3\); expected one value",
     ),
     ({"dataset": "raw", "image": "label"}, r"label of raw has shape \(\); expected an image"),
+    (
+      {"dataset": "boxed", "label": "objects", "resize": (8, 8), "places": 1},
+      "record 2 of train.test of boxed has 2 boxes; set data.arguments.places to 2 or more",
+    ),
+    (
+      {"dataset": "boxed", "label": "objects", "resize": 8, "crop": (8, 8)},
+      r"set data.resize to \(height, width\)",
+    ),
+    (
+      {"dataset": "boxed", "label": "spans", "resize": (8, 8)},
+      "the objects of record 0 of train.test of boxed have labels without names",
+    ),
+    ({"dataset": "boxed"}, "unknown feature of boxed 'label'"),
+    ({"dataset": "boxed", "image": "objects"}, "objects of boxed has shape .*expected an image"),
     ({"dataset": "raw", "splits": {"train": "trian"}}, "unknown split of raw 'trian'; did you mea"),
     ({"dataset": "raw", "splits": {"train": "train[x]"}}, r"train\[x\] is no split of raw: "),
     ({"dataset": "raw", "splits": {"trian": "train"}}, "data.arguments.splits 'trian'"),

@@ -65,6 +65,7 @@ def test_boxes_enclose_what_they_held():
   batch = {
     "image": jnp.asarray(40.0 * segments[..., None]),
     "segments": segments,
+    "ids": (segments == 3).astype(np.uint16),
     "instances": (segments == 3).astype(np.uint8)[:, None],
     "boxes": boxes,
     "valid": np.ones((64, 1), np.float32),
@@ -73,6 +74,7 @@ def test_boxes_enclose_what_they_held():
   found = jax.tree.map(np.asarray, warp_batch(batch, maps))
   assert found["segments"].dtype == np.int32 and set(np.unique(found["segments"])) == {0, 3}
   np.testing.assert_array_equal(found["segments"] == 3, found["instances"][:, 0] == 1)
+  np.testing.assert_array_equal(found["segments"] == 3, found["ids"] == 1)
   inside = 0
   for segment, (box,), (valid,) in zip(found["segments"], found["boxes"], found["valid"]):
     rows, columns = np.nonzero(segment)

@@ -9,7 +9,17 @@ flattened map is written (prefix, (height, width)): they flatten the channels fi
 import re
 from typing import Any
 
-from cnnjax.checkpoints.port import alexnet, densenet, googlenet, mobilenet, resnet, senet, ssd, vgg
+from cnnjax.checkpoints.port import (
+  alexnet,
+  densenet,
+  googlenet,
+  mobilenet,
+  rcnn,
+  resnet,
+  senet,
+  ssd,
+  vgg,
+)
 from cnnjax.models.classification.alexnet import AlexNet
 from cnnjax.models.classification.densenet import DenseNet
 from cnnjax.models.classification.googlenet import GoogLeNet
@@ -17,6 +27,8 @@ from cnnjax.models.classification.mobilenet import MobileNetV1, MobileNetV2
 from cnnjax.models.classification.resnet import ResNet
 from cnnjax.models.classification.senet import SENet
 from cnnjax.models.classification.vgg import VGG
+from cnnjax.models.detection.faster_rcnn import FasterRCNN
+from cnnjax.models.detection.mask_rcnn import MaskRCNN
 from cnnjax.models.detection.ssd import SSD
 
 Names = dict[str, str | tuple[str, tuple[int, int]]]
@@ -24,7 +36,9 @@ Names = dict[str, str | tuple[str, tuple[int, int]]]
 PORTS = {  # class: model -> {"torchvision" or "timm": names}
   AlexNet: alexnet.names,
   DenseNet: densenet.names,
+  FasterRCNN: rcnn.names,
   GoogLeNet: googlenet.names,
+  MaskRCNN: rcnn.names,
   MobileNetV1: mobilenet.names_v1,
   MobileNetV2: mobilenet.names_v2,
   ResNet: resnet.names,

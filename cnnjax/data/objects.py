@@ -1,0 +1,55 @@
+"""The objects of tensorflow-datasets' detection sets, as columns of boxes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnjax.data.boxes import Box, Example, columns
+from cnnjax.errors import UserError
+
+FLAGS = {"is_difficult": "difficult", "is_crowd": "crowd", "is_group_of": "crowd"}  # tfds's: ours
+
+
+def is_objects(feature: Any) -> bool:
+  """Returns whether a feature is a sequence of boxes with labels, as that of tfds's `voc`."""
+  return isinstance(feature.shape, Mapping) and {"bbox", "label"} <= feature.shape.keys()
+
+
+def boxes(
+  feature: Any,
+  records: Sequence[Mapping[str, Sequence[Any]]],
+  sizes: Sequence[tuple[int, int]],
+  target: tuple[int, int],
+  places: int,
+  name: Callable[[int], str],
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+  """Returns the columns that `boxes.tables` has beside the images, and the names of the classes.
+
+  Args:
+    feature: tfds's, of the objects.
+    records: of each image the `bbox` (ymin, xmin, ymax, xmax, parts of it), the `label`, and maybe
+      one of `FLAGS`, of each of its objects.
+    sizes: (height, width) of each image as read.
+    target: that of the table's.
+    places: for the boxes of an image; 0 for as many as are needed.
+    name: n -> what the n-th record is called.
+
+  Raises: UserError for labels without names, and for more boxes than places.
+  """
+  names = getattr(feature["label"], "names", None)
+  if not names:
+    raise UserError(f"the objects of {name(0)} have labels without names; expected a ClassLabel")
+  key = next((key for key in FLAGS if key in feature.shape), "")
+  examples = []
+  for n, record in enumerate(records):
+    flags = record[key] if key else [False] * len(record["label"])
+    found = [
+      Box((x0, y0, x1, y1), names[label], bool(flag))
+      for (y0, x0, y1, x1), label, flag in zip(record["bbox"], record["label"], flags)
+    ]
+    examples.append(Example(Path(), found, None, name(n)))
+  flag, sizes = FLAGS.get(key, "difficult"), np.asarray(sizes, np.int32)
+  found = columns(examples, tuple(names), places, sizes, target, flag)
+  return {"size": sizes, **found}, tuple(names)

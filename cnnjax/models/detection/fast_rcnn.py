@@ -1,0 +1,211 @@
+"""Fast R-CNN: one map an image, pooled in each proposal, classes and boxes learnt together.
+
+Girshick, "Fast R-CNN", arXiv:1504.08083.
+"""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from cnnjax.errors import UserError
+from cnnjax.layers import Dense, of_strides, wide
+from cnnjax.ops import boxes as ops
+from cnnjax.ops.detections import detections
+from cnnjax.ops.losses import smooth_l1
+from cnnjax.ops.matching import BETWEEN, match, sample
+from cnnjax.ops.preprocess import IMAGENET, Preprocessing
+from cnnjax.ops.roi import roi_pool
+
+WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # of the offsets: they have a deviation of about 1 then
+AT_600 = replace(IMAGENET, resize=600, crop=None, longest=1000, multiple=32)  # section 5
+Arrays = dict[str, jax.Array]
+
+
+def encode(
+  key: jax.Array,
+  proposals: jax.Array,
+  proposed: jax.Array,
+  boxes: jax.Array,
+  labels: jax.Array,
+  valid: jax.Array,
+  *,
+  count: int,
+  fraction: float,
+  overlap: float,
+  least: float,
+) -> Arrays:
+  """Returns `count` regions of an image to learn from, and what they are to be (section 2.3).
+
+  Args:
+    key: of the draw.
+    proposals: [R, 4], to which the true boxes are added.
+    proposed: [R], which of them are there.
+    boxes: [N, 4], the truth.
+    labels: [N] of them.
+    valid: [N], which of them are there.
+    count: of regions.
+    fraction: of them that are objects, at most; they come first.
+    overlap: with a true box, from which a region is an object.
+    least: overlap from which another one is background; below it is not drawn.
+
+  Returns: regions [count, 4], taken bool [count] (which are there), kind [count] (0 the background,
+  c + 1 label c), offsets [count, 4], and the place of the true box [count].
+  """
+  regions = jnp.concatenate([proposals, boxes])
+  there = jnp.concatenate([proposed, valid]) > 0
+  overlaps = ops.iou(boxes, regions)
+  matches = match(overlaps, valid, overlap, overlap)
+  most = jnp.where(valid[:, None] > 0, overlaps, 0).max(0, initial=0)
+  matches = jnp.where(there & ((matches >= 0) | (most >= least)), matches, BETWEEN)
+  index, taken, is_object = sample(key, matches, count, fraction)
+  at = jnp.maximum(matches[index], 0)
+  regions = regions[index]
+  return {
+    "regions": regions,
+    "taken": taken,
+    "kind": jnp.where(is_object, labels[at] + 1, 0),
+    "target": ops.encode(boxes[at], regions, WEIGHTS),
+    "place": at,
+  }
+
+
+def loss_of_regions(outputs: Arrays, beta: float) -> dict[str, tuple[jax.Array, jax.Array]]:
+  """Returns the sums of class and box losses over the regions drawn, and their count (eq. 1)."""
+  kind, count = outputs["kind"], jnp.maximum(outputs["taken"].sum(), 1)
+  scores = jax.nn.log_softmax(outputs["logits"])
+  each = -jnp.take_along_axis(scores, kind[..., None], -1)[..., 0]
+  own = jnp.maximum(kind - 1, 0)[..., None, None]
+  offsets = jnp.take_along_axis(outputs["offsets"], own, 2)[..., 0, :]
+  box = smooth_l1(offsets - outputs["target"], beta).sum(-1)
+  return {
+    "class_loss": (jnp.where(outputs["taken"], each, 0).sum(), count),
+    "box_loss": (jnp.where(outputs["taken"] & (kind > 0), box, 0).sum(), count),
+  }
+
+
+def found(outputs: Arrays, *, least: float, overlap: float, places: int) -> Arrays:
+  """Returns the detections [B, K] of regions with logits and offsets; see `detections`."""
+  boxes = ops.decode(outputs["offsets"], outputs["regions"][:, :, None], WEIGHTS)
+  boxes = ops.clip(boxes, outputs["extent"][:, None, None])
+  scores = jax.nn.softmax(outputs["logits"])[..., 1:]
+  scores = jnp.where(outputs["taken"][..., None], scores, -jnp.inf)
+  rule = partial(detections, least=least, overlap=overlap, places=places, side=0.01)
+  return jax.vmap(rule)(boxes, scores)
+
+
+def extent_of(x: dict[str, jax.Array]) -> jax.Array:
+  """Returns the real (height, width) [B, 2] of images: all of it, where nothing is filled up."""
+  image = x["image"]
+  whole = jnp.broadcast_to(jnp.asarray(image.shape[1:3], jnp.float32), (len(image), 2))
+  return x.get("extent", whole)
+
+
+class BoxHead(nn.Module):
+  """Features [B, K, h, w, C] of regions -> logits [B, K, 1 + num_classes], offsets [B, K, .., 4].
+
+  Two hidden layers, then a layer for each (figure 1); the offsets of the background are left out.
+  """
+
+  num_classes: int
+  hidden: int
+  dropout: float
+  dtype: Any
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> Arrays:
+    x = x.reshape(*x.shape[:2], -1)
+    for name in ("fc6", "fc7"):
+      x = nn.relu(Dense(self.hidden, dtype=self.dtype, name=name)(x))
+      x = nn.Dropout(self.dropout, deterministic=not train)(x)
+    kinds, init = 1 + self.num_classes, nn.initializers.normal
+    logits = Dense(kinds, dtype=self.dtype, kernel_init=init(0.01), name="logits")(x)
+    offsets = Dense(4 * kinds, dtype=self.dtype, kernel_init=init(0.001), name="offsets")(x)
+    offsets = wide(offsets).reshape(*x.shape[:2], kinds, 4)[:, :, 1:]
+    return {"logits": wide(logits), "offsets": offsets}
+
+
+class FastRCNN(nn.Module):
+  """Images [B, H, W, C] and proposals -> logits [B, K, 1 + num_classes] and offsets of regions.
+
+  Attributes:
+    classifier: the network whose trunk's map is pooled.
+    taken: stride of that map.
+    size: sides of what a region is pooled to.
+    hidden: width of the two layers behind it.
+    dropout: of these.
+    count: of an image's regions, drawn in training.
+    fraction: of objects among them, at most.
+    overlap: with the truth, from which a region is an object.
+    background: overlap from which another region is drawn as background.
+    beta: where the box loss begins to be linear.
+    least: score that a detection must be above.
+    suppression: overlap from which two detections of a class are one.
+    places: most detections of an image.
+  """
+
+  task = "detection"
+  classifier: nn.Module
+  taken: int = 16
+  size: int = 7
+  hidden: int = 4096
+  dropout: float = 0.5
+  count: int = 64
+  fraction: float = 0.25
+  overlap: float = 0.5
+  background: float = 0.1
+  beta: float = 1.0
+  least: float = 0.05
+  suppression: float = 0.3
+  places: int = 100
+  num_classes: int = 20
+  dtype: Any = jnp.float32
+  preprocessing: Preprocessing = IMAGENET
+
+  @nn.compact
+  def __call__(self, x: Any, *, train: bool) -> Arrays:
+    x = self._with_proposals(x)
+    image, extent = x["image"], extent_of(x)
+    (maps,) = of_strides(self.classifier.make_trunk()(image, train=train), image, (self.taken,))
+    outputs = {"regions": x["proposals"], "taken": x["proposed"] > 0, "extent": extent}
+    if train:
+      keys = jax.random.split(self.make_rng("sample"), len(image))
+      options = dict(count=self.count, fraction=self.fraction)
+      options |= dict(overlap=self.overlap, least=self.background)
+      given = (x[k] for k in ("proposals", "proposed", "boxes", "labels", "valid"))
+      outputs |= jax.vmap(partial(encode, **options))(keys, *given)
+    size = (self.size, self.size)
+    features = roi_pool(maps, outputs["regions"], size, 1 / self.taken)
+    head = BoxHead(self.num_classes, self.hidden, self.dropout, self.dtype, name="head")
+    return {**outputs, **head(features, train=train)}
+
+  @nn.nowrap
+  def _with_proposals(self, x: Any) -> dict[str, jax.Array]:
+    """Returns what the network reads; while it is made, the whole image is the one proposal."""
+    x = x if isinstance(x, dict) else {"image": x}
+    if "proposals" in x:
+      return x
+    if not self.is_initializing():
+      raise UserError(
+        "fast_rcnn needs proposals beside its images; set data.proposals, as to "
+        "{'source': 'selective_search'}"
+      )
+    count, height, width, _ = x["image"].shape
+    whole = jnp.broadcast_to(jnp.asarray([0.0, 0.0, width, height]), (count, 1, 4))
+    return {**x, "proposals": whole, "proposed": jnp.ones((count, 1))}
+
+  @nn.nowrap
+  def loss(self, outputs: Arrays, truth: Arrays) -> tuple[jax.Array, dict[str, Any]]:
+    """Returns the loss of a batch, a region's on average, and its parts."""
+    del truth  # the network has drawn from it
+    parts = loss_of_regions(outputs, self.beta)
+    total = sum(value / count for value, count in parts.values())
+    return total, {"loss": (total, 1.0), **parts}
+
+  @nn.nowrap
+  def decode(self, outputs: Arrays) -> Arrays:
+    """Returns an image's detections, best first: boxes [B, K, 4], labels, scores, valid [B, K]."""
+    return found(outputs, least=self.least, overlap=self.suppression, places=self.places)

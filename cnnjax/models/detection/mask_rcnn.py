@@ -1,0 +1,127 @@
+"""Mask R-CNN: Faster R-CNN with a mask of each object.
+
+He, Gkioxari, Dollar, Girshick, "Mask R-CNN", arXiv:1703.06870.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from cnnjax.layers import KAIMING, Conv, wide
+from cnnjax.models.detection.fast_rcnn import Arrays
+from cnnjax.models.detection.faster_rcnn import FasterRCNN
+from cnnjax.ops.roi_align import roi_align
+
+
+def encode(regions: jax.Array, place: jax.Array, truth: Arrays, side: int) -> jax.Array:
+  """Returns what the masks [B, K, side, side] of regions [B, K, 4] are to be, from 0 to 1.
+
+  Args:
+    regions: in pixels of the image.
+    place: [B, K] of the true object that each stands for.
+    truth: `instances` [B, N, H, W], or `ids` [B, H, W]: k + 1 where the object at place k is.
+    side: of a mask.
+  """
+  if "instances" in truth:
+    whole = jnp.take_along_axis(truth["instances"], place[..., None, None], 1)
+  else:
+    whole = truth["ids"][:, None] == 1 + place[..., None, None]
+  flat = whole.reshape(-1, *whole.shape[2:], 1).astype(jnp.float32)
+  cut = roi_align([flat], regions.reshape(-1, 1, 4), (side, side), [1.0])
+  return cut.reshape(*place.shape, side, side)
+
+
+class MaskHead(nn.Module):
+  """Features [B, K, s, s, C] of regions -> mask logits [B, K, 2s, 2s, num_classes] (figure 4)."""
+
+  num_classes: int
+  widths: Sequence[int]
+  dtype: Any
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    lead, options = x.shape[:2], dict(dtype=self.dtype, kernel_init=KAIMING)
+    x = x.reshape(-1, *x.shape[2:])
+    for n, width in enumerate(self.widths, 1):
+      x = nn.relu(Conv(width, 3, padding=1, name=f"conv{n}", **options)(x))
+    width = self.widths[-1]
+    x = nn.relu(Up(width, dtype=self.dtype, name="up")(x))
+    x = Conv(1 + self.num_classes, 1, name="logits", **options)(x)
+    return wide(x).reshape(*lead, *x.shape[1:])[..., 1:]
+
+
+class Up(nn.Module):
+  """Transposed convolution [B, H, W, C] -> [B, 2H, 2W, features] by 2x2 windows, two cells apart.
+
+  The kernel `transposed` is [2, 2, C, features]: each cell becomes four.
+  """
+
+  features: int
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    batch, height, width, channels = x.shape
+    kernel = self.param("transposed", KAIMING, (2, 2, channels, self.features)).astype(self.dtype)
+    bias = self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
+    y = jnp.einsum("bhwc,ijcd->bhiwjd", x.astype(self.dtype), kernel)
+    return y.reshape(batch, 2 * height, 2 * width, self.features) + bias
+
+  def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
+    """Multiply-adds from an input to an output of these shapes."""
+    return x[-1] * y[0] * y[1] * y[2] * y[3]
+
+
+class MaskRCNN(FasterRCNN):
+  """Images [B, H, W, C] -> what Faster R-CNN gives, and masks [B, K, s, s].
+
+  In training the masks are of the regions that stand for objects, else of the detections.
+
+  Attributes:
+    mask_size: half of s, the side that a region is read to for it.
+    mask_widths: channels of the convolutions.
+  """
+
+  mask_size: int = 14
+  mask_widths: Sequence[int] = (256, 256, 256, 256)
+
+  @nn.compact
+  def __call__(self, x: Any, *, train: bool) -> Arrays:
+    x = x if isinstance(x, dict) else {"image": x}
+    outputs, maps = self.detect(x, train)
+    if train:
+      objects = int(self.count * self.fraction)  # they come first
+      regions, labels = outputs["regions"][:, :objects], outputs["kind"][:, :objects] - 1
+      place = outputs["place"][:, :objects]
+      outputs["mask_target"] = encode(regions, place, x, 2 * self.mask_size)
+    else:
+      outputs["found"] = FasterRCNN.decode(self, outputs)
+      regions, labels = outputs["found"]["boxes"], outputs["found"]["labels"]
+    features = self.read(maps, regions, self.mask_size)
+    masks = MaskHead(self.num_classes, self.mask_widths, self.dtype, name="mask_head")(features)
+    own = jnp.maximum(labels, 0)[..., None, None, None]
+    outputs["masks"] = jnp.take_along_axis(masks, own, -1)[..., 0]
+    return outputs
+
+  @nn.nowrap
+  def loss(self, outputs: Arrays, truth: Arrays) -> tuple[jax.Array, dict[str, Any]]:
+    """Returns Faster R-CNN's loss and that of the masks (section 3)."""
+    total, parts = FasterRCNN.loss(self, outputs, truth)
+    each = optax.sigmoid_binary_cross_entropy(outputs["masks"], outputs["mask_target"])
+    there = outputs["kind"][:, : each.shape[1]] > 0
+    mask = jnp.where(there, each.mean((2, 3)), 0).sum()
+    count = jnp.maximum(there.sum(), 1)
+    total = total + mask / count
+    return total, {**parts, "loss": (total, 1.0), "mask_loss": (mask, count)}
+
+  @nn.nowrap
+  def decode(self, outputs: Arrays) -> Arrays:
+    """Returns an image's detections as Faster R-CNN does, and masks [B, K, s, s] from 0 to 1.
+
+    A mask is of its box; `metrics.masks.paste` brings it to the image.
+    """
+    return {**outputs["found"], "masks": jax.nn.sigmoid(outputs["masks"])}
