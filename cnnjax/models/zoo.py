@@ -101,15 +101,21 @@ ZOO = {
   "resnet50_2015": Row(
     partial(ResNet, (3, 4, 6, 3), _STRIDE_FIRST), _224, 25_557_032, "arXiv:1512.03385"
   ),
-  "resnet20_cifar": Row(partial(CifarResNet, 3), _32, 269_722, "arXiv:1512.03385, section 4.2"),
-  "resnet32_cifar": Row(partial(CifarResNet, 5), _32, 464_154, "arXiv:1512.03385, section 4.2"),
-  "resnet44_cifar": Row(partial(CifarResNet, 7), _32, 658_586, "arXiv:1512.03385, section 4.2"),
-  "resnet56_cifar": Row(partial(CifarResNet, 9), _32, 853_018, "arXiv:1512.03385, section 4.2"),
-  "resnet110_cifar": Row(partial(CifarResNet, 18), _32, 1_727_962, "arXiv:1512.03385, section 4.2"),
-  "plain20_cifar": Row(partial(CifarResNet, 3, Plain), _32, 269_722, "arXiv:1512.03385"),
-  "plain56_cifar": Row(partial(CifarResNet, 9, Plain), _32, 853_018, "arXiv:1512.03385"),
-  "highway20_cifar": Row(partial(CifarResNet, 3, Highway), _32, 392_170, "arXiv:1505.00387"),
-  "seresnet20_cifar": Row(partial(CifarResNet, 3, _SE_RESIDUAL), _32, 272_095, "arXiv:1709.01507"),
+  "resnet20_cifar": Row(partial(CifarResNet, n=3), _32, 269_722, "arXiv:1512.03385, section 4.2"),
+  "resnet32_cifar": Row(partial(CifarResNet, n=5), _32, 464_154, "arXiv:1512.03385, section 4.2"),
+  "resnet44_cifar": Row(partial(CifarResNet, n=7), _32, 658_586, "arXiv:1512.03385, section 4.2"),
+  "resnet56_cifar": Row(partial(CifarResNet, n=9), _32, 853_018, "arXiv:1512.03385, section 4.2"),
+  "resnet110_cifar": Row(
+    partial(CifarResNet, n=18), _32, 1_727_962, "arXiv:1512.03385, section 4.2",
+  ),
+  "plain20_cifar": Row(partial(CifarResNet, n=3, block=Plain), _32, 269_722, "arXiv:1512.03385"),
+  "plain56_cifar": Row(partial(CifarResNet, n=9, block=Plain), _32, 853_018, "arXiv:1512.03385"),
+  "highway20_cifar": Row(
+    partial(CifarResNet, n=3, block=Highway), _32, 392_170, "arXiv:1505.00387",
+  ),
+  "seresnet20_cifar": Row(
+    partial(CifarResNet, n=3, block=_SE_RESIDUAL), _32, 272_095, "arXiv:1709.01507",
+  ),
   "seresnet18": Row(partial(ResNet, (2, 2, 2, 2), _SE), _224, 11_779_624, "arXiv:1709.01507"),
   "seresnet34": Row(partial(ResNet, (3, 4, 6, 3), _SE), _224, 21_960_416, "arXiv:1709.01507"),
   "seresnet50": Row(

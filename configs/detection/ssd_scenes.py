@@ -16,7 +16,7 @@ def get_config(mode="full"):
     dtype="float32",
     arguments=dict(
       trunk="resnet20_cifar" if quick else "resnet18",
-      trunk_arguments={},
+      trunk_arguments=dict(n=1) if quick else {},
       taken=(4,) if quick else (8, 16, 32),
       extra=((32, 32, 3, 2, 1),) * 2 if quick else ((64, 128, 3, 2, 1),) * 2,
       places=20,
@@ -25,7 +25,7 @@ def get_config(mode="full"):
   config.data = dict(
     name="scenes",
     root="",
-    arguments=dict(examples=80, classes=3, rate=2.0) if quick else dict(examples=2500),
+    arguments=dict(examples=40 if quick else 2500, classes=2 if quick else 10),
     batch_size=8 if quick else 16,
     fraction=1.0,
     sampling="uniform",
