@@ -36,6 +36,11 @@ def load(path):
   return module
 
 
+def keys(config):
+  """Returns the names of a config's keys; all arguments of a section count as one."""
+  return {key.split(".arguments")[0] for key in flatten(config.to_dict())}
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_config(path, tmp_path):
   module = load(path)
@@ -45,7 +50,7 @@ def test_config(path, tmp_path):
     assert config.is_locked
     assert set(config.keys()) == SECTIONS
     check(config)
-  assert flatten(full.to_dict()).keys() == flatten(quick.to_dict()).keys()
+  assert keys(full) == keys(quick)
   with pytest.raises(KeyError):
     module.get_config("no such mode")
 

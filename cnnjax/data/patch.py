@@ -47,8 +47,8 @@ def ssd_crop(key: jax.Array, batch: Batch, maps: jax.Array) -> tuple[Batch, jax.
 def patch(key: jax.Array, boxes: jax.Array, valid: jax.Array) -> jax.Array:
   """Returns the part [4] of an image to see; it and boxes [N, 4] are from 0 to 1.
 
-  It is the whole, or the first of those drawn that overlaps a box by the least IoU drawn. Their
-  sides are 0.3 to 1 of the image's in the mean, so their areas 0.09 to 1, at 1/2 to 2 of its ratio.
+  It is the whole, or the first of those drawn that overlaps a box by the least IoU drawn. Of these
+  the area is 0.09 to 1 of the image's, by its root, and the ratio 1/2 to 2 times the image's.
   """
   of_rule, *keys = jax.random.split(key, 4)
   scale, shape = (jax.random.uniform(k, (TRIES,)) for k in keys[:2])

@@ -168,7 +168,7 @@ ZOO = {
   ),
   "yolo_v1": Row(YOLOv1, (448, 448, 3), 271_703_550, "arXiv:1506.02640", "detection"),
   "fast_yolo": Row(
-    partial(YOLOv1, FAST_YOLO, hidden=(256, 4096)),
+    partial(YOLOv1, table=FAST_YOLO, hidden=(256, 4096)),
     (448, 448, 3), 45_089_374, "arXiv:1506.02640", "detection",
   ),
 }  # fmt: skip

@@ -37,6 +37,7 @@ FAST_YOLO = (  # the authors' yolo-tiny.cfg, for the paper only says that they a
   (3, 1024, 1), (3, 1024, 1), (3, 1024, 1),
 )  # fmt: skip
 DARKNET = Preprocessing((448, 448))  # pixels from 0 to 1
+# By fan-in: without norms, growing widths would make what passes smaller from layer to layer.
 KAIMING_IN = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 SMALL = nn.initializers.normal(0.01)
 leaky = partial(nn.leaky_relu, negative_slope=0.1)  # equation 2
@@ -115,7 +116,8 @@ class YOLOv1(nn.Module):
 
   Attributes:
     table: of the network's own trunk.
-    classifier: a network whose trunk comes in its place, with its deepest map.
+    classifier: a network whose trunk and deepest map come in its place; `table` and `norm` then
+      count for nothing.
     hidden: widths of dense layers before the last, for images of one size; those but the last are
       linear, as in yolo-tiny.cfg. Without any, the head is a 1x1 convolution, for any size.
     norm: whether batch norm follows each convolution of its own trunk, as in the authors' later

@@ -250,6 +250,6 @@ def test_any_trunk_and_a_head_for_any_size():
 
 def test_batch_norm_takes_the_place_of_the_biases():
   plain, _ = outputs_of(YOLOv1(**{**SMALL, "norm": False}, hidden=()), 1, 32, 32, 3)
-  normed, _ = outputs_of(YOLOv1(**SMALL, hidden=()), 1, 32, 32, 3)
+  normed, _ = outputs_of(cnnjax.create_model("fast_yolo", **SMALL, hidden=()), 1, 32, 32, 3)
   assert "batch_stats" not in plain and len(normed["batch_stats"]["trunk"]) == 3
   assert normed["params"]["trunk"]["conv1"].keys() == {"conv", "norm"}
