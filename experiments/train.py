@@ -104,7 +104,7 @@ def _describe_classes(names, splits):
     rows = {name: {s: cells[s][place] for s in splits} for place, name in enumerate(names)}
     log.grid("boxes in each split" if boxes else "in each split", rows)
   elif "mean" not in splits["train"]:
-    counts, what = cells["train"], "boxes" if boxes else "training images"
+    counts, what = cells["train"], "training boxes" if boxes else "training images"
     print(f"classes  {len(counts)}, with {min(counts)} to {max(counts)} {what} each")
 
 

@@ -127,6 +127,7 @@ AFFINE = {
   "ssd_crop": bool,
 }
 MIXES = ("mixup", "cutmix")  # they need to know how many classes there are
+STILL = ("rand_augment", *MIXES)  # they move pixels and leave boxes and masks where they are
 KINDS = {**AFFINE, **{name: o.kind for name, o in OPERATIONS.items() if name != "affine"}}
 
 
@@ -142,6 +143,8 @@ def augment(key: jax.Array, batch: Batch, *, classes: int = 0, **options: Any) -
 
   Images keep their type: they are floats between operations, and are rounded and brought back to
   0..255 once, at the end.
+
+  Raises: UserError for an operation that would part boxes or masks from their pixels.
   """
   dtype, floats = batch["image"].dtype, False
   affine = {name: options[name] for name in AFFINE if options.get(name)}
@@ -149,6 +152,11 @@ def augment(key: jax.Array, batch: Batch, *, classes: int = 0, **options: Any) -
     value = affine if name == "affine" else options.get(name)
     if not value:
       continue
+    if name in STILL and {"boxes", *MASKS} & batch.keys():
+      raise UserError(
+        f"augment.{name} does not move boxes and masks as it moves pixels; leave it out, or take "
+        f"flip, flip_vertical, shift, {', '.join(AFFINE)}"
+      )
     of_its_own = key if name == "shift" else jax.random.fold_in(key, 2 + place)
     if operation.floats:
       floats = True

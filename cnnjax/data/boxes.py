@@ -119,48 +119,49 @@ def columns(
   """
   number = {name: label for label, name in enumerate(names)}
   cut = [_cut(example, size, target) for example, size in zip(examples, sizes)]
-  lost = [(e, len(e.boxes) - len(c)) for e, c in zip(examples, cut) if len(c) < len(e.boxes)]
+  lost = [(e, len(e.boxes) - len(c)) for e, (c, _) in zip(examples, cut) if len(c) < len(e.boxes)]
   if lost:
     count, first = sum(n for _, n in lost), lost[0][0].where
     print(f"left out {count} boxes of no area, the first in {first}", file=sys.stderr, flush=True)
   rows = [
     {
-      "boxes": np.asarray([corners for corners, _ in boxes], np.float32).reshape(-1, 4),
-      "labels": np.asarray([number[box.name] for _, box in boxes], np.int32),
-      flag: np.asarray([box.flag for _, box in boxes], np.float32),
+      "boxes": corners,
+      "labels": np.asarray([number[box.name] for box in boxes], np.int32),
+      flag: np.asarray([box.flag for box in boxes], np.float32),
     }
-    for boxes in cut
+    for corners, boxes in cut
   ]
   found = pack(rows, places, lambda n: examples[n].where)
   if masks:
     shape = (*found["valid"].shape, *target)
     check_memory("images' masks", shape, "a smaller data.resize has smaller ones")
     found["instances"] = np.zeros(shape, bool)
-    for n, (boxes, size) in enumerate(zip(cut, sizes)):
-      for place, (_, box) in enumerate(boxes):
+    for n, ((_, boxes), size) in enumerate(zip(cut, sizes)):
+      for place, box in enumerate(boxes):
         if box.mask is not None:
           found["instances"][n, place] = nearest(box.mask(*size.tolist()), target)
   return found
 
 
-def _cut(example: Example, size: np.ndarray, target: tuple[int, int]) -> list[tuple[Any, Box]]:
-  """Returns the corners [4] of each box of some area, in pixels of the target, with the box."""
+def _cut(
+  example: Example, size: np.ndarray, target: tuple[int, int]
+) -> tuple[np.ndarray, list[Box]]:
+  """Returns the boxes of some area, and their corners float32 [K, 4] in pixels of the target."""
   height, width = size.tolist()
+  whole = np.asarray([width, height] * 2)
+  corners = np.asarray([box.corners for box in example.boxes], np.float64).reshape(-1, 4)
+  corners = np.clip(corners * (whole if example.size is None else 1), 0, whole)
+  there = (corners[:, 2:] > corners[:, :2]).all(1)
   scale = np.asarray([target[1] / width, target[0] / height] * 2)
-  unit = np.asarray([width, height] * 2 if example.size is None else [1, 1, 1, 1])
-  found = []
-  for box in example.boxes:
-    low_x, low_y, high_x, high_y = np.asarray(box.corners, np.float64) * unit
-    corners = np.clip([low_x, low_y, high_x, high_y], 0, [width, height] * 2)
-    if corners[2] > corners[0] and corners[3] > corners[1]:
-      found.append((corners * scale, box))
-  return found
+  boxes = [box for box, of_some in zip(example.boxes, there) if of_some]
+  return (corners[there] * scale).astype(np.float32), boxes
 
 
 def _check_classes(examples: list[Example], names: tuple[str, ...]) -> None:
+  known = set(names)
   for example in examples:
     for box in example.boxes:
-      if box.name not in names:
+      if box.name not in known:
         raise unknown(f"class in {example.where}", box.name, names)
 
 

@@ -24,13 +24,13 @@ def read(file: str | Path | BinaryIO, name: str = "") -> np.ndarray:
 
   Raises: UserError naming the file that is missing, no image, broken, or too large to decode.
   """
-  with opened(file, name) as image:
+  with open_image(file, name) as image:
     return np.asarray(_plain(image))
 
 
 def read_fit(file: str | Path | BinaryIO, to: Preprocessing, name: str = "") -> np.ndarray:
   """Returns fit([read(file)], to)[0], sooner: the pixels become an array once they are few."""
-  with opened(file, name) as image:
+  with open_image(file, name) as image:
     image = _plain(image)
     if to.channels == 1:
       image = image.convert("L")
@@ -63,7 +63,7 @@ def shape_of(
 
   Raises: UserError as `read` does, but for what only the pixels tell.
   """
-  with opened(file, name) as image:
+  with open_image(file, name) as image:
     channels = to.channels or (1 if _grey(image) else 3)
     if to.shape:
       return (*to.shape[:2], channels)
@@ -78,7 +78,7 @@ def _grey(image: Image.Image) -> bool:
 
 
 @contextmanager
-def opened(file: str | Path | BinaryIO, name: str = "") -> Iterator[Image.Image]:
+def open_image(file: str | Path | BinaryIO, name: str = "") -> Iterator[Image.Image]:
   """Yields an image file. Raises: UserError for whatever is wrong with it, by its name or path."""
   name = name or str(file)
   try:

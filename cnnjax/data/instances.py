@@ -9,7 +9,8 @@ import numpy as np
 
 from cnnjax.data.boxes import check_resize
 from cnnjax.data.files import check_inside, read_all
-from cnnjax.data.image import SUFFIXES, opened
+from cnnjax.data.image import SUFFIXES, open_image
+from cnnjax.data.labels import listed
 from cnnjax.data.masks import bounds, nearest, number
 from cnnjax.data.places import pack
 from cnnjax.data.split import SPLITS, origin, parted, with_test
@@ -78,7 +79,7 @@ def load(
   boxes = [bounds(ids) for ids in maps]
   rows = [{"boxes": b, "labels": np.zeros(len(b), np.int32)} for b in boxes]
   found = pack(rows, places, lambda n: str(kept[n][1]))
-  whole = Table({"image": image, "size": sizes, **found, "ids": np.stack(maps)}, (kind,))
+  whole = Table({"image": image, "size": sizes, **found, "ids": np.stack(maps)}, listed((kind,)))
   return with_test(parted(whole, origin(pairs)[good], pairs), test, seed)
 
 
@@ -101,7 +102,7 @@ def _map(
   """Returns the ids of an image and its map, at the target's size, and how many that loses."""
   (image, path), size = of
   check_inside(root, path)
-  with opened(path) as file:
+  with open_image(path) as file:
     if file.mode not in ("1", "L", "P") and not file.mode.startswith("I"):
       raise UserError(f"{path} is of mode {file.mode}; expected a number a pixel, of 8 or 16 bits")
     ids = np.asarray(file)

@@ -17,8 +17,12 @@ def pack(
     places: P; 0 for as many as the fullest image needs.
     name: n -> what the n-th image is called.
 
-  Raises: UserError for an image of more boxes than places.
+  Raises: UserError for an image of more boxes than places, and for places that are no number.
   """
+  if not isinstance(places, int) or places < 0:
+    raise UserError(
+      f"data.arguments.places must be a number of boxes, or 0 for all there are; found {places!r}"
+    )
   counts = [len(row["boxes"]) for row in rows]
   most = max(counts)
   if places and most > places:

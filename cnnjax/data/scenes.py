@@ -153,7 +153,8 @@ def _grown(image: np.ndarray, side: float) -> np.ndarray:
   padded = np.zeros((height + 2, width + 2), np.float32)  # for a smooth end of the stroke
   padded[1:-1, 1:-1] = stroke / image.max()
   factor = side / max(height, width)
-  grown = _resized(padded, (round(factor * (height + 2)), round(factor * (width + 2))))
+  grown = _resized(padded, tuple(max(1, round(factor * s)) for s in padded.shape))
+  grown = grown / grown.max()  # less than 1 where a thin stroke has shrunk
   return _trimmed(np.clip(0.5 + 4 * (grown - INK), 0, 1), 0.5)
 
 

@@ -141,6 +141,16 @@ def test_volumes_are_augmented_alike():
   assert (found == found[:, :1]).all() and (found != volume).any()
 
 
+@pytest.mark.parametrize(
+  "options", [{"rand_augment": (2, 9)}, {"mixup": 0.5}, {"cutmix": 0.5, "classes": 3}]
+)
+@pytest.mark.parametrize("column", ["boxes", "segments"])
+def test_what_would_leave_boxes_behind_is_refused(options, column):
+  batch = {"image": np.zeros((2, 8, 8, 1), np.uint8), column: np.zeros((2, 8, 4)), "label": [0, 1]}
+  with pytest.raises(UserError, match=f"augment.{next(iter(options))} does not move boxes"):
+    augment(jax.random.key(0), batch, **options)
+
+
 @pytest.mark.parametrize("name", ["flip", "flip_vertical", "shift"])
 def test_boxes_move_with_their_pixels(name):
   image = np.zeros((32, 10, 12, 1), np.uint8)

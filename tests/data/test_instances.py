@@ -92,6 +92,7 @@ def test_what_can_be_wrong(folder, tmp_path_factory):
     return str(error.value)
 
   assert "0.png has 3 boxes; set data.arguments.places to 3 or more" in told(places=2)
+  assert "data.arguments.places must be a number of boxes, or 0" in told(places="2")
   assert "set data.resize to (height, width)" in told(resize=8, crop=(8, 8))
   with pytest.raises(UserError, match="is no folder; expected one with {split}/images and"):
     read(folder / "x")

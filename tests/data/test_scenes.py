@@ -94,6 +94,14 @@ def test_no_object_is_covered_by_more_than_half():
   assert seen.min() >= area / 2 and (seen < area).any()
 
 
+def test_a_thin_stroke_shrinks_to_a_pixel_and_not_to_none():
+  law, line = Law((32, 32), 1, 1.0, (0.125, 0.125), 0.0, 1.0), np.zeros((1, 28, 28), np.uint8)
+  line[0, :, 13] = 99
+  ids = [scene(np.random.default_rng(n), law, line, np.zeros(1, int))[1] for n in range(9)]
+  sides = np.concatenate([bounds(i)[:, 2:] - bounds(i)[:, :2] for i in ids])
+  assert len(sides) and (sides[:, 0] == 1).all() and (np.abs(sides[:, 1] - 4) <= 1).all()
+
+
 def test_digits_of_ones_own(tmp_path):
   for split, files in idx.FILES.items():
     images = RNG.integers(0, 256, (len(LABELS[split]), 5, 4), dtype=np.uint8)

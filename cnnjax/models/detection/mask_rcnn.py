@@ -31,7 +31,7 @@ def encode(regions: jax.Array, place: jax.Array, truth: Arrays, side: int) -> ja
   else:
     whole = truth["ids"][:, None] == 1 + place[..., None, None]
   flat = whole.reshape(-1, *whole.shape[2:], 1).astype(jnp.float32)
-  cut = roi_align([flat], regions.reshape(-1, 1, 4), (side, side), [1.0])
+  cut = roi_align([flat], regions.reshape(-1, 1, 4), (side, side), [1.0], aligned=True)
   return cut.reshape(*place.shape, side, side)
 
 
