@@ -38,6 +38,8 @@ USUAL = {  # strengths of --all
   "scale": (0.7, 1.4),
   "shear": 15.0,
   "translate": 0.15,
+  "zoom_out": 4.0,
+  "ssd_crop": True,
   "rand_augment": (2, 9),
   "brightness": 0.4,
   "contrast": 0.4,

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from cnnjax.data import colour, mix
+from cnnjax.data import colour, mix, patch
 from cnnjax.data.rand_augment import rand_augment
-from cnnjax.data.warp import MASKS, random_maps, warp_batch
+from cnnjax.data.warp import MASKS, compose, random_maps, warp_batch
 from cnnjax.errors import UserError, unknown
 
 Batch = dict[str, Any]
@@ -59,9 +59,19 @@ def _shift(key, batch, pixels):
   return warp_batch(batch, jnp.concatenate([still, moves[..., None]], -1))
 
 
-def _affine(key, batch, ranges):
-  image = batch["image"]
-  return warp_batch(batch, random_maps(key, len(image), image.shape[-3:-1], **ranges))
+def _affine(key, batch, options):
+  """One map an image; with a larger canvas, what lies beside an image is of its mean colour."""
+  image, ranges = batch["image"], dict(options)
+  shape, fill = (len(image), image.shape[-3:-1]), jnp.zeros(())
+  canvas, cropped = ranges.pop("zoom_out", 0), ranges.pop("ssd_crop", False)
+  maps = random_maps(key, *shape, **ranges)  # which splits the key in eight, 0 to 7
+  if canvas:
+    maps = compose(maps, patch.zoom_out(jax.random.fold_in(key, 8), *shape, canvas))
+    fill = image.mean(tuple(range(1, image.ndim - 1)), keepdims=True)
+  if cropped:
+    batch, maps = patch.ssd_crop(jax.random.fold_in(key, 9), batch, maps)
+  batch = warp_batch({**batch, "image": image - fill}, maps)
+  return {**batch, "image": batch["image"] + fill}
 
 
 def _each(function: Callable) -> Callable:
@@ -107,7 +117,15 @@ OPERATIONS = {
   "mixup": Operation(mix.mixup, float),
   "cutmix": Operation(mix.cutmix, float, False),
 }
-AFFINE = {"crop": tuple, "rotate": float, "scale": tuple, "shear": float, "translate": float}
+AFFINE = {
+  "crop": tuple,
+  "rotate": float,
+  "scale": tuple,
+  "shear": float,
+  "translate": float,
+  "zoom_out": float,  # most times as high and as wide (arXiv:1512.02325, section 3.6: 4)
+  "ssd_crop": bool,
+}
 MIXES = ("mixup", "cutmix")  # they need to know how many classes there are
 STILL = ("rand_augment", *MIXES)  # they move pixels and leave boxes and masks where they are
 KINDS = {**AFFINE, **{name: o.kind for name, o in OPERATIONS.items() if name != "affine"}}
@@ -160,6 +178,8 @@ def check(options: Mapping[str, Any]) -> None:
     wanted, fits = WANTED[KINDS[name]], _fits(value, KINDS[name])
     if name == "rand_augment":
       wanted = PAIR
+    elif name == "zoom_out":
+      wanted, fits = "a number of at least 1, or 0", fits and not 0 < value < 1
     elif fits and KINDS[name] is tuple:
       fits = list(value) == sorted(value)
     if not fits:

@@ -63,6 +63,12 @@ def random_maps(
   return jnp.concatenate([linear, offset[..., None]], -1)
 
 
+def compose(first: jax.Array, then: jax.Array) -> jax.Array:
+  """Returns maps [B, 2, 3] of what is seen through the first, seen through the other ones."""
+  linear, offset = first[:, :, :2], first[:, :, 2:]
+  return jnp.concatenate([linear @ then[:, :, :2], linear @ then[:, :, 2:] + offset], -1)
+
+
 def warp(images: jax.Array, maps: jax.Array, *, order: int = 1) -> jax.Array:
   """Returns images [B, H, W, C] as seen through maps [B, 2, 3], zeros from outside.
 

@@ -32,6 +32,7 @@ from cnnjax.models.detection.fast_rcnn import AT_600, FastRCNN
 from cnnjax.models.detection.faster_rcnn import AT_800, FasterRCNN
 from cnnjax.models.detection.mask_rcnn import MaskRCNN
 from cnnjax.models.detection.ssd import CAFFE300, CAFFE512, SSD, SSD300, SSD512
+from cnnjax.models.detection.yolo import FAST_YOLO, YOLOv1
 from cnnjax.ops.preprocess import IMAGENET, Preprocessing
 
 
@@ -164,6 +165,11 @@ ZOO = {
   "ssd512": Row(
     partial(SSD, **SSD512, converted=True, preprocessing=CAFFE512),
     (512, 512, 3), 27_188_676, "arXiv:1512.02325", "detection", ("vgg16", {"ceil": True}),
+  ),
+  "yolo_v1": Row(YOLOv1, (448, 448, 3), 271_703_550, "arXiv:1506.02640", "detection"),
+  "fast_yolo": Row(
+    partial(YOLOv1, table=FAST_YOLO, hidden=(256, 4096)),
+    (448, 448, 3), 45_089_374, "arXiv:1506.02640", "detection",
   ),
 }  # fmt: skip
 

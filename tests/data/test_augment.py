@@ -96,6 +96,8 @@ ALL = dict(
   scale=(0.8, 1.2),
   shear=10.0,
   translate=0.1,
+  zoom_out=2.0,
+  ssd_crop=True,
   rand_augment=(2, 7),
   brightness=0.3,
   contrast=0.3,
@@ -181,6 +183,8 @@ def test_boxes_move_with_their_pixels(name):
     ({"shift": 1.5}, "augment.shift must be a whole number of at least 0; found 1.5"),
     ({"rotate": float("nan")}, "augment.rotate must be a number of at least 0; found nan"),
     ({"scale": 1.2}, r"augment.scale must be \(least, largest\), both above 0"),
+    ({"zoom_out": 0.5}, "augment.zoom_out must be a number of at least 1, or 0; found 0.5"),
+    ({"ssd_crop": 4}, "augment.ssd_crop must be True or False; found 4"),
     ({"crop": (0.5, 0.1)}, r"augment.crop must be \(least, largest\)"),
   ],
 )
