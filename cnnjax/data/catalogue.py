@@ -81,9 +81,4 @@ def _with_proposals(splits: dict[str, Table], data: Any, seed: int) -> dict[str,
       f"proposals stand in pixels of the images as {data.name} reads them, "
       f"{found[0]}x{found[1]}; set data.resize to that, or to (), and data.crop to ()"
     )
-  options = dict(data.proposals)
-  try:
-    inspect.signature(proposals.add).bind(splits, seed, **options)
-  except TypeError as error:
-    raise UserError(f"data.proposals: {error}") from error
-  return proposals.add(splits, seed, **options)
+  return proposals.add(splits, seed, **data.proposals)

@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,47 +26,67 @@ MODES = {  # OpenCV's: segmentations and similarities that windows are merged by
 FEW = 8  # images that are searched before new processes have begun
 
 
-def add(
-  splits: Mapping[str, Table], seed: int, *, source: str = "", most: int = 500, mode: str = "fast"
-) -> dict[str, Table]:
-  """Returns the tables with columns proposals float32 [N, R, 4] and proposed float32 [N, R].
+class Wanted(NamedTuple):
+  """The options of `find`."""
+
+  source: str = ""
+  most: int = 500
+  mode: str = "fast"
+
+  @property
+  def file(self) -> Path | None:
+    """The file to read; None to search."""
+    return None if self.source == SEARCH else Path(self.source).expanduser()
+
+
+def _wanted(options: Mapping[str, Any]) -> Wanted:
+  for key in options.keys() - set(Wanted._fields):
+    raise unknown("config key", f"data.proposals.{key}", Wanted._fields)
+  wanted = Wanted(**options)
+  if not isinstance(wanted.most, int) or wanted.most < 1:
+    raise UserError(f"data.proposals.most must be a whole number above 0; found {wanted.most!r}")
+  if wanted.mode not in MODES:
+    raise unknown("data.proposals.mode", str(wanted.mode), MODES)
+  if wanted.source != SEARCH and not str(wanted.source).endswith(".npz"):
+    raise unknown("data.proposals.source", str(wanted.source), [SEARCH, "FILE.npz"])
+  return wanted
+
+
+def add(splits: Mapping[str, Table], seed: int, **options: Any) -> dict[str, Table]:
+  """Returns the tables with the columns of `find`; what the search finds is kept in a cache.
+
+  That lies in $XDG_CACHE_HOME or ~/.cache, a file for each set of images, known by their pixels.
+
+  Raises: UserError as `find` does.
+  """
+  of = _wanted(options)
+  return {name: table.replace(**_columns(table, name, seed, of)) for name, table in splits.items()}
+
+
+def _columns(table: Table, name: str, seed: int, of: Wanted) -> dict[str, np.ndarray]:
+  images = table.columns["image"]
+  digests = [digest(image) for image in _each(images)]
+  file = of.file or _cached(digests, of.mode)
+  if not of.file and not file.exists():
+    print(f"selective search in {len(images)} images ({name})", file=sys.stderr, flush=True)
+    _write(file, digests, search(images, of.mode))
+  return _placed(_read(file, digests, f"the {name} split"), digests, seed, of.most)
+
+
+def find(images: np.ndarray, *, seed: int = 0, **options: Any) -> dict[str, np.ndarray]:
+  """Returns proposals float32 [N, R, 4] and proposed float32 [N, R] of images uint8 [N, H, W, C].
 
   Args:
-    splits: tables of images.
+    images: as the network is given them.
     seed: of the order in which an image's windows stand, of which the first are taken.
-    source: "selective_search" (Uijlings et al., IJCV 2013), or a file that `save` wrote.
-    most: R, places for windows.
-    mode: of the search: "fast", "quality" or "single", OpenCV's words.
+    options: `source`: "selective_search" (Uijlings et al., IJCV 2013), or a file that `save` wrote;
+      `most`: R, by default 500; `mode` of the search: "fast", the default, "quality" or "single".
 
-  Raises: UserError for a word or number that is none, a file that lacks an image, no OpenCV.
+  Raises: UserError for an option that is none, a file that lacks an image, no OpenCV.
   """
-  if not isinstance(most, int) or most < 1:
-    raise UserError(f"data.proposals.most must be a whole number above 0; found {most!r}")
-  if mode not in MODES:
-    raise unknown("data.proposals.mode", str(mode), MODES)
-  columns = {}
-  for name, table in splits.items():
-    images = table.columns["image"]
-    digests = [digest(image) for image in _each(images)]
-    if source == SEARCH:
-      file = _cached(digests, mode)
-      if not file.exists():
-        print(
-          f"selective search in {len(images)} images ({name})", file=sys.stderr, flush=True
-        )
-        _write(file, digests, search(images, mode))
-    else:
-      file = Path(source).expanduser()
-      if not source or file.suffix != ".npz":
-        raise unknown("data.proposals.source", str(source), [SEARCH, "FILE.npz"])
-    columns[name] = _placed(_of(file, digests, name), digests, seed, most)
-  return {name: table.replace(**columns[name]) for name, table in splits.items()}
-
-
-def find(images: np.ndarray, seed: int, **options: Any) -> dict[str, np.ndarray]:
-  """Returns the columns that `add` gives the tables, for images [N, H, W, C] alone."""
-  found = add({"given": Table({"image": images})}, seed, **options)["given"]
-  return {name: found.columns[name] for name in ("proposals", "proposed")}
+  of, digests = _wanted(options), [digest(image) for image in images]
+  boxes = _read(of.file, digests, "those given") if of.file else search(images, of.mode)
+  return _placed(boxes, digests, seed, of.most)
 
 
 def search(images: Any, mode: str = "fast") -> list[np.ndarray]:
@@ -100,8 +120,8 @@ def _opencv() -> Any:
   try:
     import cv2
 
-    assert hasattr(cv2, "ximgproc")  # which opencv-python alone does not have
-  except (ImportError, AssertionError):
+    cv2.ximgproc  # noqa: B018  opencv-python alone does not have it
+  except (ImportError, AttributeError):
     raise UserError(
       "selective search needs OpenCV with its contributed modules: pip install 'cnnjax[proposals]'"
     ) from None
@@ -120,23 +140,31 @@ def save(file: str | Path, images: np.ndarray, boxes: Sequence[np.ndarray]) -> N
   """
   if len(images) != len(boxes):
     raise UserError(f"expected windows for each of {len(images)} images; found {len(boxes)}")
+  for place, own in enumerate(map(np.asarray, boxes)):
+    if own.ndim != 2 or own.shape[1:] != (4,) or not (own[:, :2] < own[:, 2:]).all():
+      raise UserError(
+        f"windows must be [K, 4], x0 < x1 and y0 < y1; those of image {place} are not"
+      )
   _write(Path(file), [digest(image) for image in images], boxes)
 
 
 def _write(file: Path, digests: list[bytes], boxes: Sequence[np.ndarray]) -> None:
   scratch = file.with_name(f"{file.name}.{os.getpid()}")
   file.parent.mkdir(parents=True, exist_ok=True)
-  with scratch.open("wb") as out:
-    np.savez(
-      out,
-      digests=np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32),
-      counts=np.asarray([len(b) for b in boxes], np.int64),
-      boxes=np.concatenate([np.zeros((0, 4)), *boxes]).astype(np.float32),
-    )
-  scratch.replace(file)
+  try:
+    with scratch.open("wb") as out:
+      np.savez(
+        out,
+        digests=np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32),
+        counts=np.asarray([len(own) for own in boxes], np.int64),
+        boxes=np.concatenate([np.zeros((0, 4)), *boxes]).astype(np.float32),
+      )
+    scratch.replace(file)
+  finally:
+    scratch.unlink(missing_ok=True)
 
 
-def _of(file: Path, digests: list[bytes], name: str) -> list[np.ndarray]:
+def _read(file: Path, digests: list[bytes], what: str) -> list[np.ndarray]:
   """Returns the windows that a file has of these images. Raises: UserError where it has none."""
   try:
     with np.load(file, allow_pickle=False) as held:
@@ -152,8 +180,8 @@ def _of(file: Path, digests: list[bytes], name: str) -> list[np.ndarray]:
   missing = [n for n, key in enumerate(digests) if key not in there]
   if missing:
     raise UserError(
-      f"{file} holds proposals for another image set: of {len(digests)} images in the {name} split "
-      f"it lacks {len(missing)}, the first at place {missing[0]} (after data.resize)"
+      f"{file} holds proposals for another image set: of the {len(digests)} of {what} it "
+      f"lacks {len(missing)}, the first at place {missing[0]} (images are known after data.resize)"
     )
   return [there[key] for key in digests]
 
