@@ -57,6 +57,7 @@ def train_rcnn(
     raise UserError(f"train_rcnn trains {' and '.join(MODELS)}; found {config.model.name}")
   if not config.data.proposals:
     raise UserError("train_rcnn needs windows: set data.proposals, as to source selective_search")
+  _check_boxes(resolve(config)[1]["train"])
   started = time.perf_counter()
   folder, _ = train(config, folder, name=name, test=False)
   _say("fine-tuning", started)
@@ -74,13 +75,19 @@ def train_rcnn(
   return folder, score(cnnjax.restore(folder), "test")
 
 
+def _check_boxes(table: Table) -> None:
+  """Raises: UserError for data without boxes, or a class without any: its SVM needs some."""
+  detection.complete({"train": table})
+  truth = detection.inputs(table.columns)
+  count = np.bincount(truth["labels"][truth["valid"] > 0], minlength=len(table.classes))
+  for name, boxes in zip(table.classes, count):
+    if not boxes:
+      raise UserError(f"class {name} has no box in the train split to learn from")
+
+
 def _stages(job: Plan, config: Any, variables: Any, table: Table, folder: Path) -> dict[str, Any]:
   """Returns the parameters of `svm` and `regression`, with each stage's result in the folder."""
   truth = detection.inputs(table.columns)
-  count = np.bincount(truth["labels"][truth["valid"] > 0], minlength=len(table.classes))
-  for label, name in enumerate(table.classes):
-    if not count[label]:
-      raise UserError(f"class {name} has no box in the train split; an SVM needs some")
   with writing(folder):
     folder.mkdir(exist_ok=True)
   targets = _targets(truth, job.model.num_classes)

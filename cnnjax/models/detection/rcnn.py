@@ -7,7 +7,6 @@ then `svm` and `regression`, which scikit-learn finds.
 """
 
 import math
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -175,7 +174,7 @@ class RCNN(nn.Module):
   """Images [B, H, W, C] and windows [B, R, 4] -> scores [B, R, C] and offsets [B, R, C, 4].
 
   Attributes:
-    make_trunk: returns the trunk.
+    classifier: the network whose trunk is taken.
     layer: the trunk's map that is read, averaged to at most `cells` a side.
     side: of a warped window, of which `context` pixels on each side show what is around it.
     width: of the fully connected layers.
@@ -187,7 +186,7 @@ class RCNN(nn.Module):
   """
 
   task = "detection"
-  make_trunk: Callable[[], nn.Module]
+  classifier: nn.Module
   layer: str = "pool5"
   cells: int = 6
   side: int = 227
@@ -230,7 +229,7 @@ class RCNN(nn.Module):
   @nn.compact
   def describe(self, crops: jax.Array, *, train: bool) -> Outputs:
     """Returns what the network says of warped windows [N, side, side, C]."""
-    maps = self.make_trunk()(crops, train=train)[self.layer]
+    maps = self.classifier.make_trunk()(crops, train=train)[self.layer]
     cells = tuple(min(self.cells, n) for n in maps.shape[1:3])
     pooled = AdaptiveAvgPool(cells, name="pool")(maps)
     head = Head(self.num_classes, self.width, self.dropout, self.dtype, name="head")

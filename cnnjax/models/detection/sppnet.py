@@ -8,7 +8,7 @@ also reaches the trunk.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -25,14 +25,14 @@ class SPPNet(nn.Module):
   """Images [B, H, W, C] and windows [B, R, 4] -> scores [B, R, C] and offsets [B, R, C, 4].
 
   Attributes:
-    make_trunk: returns the trunk.
+    classifier: the network whose trunk is taken.
     layer: the trunk's map that windows are read from.
     pyramid: parts of a window along each side, each dividing the largest.
     others: as in `RCNN`.
   """
 
   task = "detection"
-  make_trunk: Callable[[], nn.Module]
+  classifier: nn.Module
   layer: str = "conv5"
   pyramid: Sequence[int] = (1, 2, 3, 6)
   width: int = 4096
@@ -50,7 +50,7 @@ class SPPNet(nn.Module):
     x = given(x, self.is_initializing())
     key = self.make_rng("sample") if train else None
     found = looked_at(x, key, self.num_classes, self.windows, self.objects)
-    maps = self.make_trunk()(x["image"], train=train)[self.layer]
+    maps = self.classifier.make_trunk()(x["image"], train=train)[self.layer]
     stride = 2 ** round(math.log2(x["image"].shape[1] / maps.shape[1]))
     pooled = pyramid_pool(maps, found["windows"], 1 / stride, tuple(self.pyramid))
     head = Head(self.num_classes, self.width, self.dropout, self.dtype, name="head")
