@@ -14,7 +14,7 @@ def get_config(mode="full"):
   quick = {"full": False, "quick": True}[mode]
   config = ConfigDict()
   config.seed = 0
-  small = dict(side=32, context=4, cells=2 if quick else 4, width=32 if quick else 256, crops=512)
+  small = dict(side=32, context=4, cells=2 if quick else 4, hidden=32 if quick else 256, crops=512)
   trunk = ("lenet5", "conv2") if quick else ("resnet20_cifar", "stage3")
   config.model = dict(
     name="rcnn",

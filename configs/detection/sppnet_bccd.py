@@ -15,7 +15,7 @@ def get_config(mode="full"):
   quick = {"full": False, "quick": True}[mode]
   config = ConfigDict()
   config.seed = 0
-  small = dict(width=32 if quick else 256)
+  small = dict(hidden=32 if quick else 256)
   trunk = ("lenet5", "conv2") if quick else ("resnet20_cifar", "stage3")
   config.model = dict(
     name="sppnet",

@@ -16,7 +16,8 @@ import jax
 import jax.numpy as jnp
 
 from cnnjax.models.detection import rcnn
-from cnnjax.models.detection.rcnn import WHOLE, Head, Outputs, given, looked_at
+from cnnjax.models.detection.fast_rcnn import with_proposals
+from cnnjax.models.detection.rcnn import WHOLE, Arrays, Head, looked_at
 from cnnjax.ops.preprocess import Preprocessing
 from cnnjax.ops.roi import pyramid_pool
 
@@ -35,10 +36,10 @@ class SPPNet(nn.Module):
   classifier: nn.Module
   layer: str = "conv5"
   pyramid: Sequence[int] = (1, 2, 3, 6)
-  width: int = 4096
+  hidden: int = 4096
   dropout: float = 0.5
-  windows: int = 32
-  objects: float = 0.25
+  count: int = 32
+  fraction: float = 0.25
   places: int = 100
   suppression: float = 0.3
   num_classes: int = 20
@@ -46,22 +47,22 @@ class SPPNet(nn.Module):
   preprocessing: Preprocessing = WHOLE
 
   @nn.compact
-  def __call__(self, x: Any, *, train: bool) -> Outputs:
-    x = given(x, self.is_initializing())
+  def __call__(self, x: Any, *, train: bool) -> Arrays:
+    x = with_proposals(x, self.is_initializing())
     key = self.make_rng("sample") if train else None
-    found = looked_at(x, key, self.num_classes, self.windows, self.objects)
+    found = looked_at(x, key, self.count, self.fraction)
     maps = self.classifier.make_trunk()(x["image"], train=train)[self.layer]
     stride = 2 ** round(math.log2(x["image"].shape[1] / maps.shape[1]))
-    pooled = pyramid_pool(maps, found["windows"], 1 / stride, tuple(self.pyramid))
-    head = Head(self.num_classes, self.width, self.dropout, self.dtype, name="head")
+    pooled = pyramid_pool(maps, found["regions"], 1 / stride, tuple(self.pyramid))
+    head = Head(self.num_classes, self.hidden, self.dropout, self.dtype, name="head")
     return {**found, **head(pooled.reshape(*pooled.shape[:2], -1), train=train)}
 
   @nn.nowrap
-  def loss(self, outputs: Outputs, truth: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, Any]]:
+  def loss(self, outputs: Arrays, truth: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, Any]]:
     """The loss of the fine-tuning; see `rcnn.loss`."""
     return rcnn.loss(outputs, truth)
 
   @nn.nowrap
-  def decode(self, outputs: Outputs) -> Outputs:
+  def decode(self, outputs: Arrays) -> Arrays:
     """Returns the boxes found, best first; see `rcnn.decode`."""
     return rcnn.decode(outputs, self.places, self.suppression)

@@ -10,10 +10,9 @@ from cnnjax.errors import UserError
 from cnnjax.models.detection import svm
 from cnnjax.models.detection.rcnn import decode, encode
 from cnnjax.ops import boxes as geometry
-from cnnjax.ops.matching import BETWEEN, NONE
 
 RNG = np.random.default_rng(0)
-SMALL = dict(trunk="lenet5", layer="conv2", num_classes=2, width=8)
+SMALL = dict(trunk="lenet5", layer="conv2", num_classes=2, hidden=8)
 FIELDS = {"rcnn": dict(side=32, context=4, cells=2, crops=6), "sppnet": {}}
 BOXES = jnp.asarray([[10, 10, 30, 30], [50, 10, 70, 30], [10, 50, 30, 70], [0, 0, 0, 0]], float)
 LABELS, VALID = jnp.asarray([0, 1, 1, 0]), jnp.asarray([1, 1, 0, 0])  # the third is difficult
@@ -23,17 +22,16 @@ def test_what_windows_teach():
   windows = jnp.asarray(
     [
       [10, 10, 30, 30],  # the first box
-      [10, 10, 30, 21],  # 0.55 of it: an object of fine-tuning, no more
-      [10, 10, 30, 17],  # 0.35: background there, and no negative of its class
+      [10, 10, 30, 21],  # 0.55 of it: too far to be moved
+      [10, 10, 30, 17],  # 0.35: no negative of its class
       [10, 10, 30, 15],  # 0.25: negative of all
-      [10, 50, 30, 70],  # the difficult box: background there, but no negative of class 1
+      [10, 50, 30, 70],  # the difficult box: no negative of class 1
       [80, 80, 90, 90],
       [10, 10, 30, 30],  # not there
     ],
     float,
   )
   found = encode(windows, jnp.asarray([1, 1, 1, 1, 1, 1, 0]), BOXES, LABELS, VALID, 2)
-  assert found.match.tolist() == [0, 0, NONE, NONE, NONE, NONE, BETWEEN]
   assert found.negative.astype(int).tolist() == [
     *([0, 1], [0, 1], [0, 1], [1, 1], [1, 0], [1, 1], [0, 0])
   ]
@@ -48,7 +46,7 @@ def test_boxes_that_stay():
   )
   offsets = jnp.zeros((1, 4, 2, 4)).at[0, 2, 1, 0].set(-0.25)  # class 1 moves 20 to the left
   margins = jnp.asarray([[[1, -3.0], [2, -4], [-1, 5], [9, 9]]])
-  outputs = {"windows": windows, "there": jnp.asarray([[1, 1, 1, 0]]), "scores": margins}
+  outputs = {"regions": windows, "taken": jnp.asarray([[1, 1, 1, 0]]) > 0, "scores": margins}
   found = decode({**outputs, "offsets": offsets, "extent": jnp.asarray([[80, 100.0]])}, 9, 0.3)
   assert found["valid"][0].tolist() == [True] * 4 + [False] * 5
   assert found["labels"][0, :4].tolist() == [1, 0, 0, 1]  # margins 5, 2, -1, -3
@@ -94,7 +92,7 @@ def test_a_window_is_seen_by_itself(name):
 
 @pytest.mark.parametrize("name", ["rcnn", "sppnet"])
 def test_training_looks_at_windows_of_both_kinds(name):
-  model = cnnjax.create_model(name, **SMALL, **FIELDS[name], windows=8, dropout=0.0)
+  model = cnnjax.create_model(name, **SMALL, **FIELDS[name], count=8, dropout=0.0)
   x = {**inputs(), "labels": jnp.ones((2, 3), int), "valid": jnp.asarray([[1, 1, 1], [0, 0, 0]])}
   x["boxes"] = x["proposals"][:, :3]
   variables = filled(model, x)
@@ -108,11 +106,11 @@ def test_training_looks_at_windows_of_both_kinds(name):
   (value, (outputs, logs)), slope = jax.jit(jax.value_and_grad(loss, has_aux=True))(
     variables["params"]
   )
-  target = np.asarray(outputs["target"])
-  assert target.shape == (2, 8) and (target[0, :2] == 2).all()  # a quarter of them, class 1
-  assert set(target[1]) == {0, -1} and (target[1] == 0).sum() == 4  # no box: background alone
-  logits, there = np.asarray(outputs["logits"], np.float64), target >= 0
-  chosen = np.take_along_axis(logits, np.maximum(target, 0)[..., None], -1)[..., 0]
+  kind, there = np.asarray(outputs["kind"]), np.asarray(outputs["taken"])
+  assert kind.shape == (2, 8) and (kind[0, :2] == 2).all()  # a quarter of them, class 1
+  assert not kind[1].any() and there[1].sum() == 4  # no box: background alone
+  logits = np.asarray(outputs["logits"], np.float64)
+  chosen = np.take_along_axis(logits, kind[..., None], -1)[..., 0]
   each = np.log(np.exp(logits).sum(-1)) - chosen
   np.testing.assert_allclose(value, each[there].mean(), rtol=1e-5)
   assert float(logs["loss"][1]) == there.sum()
