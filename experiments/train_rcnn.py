@@ -57,6 +57,10 @@ def train_rcnn(
     raise UserError(f"train_rcnn trains {' and '.join(MODELS)}; found {config.model.name}")
   if not config.data.proposals:
     raise UserError("train_rcnn needs windows: set data.proposals, as to source selective_search")
+  if config.train.watch:
+    raise UserError(
+      "train_rcnn finds boxes at its end alone; set train.watch to '', and train.patience to 0"
+    )
   _check_boxes(resolve(config)[1]["train"])
   started = time.perf_counter()
   folder, _ = train(config, folder, name=name, test=False)
@@ -115,7 +119,8 @@ def _svms(features, targets, truth, classes, seed) -> tuple[np.ndarray, np.ndarr
     order = np.random.default_rng([seed, label]).permutation(negatives)
     *both, kept = svm.mine(flat, positives, order, scale)
     found.append(both)
-    print(f"  {name}: {len(positives)} boxes, {len(negatives)} negatives, {kept} of them hard")
+    counts = f"{len(positives)} boxes, {len(negatives)} negatives, {kept} of them hard"
+    print(f"  {name}: {counts}", flush=True)
   kernel, bias = (np.stack(part, -1) for part in zip(*found))
   return kernel, bias
 
@@ -131,7 +136,7 @@ def _regressions(pooled, targets, truth, classes) -> tuple[np.ndarray, np.ndarra
     chosen = labels == label
     if chosen.any():
       kernel[:, label], bias[label] = svm.regress(pooled[chosen], offsets[chosen], scale)
-    print(f"  {name}: {chosen.sum()} windows")
+    print(f"  {name}: {chosen.sum()} windows", flush=True)
   return kernel.reshape(len(kernel), -1), bias.ravel()
 
 

@@ -236,7 +236,7 @@ def fit(
     )
     tracing = _trace(log, folder if profile and is_primary() else None)
     with log, tracing as trace, asked_to_stop() as stop:
-      if begun:
+      if 0 < begun <= job.steps:  # else more stages have followed
         log.say(f"goes on from step {begun} of {job.steps}")
       try:
         while step < job.steps and not _in_vain(scores, config):

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from cnnjax.errors import UserError
 from cnnjax.ops.roi_align import roi_align
 
 
@@ -11,9 +12,11 @@ def crop(images: jax.Array, boxes: jax.Array, side: int, context: int = 0) -> ja
 
   So many pixels of context are seen on every side of the warped box; what lies outside the image is
   0, its mean once it is normalised (arXiv:1311.2524, appendix A). Bilinear, without smoothing.
+
+  Raises: UserError for a context that leaves nothing of the window.
   """
   if not 0 <= 2 * context < side:
-    raise ValueError(f"a context of {context} pixels leaves no window in {side}")
+    raise UserError(f"a context of {context} pixels leaves no window in {side}")
   low, high = boxes[..., :2], boxes[..., 2:]
   margin = (high - low) * (context / (side - 2 * context))
   seen = jnp.concatenate([low - margin, high + margin], -1)

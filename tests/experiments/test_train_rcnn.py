@@ -62,6 +62,9 @@ def test_what_cannot_be_trained(config_of, tmp_path):
   config.data.arguments.examples = 4
   with pytest.raises(UserError, match="class . has no box in the train split to learn from"):
     train_rcnn(config, tmp_path / "run")
+  config.train.watch = "test"
+  with pytest.raises(UserError, match="set train.watch to ''"):
+    train_rcnn(config, tmp_path / "run")
   with config.unlocked():
     config.data.proposals = {}
   with pytest.raises(UserError, match="train_rcnn needs windows: set data.proposals"):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from cnnjax.errors import UserError
 from cnnjax.ops.crop import crop
 
 RAMP = np.stack(np.meshgrid(np.arange(20.0), np.arange(30.0)), -1)[None].astype(np.float32) + 0.5
@@ -27,5 +28,5 @@ def test_a_warped_window_spans_box_and_context():
 def test_outside_of_the_image_it_is_zero():
   found = np.asarray(crop(RAMP, np.asarray([[[0, 0, 12, 12]]], np.float32), 16, 4))[0, 0]
   assert not found[:2].any() and not found[:, :2].any() and found[4:, 4:].all()
-  with pytest.raises(ValueError, match="context of 8 pixels leaves no window in 16"):
+  with pytest.raises(UserError, match="context of 8 pixels leaves no window in 16"):
     crop(RAMP, np.ones((1, 1, 4), np.float32), 16, 8)

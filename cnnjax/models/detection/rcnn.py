@@ -7,6 +7,7 @@ then `svm` and `regression`, which scikit-learn finds.
 """
 
 import math
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
+from cnnjax.errors import unknown
 from cnnjax.layers import AdaptiveAvgPool, Dense, wide
 from cnnjax.models.detection import fast_rcnn
 from cnnjax.ops import boxes as geometry
@@ -113,6 +115,13 @@ def looked_at(x: Arrays, key: jax.Array | None, count: int, fraction: float) -> 
   return {**found, "extent": fast_rcnn.extent_of(x)}
 
 
+def map_of(maps: Mapping[str, jax.Array], layer: str) -> jax.Array:
+  """Returns a trunk's map by its name. Raises: UserError with those that there are."""
+  if layer not in maps:
+    raise unknown("layer of the trunk", layer, maps)
+  return maps[layer]
+
+
 class Head(nn.Module):
   """Maps of windows [..., F] -> two layers, `features` [..., hidden], and what is said of them.
 
@@ -143,7 +152,7 @@ class Head(nn.Module):
 
 
 class RCNN(nn.Module):
-  """Images [B, H, W, C] and windows [B, R, 4] -> scores [B, R, C] and offsets [B, R, C, 4].
+  """Images [B, H, W, C] and proposals -> scores [B, R, C] and offsets [B, R, C, 4] of them.
 
   Attributes:
     classifier: the network whose trunk is taken.
@@ -202,7 +211,7 @@ class RCNN(nn.Module):
   @nn.compact
   def describe(self, crops: jax.Array, *, train: bool) -> Arrays:
     """Returns what the network says of warped windows [N, side, side, C]."""
-    maps = self.classifier.make_trunk()(crops, train=train)[self.layer]
+    maps = map_of(self.classifier.make_trunk()(crops, train=train), self.layer)
     cells = tuple(min(self.cells, n) for n in maps.shape[1:3])
     pooled = AdaptiveAvgPool(cells, name="pool")(maps)
     head = Head(self.num_classes, self.hidden, self.dropout, self.dtype, name="head")

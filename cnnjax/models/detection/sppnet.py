@@ -17,13 +17,13 @@ import jax.numpy as jnp
 
 from cnnjax.models.detection import rcnn
 from cnnjax.models.detection.fast_rcnn import with_proposals
-from cnnjax.models.detection.rcnn import WHOLE, Arrays, Head, looked_at
+from cnnjax.models.detection.rcnn import WHOLE, Arrays, Head, looked_at, map_of
 from cnnjax.ops.preprocess import Preprocessing
 from cnnjax.ops.roi import pyramid_pool
 
 
 class SPPNet(nn.Module):
-  """Images [B, H, W, C] and windows [B, R, 4] -> scores [B, R, C] and offsets [B, R, C, 4].
+  """Images [B, H, W, C] and proposals -> scores [B, R, C] and offsets [B, R, C, 4] of them.
 
   Attributes:
     classifier: the network whose trunk is taken.
@@ -51,7 +51,7 @@ class SPPNet(nn.Module):
     x = with_proposals(x, self.is_initializing())
     key = self.make_rng("sample") if train else None
     found = looked_at(x, key, self.count, self.fraction)
-    maps = self.classifier.make_trunk()(x["image"], train=train)[self.layer]
+    maps = map_of(self.classifier.make_trunk()(x["image"], train=train), self.layer)
     stride = 2 ** round(math.log2(x["image"].shape[1] / maps.shape[1]))
     pooled = pyramid_pool(maps, found["regions"], 1 / stride, tuple(self.pyramid))
     head = Head(self.num_classes, self.hidden, self.dropout, self.dtype, name="head")

@@ -88,6 +88,9 @@ def test_a_window_is_seen_by_itself(name):
     assert (np.asarray(again[key][:, 1]) != np.asarray(first[key][:, 1])).any()
   with pytest.raises(UserError, match="needs proposals beside its images; set data.proposals"):
     model.apply(variables, x["image"], train=False)
+  other = cnnjax.create_model(name, **{**SMALL, **FIELDS[name], "layer": "stage3"})
+  with pytest.raises(UserError, match="unknown layer of the trunk 'stage3'"):
+    jax.eval_shape(lambda x: other.init(jax.random.key(0), x, train=False), x["image"])
 
 
 @pytest.mark.parametrize("name", ["rcnn", "sppnet"])
