@@ -45,7 +45,8 @@ def test_config(path, tmp_path):
     assert config.is_locked
     assert set(config.keys()) == SECTIONS
     check(config)
-  assert flatten(full.to_dict()).keys() == flatten(quick.to_dict()).keys()
+  keys = [{k for k in flatten(c.to_dict()) if "data.arguments" not in k} for c in (full, quick)]
+  assert keys[0] == keys[1]  # but for what the source takes
   with pytest.raises(KeyError):
     module.get_config("no such mode")
   if "experiments.train_rcnn" in module.__doc__:
