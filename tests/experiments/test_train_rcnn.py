@@ -59,7 +59,7 @@ def test_stages(name, config_of, tmp_path, monkeypatch, capsys):
 
 def test_what_cannot_be_trained(config_of, tmp_path):
   config = config_of("rcnn")
-  config.data.arguments.examples = 4
+  config.data.arguments = dict(examples=5, classes=10)
   with pytest.raises(UserError, match="class . has no box in the train split to learn from"):
     train_rcnn(config, tmp_path / "run")
   config.train.watch = "test"
