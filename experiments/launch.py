@@ -26,7 +26,9 @@ from cnnjax.engine.hosts import Stopped
 from cnnjax.errors import UserError, unknown
 
 MODES = ("full", "quick")
-OPEN = ("augment", "data.arguments", "model.arguments", "optim.arguments")  # sections of any keys
+OPEN = (  # sections of any keys
+  *("augment", "data.arguments", "data.proposals", "model.arguments", "optim.arguments"),
+)
 
 
 def run(main: Callable[[list[str]], None], config: str = "") -> None:

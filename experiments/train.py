@@ -34,7 +34,12 @@ SHOWN = 20  # classes in a table
 
 
 def train(
-  config: Any, folder: str | Path | None = None, *, name: str = "run", profile: bool = False
+  config: Any,
+  folder: str | Path | None = None,
+  *,
+  name: str = "run",
+  profile: bool = False,
+  test: bool = True,
 ) -> tuple[Path, dict[str, Any]]:
   """Trains into a run folder, on from where it stands.
 
@@ -43,6 +48,7 @@ def train(
     folder: new, empty, or of a run of the same config; None for a new runs/<name>/<n>.
     name: of the config.
     profile: whether to write a trace of some early steps into it.
+    test: whether to score the test split at the end.
 
   Returns: the folder, and the test split's figures.
 
@@ -59,10 +65,10 @@ def train(
   folder = Path(folder) if folder else new_folder(name)
   by_primary(lambda: open_folder(folder, config))
   with sole(folder) if is_primary() else nullcontext():
-    return folder, _run(job, config, splits, folder, start, profile)
+    return folder, _run(job, config, splits, folder, start, profile, test)
 
 
-def _run(job, config, splits, folder, start, profile):
+def _run(job, config, splits, folder, start, profile, test):
   facts = {key: config.data[key] for key in ("name", "root", "classes", "mean", "std")}
   facts["splits"] = describe(splits)
   if is_primary():
@@ -76,7 +82,7 @@ def _run(job, config, splits, folder, start, profile):
   variables, said = start or (None, ())
   for line in said if is_primary() else ():
     print(f"starts   {line}", flush=True)
-  return fit(job, config, splits, folder, start=variables, profile=profile)
+  return fit(job, config, splits, folder, start=variables, profile=profile, test=test)
 
 
 def _describe(job, config, facts, folder):

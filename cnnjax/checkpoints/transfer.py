@@ -39,8 +39,9 @@ def load_pretrained(
 
   Args:
     name: of the zoo.
-    source: a .safetensors file, a PyTorch file, a run folder of ours, or a Hugging Face hub id;
-      tensors named as torchvision or timm do, which is recognised.
+    source: a .safetensors file, a PyTorch file, a run folder of ours (with trunk_only also one of
+      another model), or a Hugging Face hub id; tensors named as torchvision or timm do, which is
+      recognised.
     seed: of the layers that are left fresh.
     trunk_only: whether to leave all but the trunk fresh, whatever the source has there.
     **arguments: of `create_model`.
@@ -55,7 +56,7 @@ def load_pretrained(
     raise UserError(f"{name} has no trunk to load")
   folder = Path(source).expanduser()
   if (folder / "config.json").exists():
-    found = _ours(name, folder)
+    found = _ours(name, folder, trunk_only)
   else:
     path = files.fetch(source)
     found = _theirs(name, path, files.read(path), namings(model), wanted, outside)
@@ -127,14 +128,18 @@ def to_others(model: Any, variables: dict[str, Any], naming: str = "") -> files.
   return tensors
 
 
-def _ours(name: str, folder: Path) -> Flat:
-  """Returns the latest variables, or their moving average, of a run of the same model."""
+def _ours(name: str, folder: Path, trunk_only: bool) -> Flat:
+  """Returns the latest variables, or their moving average, of a run.
+
+  It is one of the same model, or for the trunk alone of any that has it, as a detector its
+  classifier's.
+  """
   config = json.loads((folder / "config.json").read_text())
   theirs, data = config["model"], config["data"]
-  if theirs["name"] != name:
+  if theirs["name"] != name and not trunk_only:
     raise UserError(f"{folder} holds a run of {theirs['name']}, not of {name}")
   arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in theirs["arguments"].items()}
-  model = zoo.create_model(name, num_classes=theirs["num_classes"], **arguments)
+  model = zoo.create_model(theirs["name"], num_classes=theirs["num_classes"], **arguments)
   size = data["crop"] or data["resize"]
   shapes = _nested(_shapes(model, (*size, data["channels"])))
   key = "ema" if config["train"]["ema"] else "variables"

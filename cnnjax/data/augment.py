@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from cnnjax.data import colour, mix, patch
 from cnnjax.data.rand_augment import rand_augment
-from cnnjax.data.warp import MASKS, compose, random_maps, warp_batch
+from cnnjax.data.warp import BOXES, MASKS, compose, random_maps, warp_batch
 from cnnjax.errors import UserError, unknown
 
 Batch = dict[str, Any]
@@ -37,12 +37,12 @@ def _flip(key, batch, chosen, *, axis):
       value = batch[name]
       turned = jnp.flip(value, first + axis)
       found[name] = jnp.where(_beside(mirrored, value), turned, value)
-  if "boxes" in batch:
-    boxes, size = jnp.asarray(batch["boxes"]), image.shape[image.ndim - 3 + axis]
+  for name in BOXES.keys() & batch.keys():
+    boxes, size = jnp.asarray(batch[name]), image.shape[image.ndim - 3 + axis]
     low, high = (1, 3) if axis == 0 else (0, 2)
     turned = boxes.at[..., low].set(size - boxes[..., high])
     turned = turned.at[..., high].set(size - boxes[..., low])
-    found["boxes"] = jnp.where(_beside(mirrored, boxes), turned, boxes)
+    found[name] = jnp.where(_beside(mirrored, boxes), turned, boxes)
   return found
 
 
@@ -52,7 +52,7 @@ def _beside(chosen, value):
 
 def _shift(key, batch, pixels):
   image = batch["image"]
-  if image.ndim == 4 and not {"boxes", *MASKS} & batch.keys():
+  if image.ndim == 4 and not {*BOXES, *MASKS} & batch.keys():
     return {**batch, "image": random_shift(key, image, pixels)}
   moves = jax.random.randint(key, (len(image), 2), -pixels, pixels + 1).astype(jnp.float32)
   still = jnp.broadcast_to(jnp.eye(2), (len(image), 2, 2))
@@ -137,7 +137,8 @@ def augment(key: jax.Array, batch: Batch, *, classes: int = 0, **options: Any) -
   Args:
     key: of the draws; each image has its own.
     batch: with `image` [B, H, W, C] or a volume [B, D, H, W, C], from 0 to 255; `segments`,
-      `instances`, `ids` and `boxes` move with their pixels; mixing writes `target` [B, classes].
+      `instances`, `ids`, `boxes` and `proposals` move with their pixels; mixing writes `target`
+      [B, classes].
     classes: of labels, for mixing.
     options: by the names of `KINDS`; what is 0, False or () is not made.
 

@@ -13,6 +13,7 @@ from cnnjax.data import (
   instances,
   open_images,
   pipeline,
+  proposals,
   scenes,
   sheet,
   tfds,
@@ -44,7 +45,7 @@ def load(data: Any, seed: int) -> dict[str, Table]:
   With `data.folds` the source's train and test are joined, and fold `data.fold` of them is the test
   split. Of train a `data.fraction` is kept, the rest left aside. Both are equal in each class where
   an image has one. A source with a parameter `to` is given the run's preprocessing, to resize as it
-  reads.
+  reads. With `data.proposals` each image has windows beside it, as `proposals.add` finds them.
 
   Raises: UserError for an unknown source, or whatever the source finds wrong.
   """
@@ -61,6 +62,8 @@ def load(data: Any, seed: int) -> dict[str, Table]:
   for name, table in splits.items():
     if not len(table):
       raise UserError(f"the {name} split of {data.name} {data.root} holds no example")
+  if data.proposals:
+    splits = _with_proposals(splits, data, seed)
   if data.folds:
     whole = splits["train"].join(splits["test"])
     splits["train"], splits["test"] = fold(whole, data.folds, data.fold, seed)
@@ -69,3 +72,13 @@ def load(data: Any, seed: int) -> dict[str, Table]:
   if data.validation and "validation" not in splits:
     splits["train"], splits["validation"] = hold_out(splits["train"], data.validation, seed)
   return splits
+
+
+def _with_proposals(splits: dict[str, Table], data: Any, seed: int) -> dict[str, Table]:
+  wanted, found = pipeline.preprocessing(data).shape, splits["train"].columns["image"].shape[1:]
+  if wanted and wanted[:2] != found[:2]:
+    raise UserError(
+      f"proposals stand in pixels of the images as {data.name} reads them, "
+      f"{found[0]}x{found[1]}; set data.resize to that, or to (), and data.crop to ()"
+    )
+  return proposals.add(splits, seed, **data.proposals)

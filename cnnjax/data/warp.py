@@ -9,6 +9,7 @@ from jax.scipy.ndimage import map_coordinates
 
 Batch = dict[str, Any]
 MASKS = {"segments": 1, "ids": 1, "instances": 2}  # labels of pixels: the axes before these
+BOXES = {"boxes": "valid", "proposals": "proposed"}  # columns, and those that say which are there
 
 
 def random_maps(
@@ -121,8 +122,9 @@ def warp_batch(batch: Batch, maps: jax.Array) -> Batch:
       mask = warp(mask, maps, order=0)
       mask = mask[..., 0] if axes == 1 else jnp.moveaxis(mask, -1, 1)
       found[name] = mask.astype(batch[name].dtype)
-  if "boxes" in batch:
-    found["boxes"] = boxes = move_boxes(batch["boxes"], maps, size)
-    left = (boxes[..., 2] > boxes[..., 0]) & (boxes[..., 3] > boxes[..., 1])
-    found["valid"] = batch["valid"] * left.astype(batch["valid"].dtype)
+  for name, there in BOXES.items():
+    if name in batch:
+      found[name] = boxes = move_boxes(batch[name], maps, size)
+      left = (boxes[..., 2] > boxes[..., 0]) & (boxes[..., 3] > boxes[..., 1])
+      found[there] = batch[there] * left.astype(batch[there].dtype)
   return found

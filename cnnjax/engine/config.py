@@ -24,6 +24,7 @@ KEYS = {  # what every config has, and where its numbers lie: from low, below hi
   "data.name": None,
   "data.root": None,
   "data.arguments": None,
+  "data.proposals": None,
   "data.batch_size": (1, math.inf),
   "data.fraction": (0, math.inf),
   "data.sampling": None,
@@ -79,6 +80,7 @@ MORE = {
   "task.std": None,
 }  # keys that only some configs have
 SINCE = {  # what a run of before these keys has done
+  "data.proposals": {},
   "data.fraction": 1.0,
   "data.sampling": "uniform",
   "optim.penalties": (),

@@ -191,6 +191,7 @@ def fit(
   *,
   start: dict[str, Any] | None = None,
   profile: bool = False,
+  test: bool = True,
 ) -> dict[str, Any]:
   """Trains from the folder's newest checkpoint, if it has one, to the end.
 
@@ -204,6 +205,7 @@ def fit(
     folder: of the run, opened by `run.open_folder`.
     start: variables to begin with, in place of fresh ones.
     profile: whether to write a trace of some early steps into the folder.
+    test: whether to score the test split; a training of which more stages follow does not.
 
   Returns: the figures of the final variables (the average, where one is kept) on the test split,
     and the share of their weights that are zero.
@@ -234,7 +236,7 @@ def fit(
     )
     tracing = _trace(log, folder if profile and is_primary() else None)
     with log, tracing as trace, asked_to_stop() as stop:
-      if begun:
+      if 0 < begun <= job.steps:  # else more stages have followed
         log.say(f"goes on from step {begun} of {job.steps}")
       try:
         while step < job.steps and not _in_vain(scores, config):
@@ -269,6 +271,8 @@ def fit(
         best = store.find("best")
         now = store.restore(best, job.shapes, job.place)
         log.say(f"ended after step {step} of {job.steps}; the best is step {best}")
+      if not test:
+        return {}
       figures = figures_of(now, "test")
       figures["zero_weights"] = float(zeros((now.ema or now.variables)["params"]))
       log.evaluation(step, "test", figures)

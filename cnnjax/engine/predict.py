@@ -1,6 +1,6 @@
 """Answers for images that a user has."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
@@ -27,6 +27,7 @@ def predict(
   task: str = "",
   classes: Sequence[str] = (),
   batch_size: int = 64,
+  proposals: Mapping[str, Any] | None = None,
   **options: Any,
 ) -> Answers:
   """Returns one answer for each image, prepared as the model's `preprocessing` says.
@@ -44,6 +45,7 @@ def predict(
     task: whose answers to give; by default detection of a detector, else classification.
     classes: names of the labels; by default those of the model's published weights, if any.
     batch_size: largest number of images computed at once.
+    proposals: options of `data.proposals.find`, for a detector that reads windows.
     options: of the task, such as the `mean` and `std` of regression.
 
   Raises: UserError for an array that is no image, and for an unknown task or option of it.
@@ -54,7 +56,7 @@ def predict(
   def step(batch, size):
     return jax.device_get(compiled(variables, shard(pipeline.pad(batch, size), mesh)))
 
-  ask = _boxes if task == "detection" else _values
+  ask = partial(_boxes, proposals=proposals) if task == "detection" else _values
   answers = ask(step, images, model.preprocessing, batch_size)
   names = labels(model.preprocessing.labels)
   if not classes and len(names) == model.num_classes:
@@ -77,13 +79,16 @@ def _values(step: Callable, images: Any, to: Any, most: int) -> Answers:
   return answers
 
 
-def _boxes(step: Callable, images: Any, to: Any, most: int) -> Answers:
+def _boxes(step: Callable, images: Any, to: Any, most: int, proposals: Any) -> Answers:
   """Returns what a detector finds in each image, in pixels of that image."""
   from cnnjax.data.frame import frames
+  from cnnjax.data.proposals import find
 
   answers = [{} for _ in images]
   for frame in frames(images, to, most):
     batch = {"image": frame.image, "extent": frame.extent}
+    if proposals:
+      batch |= find(np.round(frame.image).astype(np.uint8), **proposals)
     found = step(batch, _few(len(frame.places), most))
     for n, (place, scale) in enumerate(zip(frame.places, frame.scale)):
       there = found["valid"][n]

@@ -159,6 +159,8 @@ class Run:
     """Returns one answer for each image; see `cnnjax.predict`."""
     task, classes = self.config.task.to_dict(), self.config.data.classes
     given = {"task": task.pop("name"), "classes": classes, **task, **options}
+    if self.config.data.proposals:
+      given = {"proposals": {"seed": self.config.seed, **self.config.data.proposals}, **given}
     return predict(self.model, self.variables, images, **given)
 
 

@@ -31,6 +31,8 @@ from cnnjax.models.classification.vgg import VGG, VGG11, VGG13, VGG16, VGG19
 from cnnjax.models.detection.fast_rcnn import AT_600, FastRCNN
 from cnnjax.models.detection.faster_rcnn import AT_800, FasterRCNN
 from cnnjax.models.detection.mask_rcnn import MaskRCNN
+from cnnjax.models.detection.rcnn import RCNN
+from cnnjax.models.detection.sppnet import SPPNet
 from cnnjax.models.detection.ssd import CAFFE300, CAFFE512, SSD, SSD300, SSD512
 from cnnjax.models.detection.yolo import FAST_YOLO, YOLOv1
 from cnnjax.ops.preprocess import IMAGENET, Preprocessing
@@ -134,6 +136,8 @@ ZOO = {
   "densenet201": Row(partial(DenseNet, DENSENET201), _224, 20_013_928, "arXiv:1608.06993"),
   "mobilenet_v1": Row(MobileNetV1, _224, 4_231_976, "arXiv:1704.04861"),
   "mobilenet_v2": Row(MobileNetV2, _224, 3_504_872, "arXiv:1801.04381"),
+  "rcnn": Row(RCNN, (500, 500, 3), 57_909_177, "arXiv:1311.2524", "detection", ("alexnet", {})),
+  "sppnet": Row(SPPNet, (500, 500, 3), 72_875_961, "arXiv:1406.4729", "detection", ("alexnet", {})),
   "fast_rcnn": Row(
     partial(FastRCNN, preprocessing=AT_600), _224, 134_690_729, "arXiv:1504.08083", "detection",
     ("vgg16", {}),

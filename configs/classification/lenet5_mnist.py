@@ -20,6 +20,7 @@ def get_config(mode="full"):
     name="fake" if quick else "idx",
     root="",
     arguments={},
+    proposals={},
     batch_size=32,
     fraction=1.0,
     sampling="uniform",

@@ -22,6 +22,7 @@ def get_config(mode="full"):
     name="fake" if quick else "folder",
     root="",
     arguments=dict(classes=10 if quick else CLASSES),
+    proposals={},
     batch_size=16,
     fraction=1.0,
     sampling="uniform",

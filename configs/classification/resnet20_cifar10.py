@@ -19,6 +19,7 @@ def get_config(mode="full"):
     name="fake" if quick else "folder",
     root="",
     arguments={},
+    proposals={},
     batch_size=128,
     fraction=1.0,
     sampling="uniform",

@@ -16,6 +16,7 @@ def get_config(mode="full"):
     name="fake" if quick else "folder",
     root="",
     arguments={},
+    proposals={},
     batch_size=32,
     fraction=1.0,
     sampling="uniform",

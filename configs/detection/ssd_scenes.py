@@ -26,6 +26,7 @@ def get_config(mode="full"):
     name="scenes",
     root="",
     arguments=dict(examples=40 if quick else 2500, classes=2 if quick else 10),
+    proposals={},
     batch_size=8 if quick else 16,
     fraction=1.0,
     sampling="uniform",

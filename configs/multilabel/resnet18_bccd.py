@@ -32,6 +32,7 @@ def get_config(mode="full"):
     name="fake" if quick else "csv",
     root="",
     arguments=dict(label="flags" if quick else ("RBC", "WBC", "Platelets", "crowded")),
+    proposals={},
     batch_size=16,
     fraction=1.0,
     sampling="uniform",

@@ -29,6 +29,7 @@ def get_config(mode="full"):
     name="fake" if quick else "csv",
     root="",
     arguments=dict(label="numbers" if quick else ("nucleus", "cytoplasm")),
+    proposals={},
     batch_size=16,
     fraction=1.0,
     sampling="uniform",

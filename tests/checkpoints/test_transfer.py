@@ -3,6 +3,7 @@
 import json
 import struct
 import warnings
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -183,6 +184,12 @@ def test_a_run_of_ours_is_a_source(tmp_path):
   assert same(loaded, cnnjax.restore(tmp_path / "run").variables)
   with pytest.raises(UserError, match="holds a run of lenet5, not of resnet18"):
     cnnjax.load_pretrained("resnet18", tmp_path / "run")
+  detector = dict(trunk="lenet5", layer="conv2", hidden=8, num_classes=3)
+  detector |= dict(preprocessing=replace(grey, resize=(48, 64), crop=None))
+  taken = cnnjax.load_pretrained("sppnet", tmp_path / "run", trunk_only=True, **detector)
+  assert same(taken["params"]["trunk"], loaded["params"]["trunk"])
+  with pytest.raises(UserError, match="does not fit resnet18: .*trunk/.* missing"):
+    cnnjax.load_pretrained("resnet18", tmp_path / "run", trunk_only=True)
 
 
 def test_every_layer_of_every_ported_model_has_one_name():

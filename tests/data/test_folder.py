@@ -23,6 +23,7 @@ def section(root, resize=(), crop=(), channels=0, name="folder", **arguments):
     arguments=arguments,
     validation=0.0,
     folds=0,
+    proposals={},
     fraction=1.0,
     fold=0,
     resize=resize,

@@ -104,6 +104,21 @@ def extent_of(x: dict[str, jax.Array]) -> jax.Array:
   return x.get("extent", whole)
 
 
+def with_proposals(x: Any, initializing: bool) -> Arrays:
+  """Returns what a network reads; while it is made, the whole image is the one proposal."""
+  x = x if isinstance(x, dict) else {"image": x}
+  if "proposals" in x:
+    return x
+  if not initializing:
+    raise UserError(
+      "this network needs proposals beside its images; set data.proposals, as to "
+      "{'source': 'selective_search'}"
+    )
+  count, height, width, _ = x["image"].shape
+  whole = jnp.broadcast_to(jnp.asarray([0.0, 0.0, width, height]), (count, 1, 4))
+  return {**x, "proposals": whole, "proposed": jnp.ones((count, 1))}
+
+
 class BoxHead(nn.Module):
   """Features [B, K, h, w, C] of regions -> logits [B, K, 1 + num_classes], offsets [B, K, .., 4].
 
@@ -167,7 +182,7 @@ class FastRCNN(nn.Module):
 
   @nn.compact
   def __call__(self, x: Any, *, train: bool) -> Arrays:
-    x = self._with_proposals(x)
+    x = with_proposals(x, self.is_initializing())
     image, extent = x["image"], extent_of(x)
     (maps,) = of_strides(self.classifier.make_trunk()(image, train=train), image, (self.taken,))
     outputs = {"regions": x["proposals"], "taken": x["proposed"] > 0, "extent": extent}
@@ -181,21 +196,6 @@ class FastRCNN(nn.Module):
     features = roi_pool(maps, outputs["regions"], size, 1 / self.taken)
     head = BoxHead(self.num_classes, self.hidden, self.dropout, self.dtype, name="head")
     return {**outputs, **head(features, train=train)}
-
-  @nn.nowrap
-  def _with_proposals(self, x: Any) -> dict[str, jax.Array]:
-    """Returns what the network reads; while it is made, the whole image is the one proposal."""
-    x = x if isinstance(x, dict) else {"image": x}
-    if "proposals" in x:
-      return x
-    if not self.is_initializing():
-      raise UserError(
-        "fast_rcnn needs proposals beside its images; set data.proposals, as to "
-        "{'source': 'selective_search'}"
-      )
-    count, height, width, _ = x["image"].shape
-    whole = jnp.broadcast_to(jnp.asarray([0.0, 0.0, width, height]), (count, 1, 4))
-    return {**x, "proposals": whole, "proposed": jnp.ones((count, 1))}
 
   @nn.nowrap
   def loss(self, outputs: Arrays, truth: Arrays) -> tuple[jax.Array, dict[str, Any]]:

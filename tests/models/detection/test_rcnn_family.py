@@ -114,7 +114,7 @@ def test_mask_rcnn_on_a_pyramid_learns_and_answers():
 def test_fast_rcnn_learns_from_proposals():
   options = dict(taken=4, hidden=128, dropout=0.0, count=16, background=0.0)
   model, x = cnnjax.create_model("fast_rcnn", **TRUNK, **options), scene.batch()
-  with pytest.raises(UserError, match="fast_rcnn needs proposals"):
+  with pytest.raises(UserError, match="needs proposals beside its images"):
     jax.eval_shape(
       lambda: model.apply(model.init(jax.random.key(0), x["image"], train=False), x, train=False)
     )
