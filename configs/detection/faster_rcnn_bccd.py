@@ -33,6 +33,7 @@ def get_config(mode="full"):
     name="scenes" if quick else "voc",
     root="",
     arguments=dict(examples=40, classes=2) if quick else {},
+    proposals={},
     batch_size=8 if quick else 4,
     fraction=1.0,
     sampling="uniform",

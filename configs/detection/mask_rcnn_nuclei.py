@@ -35,6 +35,7 @@ def get_config(mode="full"):
     name="scenes" if quick else "instances",
     root="",
     arguments=dict(examples=40, classes=2, masks=True) if quick else dict(kind="nucleus"),
+    proposals={},
     batch_size=8 if quick else 4,
     fraction=1.0,
     sampling="uniform",
