@@ -159,7 +159,10 @@ ZOO = {
     _224, 44_454_513, "arXiv:1703.06870", "detection", ("resnet50", {}),
   ),
   "ssd": Row(
-    partial(SSD, taken=(8, 16, 32), extra=((128, 256, 3, 2, 1),) * 2),
+    partial(
+      SSD, taken=(8, 16, 32), extra=((128, 256, 3, 2, 1),) * 2,
+      preprocessing=replace(IMAGENET, resize=(128, 128), crop=None),
+    ),
     (128, 128, 3), 13_766_958, "arXiv:1512.02325", "detection", ("resnet18", {}),
   ),
   "ssd300": Row(
