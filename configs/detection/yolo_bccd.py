@@ -4,7 +4,7 @@
 
 FOLDER is the PASCAL VOC folder of BCCD, with its lists of 205, 87 and 72 images. Its network is
 narrower than the paper's, with batch norm, a grid of 9x12 and a head without dense layers, so that
-it trains on two cores.
+it trains on two cores: seed 0 found on the test images map50 0.7275 (docs/results.md).
 """
 
 from ml_collections import ConfigDict
