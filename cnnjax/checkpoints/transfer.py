@@ -39,9 +39,9 @@ def load_pretrained(
 
   Args:
     name: of the zoo.
-    source: a .safetensors file, a PyTorch file, a run folder of ours (with trunk_only also one of
-      another model), or a Hugging Face hub id; tensors named as torchvision or timm do, which is
-      recognised.
+    source: a .safetensors file, a PyTorch file, a run folder of ours, or a Hugging Face hub id;
+      tensors named as torchvision or timm do, which is recognised. With trunk_only it may be of the
+      classifier whose trunk a detector takes, too.
     seed: of the layers that are left fresh.
     trunk_only: whether to leave all but the trunk fresh, whatever the source has there.
     **arguments: of `create_model`.
@@ -59,7 +59,11 @@ def load_pretrained(
     found = _ours(name, folder, trunk_only)
   else:
     path = files.fetch(source)
-    found = _theirs(name, path, files.read(path), namings(model), wanted, outside)
+    tensors = files.read(path)
+    whose = _whose(model, tensors, input) if trunk_only else model
+    asked = _shapes(whose, input)
+    optional = {p for p in asked if p[1] != "trunk"} if trunk_only else set()
+    found = _theirs(name, path, tensors, namings(whose), asked, optional)
     found = _with_epsilon(found, weights.epsilon(name, arguments.get("weights") or source))
   fits = {p for p in wanted if p in found and found[p].shape == wanted[p].shape}
   left = outside or set(wanted) - fits
@@ -84,6 +88,16 @@ def load_pretrained(
     raise UserError(f"{source} does not fit {name}: {_some(shown, '; ')}")
   made = _fresh(model, input, seed, left) if left else {}
   return _nested({**{path: found[path] for path in fits - left}, **made})
+
+
+def _whose(model: Any, tensors: files.Tensors, input: tuple[int, ...]) -> Any:
+  """Returns the model that a file is of: this one, or the classifier whose trunk it takes."""
+
+  def known(one):
+    keys = {_key(p, names)[0] for names in namings(one).values() for p in _shapes(one, input)}
+    return len(keys & set(tensors))
+
+  return max([*filter(None, [getattr(model, "classifier", None)]), model], key=known)
 
 
 def _fresh(model: Any, input: tuple[int, ...], seed: int, paths: set[tuple[str, ...]]) -> Flat:

@@ -229,3 +229,13 @@ def test_predict_names_imagenets_classes():
   variables = random_variables(model)
   (answer,) = cnnjax.predict(model, variables, [np.zeros((300, 250, 3), np.uint8)])
   assert answer["class"] == labels("imagenet")[answer["label"]]
+
+
+def test_a_detectors_trunk_from_its_classifiers_file(saved):
+  _, variables, path = saved
+  own = dict(trunk="mobilenet_v2", trunk_arguments={"width": 0.1}, num_classes=3)
+  taken = cnnjax.load_pretrained("ssd", path, trunk_only=True, **own)
+  assert same(taken["params"]["trunk"], variables["params"]["trunk"])
+  assert same(taken["batch_stats"]["trunk"], variables["batch_stats"]["trunk"])
+  with pytest.raises(UserError, match="does not fit ssd"):
+    cnnjax.load_pretrained("ssd", path, trunk_only=True, trunk="resnet18")
