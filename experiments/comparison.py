@@ -16,7 +16,11 @@ from cnnjax.models.zoo import ZOO
 from cnnjax.visualise.balls import balls
 
 TOP1 = {  # %, ImageNet validation, one crop: of each model's first published weights
-  **{n: next(iter(sets.values())).top1 for n, sets in WEIGHTS.items() if not n.endswith("_bn")},
+  **{
+    name: next(iter(sets.values())).top1
+    for name, sets in WEIGHTS.items()
+    if ZOO[name].task == "classification" and not name.endswith("_bn")
+  },
   "seresnet50": 77.6,  # its authors' own weights; timm's sets state none
   "mobilenet_v1": 70.6,  # arXiv:1704.04861, table 8
 }

@@ -12,7 +12,7 @@ from cnnjax.errors import UserError
 
 def load(name="digits", seed=0, validation=0.0, fold=0, folds=0, fraction=1.0, **arguments):
   data = SimpleNamespace(name=name, root="", arguments=arguments, validation=validation)
-  data.folds, data.fold, data.fraction = folds, fold, fraction
+  data.folds, data.fold, data.fraction, data.proposals = folds, fold, fraction, {}
   return catalogue.load(data, seed)
 
 
