@@ -61,7 +61,7 @@ def load_pretrained(
     path = files.fetch(source)
     tensors = files.read(path)
     whose = _whose(model, tensors, input) if trunk_only else model
-    asked = _shapes(whose, input)
+    asked = wanted if whose is model else _shapes(whose, input)
     optional = {p for p in asked if p[1] != "trunk"} if trunk_only else set()
     found = _theirs(name, path, tensors, namings(whose), asked, optional)
     found = _with_epsilon(found, weights.epsilon(name, arguments.get("weights") or source))
@@ -94,8 +94,8 @@ def _whose(model: Any, tensors: files.Tensors, input: tuple[int, ...]) -> Any:
   """Returns the model that a file is of: this one, or the classifier whose trunk it takes."""
 
   def known(one):
-    keys = {_key(p, names)[0] for names in namings(one).values() for p in _shapes(one, input)}
-    return len(keys & set(tensors))
+    known_as, paths = namings(one).values(), _shapes(one, input)
+    return len({_key(p, names)[0] for names in known_as for p in paths} & set(tensors))
 
   return max([*filter(None, [getattr(model, "classifier", None)]), model], key=known)
 
