@@ -7,8 +7,8 @@ import jax
 import numpy as np
 
 from cnnjax.data.table import Table
-from cnnjax.errors import UserError
 from cnnjax.metrics import coco, detection, masks
+from cnnjax.tasks.table import column
 
 Batch = dict[str, Any]
 Outputs = dict[str, Any]
@@ -22,12 +22,7 @@ FIGURES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar_100")
 
 def complete(splits: Mapping[str, Table]) -> dict[str, Any]:
   """Returns nothing. Raises: UserError for data without boxes."""
-  columns = splits["train"].columns
-  if "boxes" not in columns:
-    raise UserError(
-      f"task detection needs boxes, but the data hold {', '.join(columns)}; set data.name to a "
-      "source of boxes: voc, coco, open_images, instances or scenes"
-    )
+  column(splits, "boxes", "detection")
   return {}
 
 

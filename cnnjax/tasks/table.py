@@ -25,7 +25,8 @@ def column(splits: Mapping[str, Table], key: str, task: str) -> np.ndarray:
   if key not in columns:
     found = " and ".join(HELD[k] for k in HELD if k in columns) or "neither"
     raise UserError(
-      f"task {task} needs {HELD[key]}, but the data hold {found}; set task.name, or the "
+      f"task {task} needs {HELD[key]}, but the data hold {found}; set task.name, "
+      "data.name to a source of boxes (voc, coco, open_images, instances, scenes), or the "
       "data.arguments.label of a CSV: one column of classes, or a tuple of columns of numbers"
     )
   return columns[key]
