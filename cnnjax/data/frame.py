@@ -57,10 +57,10 @@ def resized(size: tuple[int, int], to: Preprocessing) -> tuple[int, int]:
   """Returns (height, width) of an image of this size after the resize."""
   if not isinstance(to.resize, int):
     return to.resize or size
-  factor = np.float32(to.resize) / np.float32(min(size))
+  factor = to.resize / min(size)
   if to.longest:
-    factor = min(factor, np.float32(to.longest) / np.float32(max(size)))
-  return tuple(int(np.floor(np.float64(length) * np.float64(factor))) for length in size)
+    factor = min(factor, to.longest / max(size))
+  return tuple(int(length * factor) for length in size)  # rounded down
 
 
 def _resize(image: np.ndarray, size: tuple[int, int], to: Preprocessing) -> np.ndarray:
