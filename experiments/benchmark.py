@@ -12,6 +12,9 @@ All begin with the same weights and are timed only if they agree. They take turn
 rotates, so that the machine's noise hits all alike; a ratio is the median over the rounds, with the
 least and the largest. A first step holds its compiler's time: the persistent cache is off.
 
+Of detectors, ssd300 and faster_rcnn_fpn, trunk and heads are timed beside torchvision's, and the
+operators that decide and read regions apart.
+
 --profile shows where a training step's time goes on the CPU, by the profiler's trace of its
 program: convolutions forward and their two gradients, normalisation, pooling, copies, with what is
 reached beside the machine's own peaks; with --out a roofline is drawn beside the figures.
@@ -47,13 +50,16 @@ from cnnjax.models import zoo
 from experiments import launch
 from experiments.breakdown import profile
 from experiments.decoding import decoding
+from experiments.detector_peers import SIDES as DETECTORS
+from experiments.detector_peers import line_up as heads
+from experiments.detector_peers import operators
 from experiments.peers import PEERS, line_up
 from experiments.turns import Contestant, ratio, take_turns, timer, told
 from experiments.whole_path import path
 
 FLAGS = flags.FLAGS
 CONFIG = "configs/classification/lenet5_mnist.py:quick"  # of --path and --decode
-SMALL, LARGE = 128, 16  # images in a training batch, of up to 64 pixels and of more
+SMALL, LARGE, FEW = 128, 16, 2  # images in a training batch: of up to 64 pixels, more, detectors'
 AGREE = (1e-3, 5e-2, 5e-2)  # relative difference of the first results: steps amplify rounding
 PROFILED = 3  # steps in a trace
 LEAST = {"batch": 1, "rounds": 1, "seconds": 0.001, "steps": 4}  # values of flags
@@ -88,7 +94,7 @@ def compare(
 
   Raises: UserError where they do not compute the same.
   """
-  contestants = line_up(name, peers, batch_size, train)
+  contestants = (heads if name in DETECTORS else line_up)(name, peers, batch_size, train)
   first = agree(contestants)
   rates = take_turns({n: timer(c, batch_size, seconds) for n, c in contestants.items()}, rounds)
   medians = {n: float(np.median(r)) for n, r in rates.items()}
@@ -120,7 +126,8 @@ def compare(
 def check(models: Sequence[str], peers: Sequence[str], **numbers: float) -> None:
   """Raises: UserError for a name that is none, or a flag's number below its least."""
   for name in models:
-    zoo.row(name)
+    if zoo.row(name).task == "detection" and name not in DETECTORS:
+      raise UserError(f"of detectors the benchmark times {', '.join(DETECTORS)}; found {name}")
   for peer in peers:
     if peer not in PEERS:
       raise unknown("peer", peer, PEERS)
@@ -135,9 +142,12 @@ def main(argv: list[str]) -> None:
   if argv[1:]:
     raise UserError(f"unexpected argument {argv[1]!r}; models are named by --models=NAME,NAME")
   models, peers = list(FLAGS.models), list(FLAGS.peers)
-  models = zoo.list_models() if models == ["all"] else models
+  models = [*zoo.list_models("classification"), *DETECTORS] if models == ["all"] else models
   check(models, peers, **{name: FLAGS[name].value for name in LEAST if FLAGS[name].value})
   alone = "--path" if FLAGS.path else "--decode" if FLAGS.decode else ""
+  detectors = [name for name in models if name in DETECTORS]
+  if FLAGS.profile and detectors:
+    raise UserError(f"--profile takes classifiers; found {detectors[0]}")
   if alone and FLAGS["models"].present:
     raise UserError(f"{alone} times what --config says; name no model beside it")
   here = environment()
@@ -152,7 +162,8 @@ def main(argv: list[str]) -> None:
     print("PyTorch is not installed, and left out; it comes with the extra parity")
     peers.remove("torch")
   for name in () if alone else models:
-    size = FLAGS.batch or (SMALL if zoo.row(name).input[0] <= 64 else LARGE)
+    large = FEW if name in DETECTORS else LARGE
+    size = FLAGS.batch or (SMALL if zoo.row(name).input[0] <= 64 else large)
     if FLAGS.profile:
       picture = Path(FLAGS.out).with_suffix(f".{name}.png") if FLAGS.out else None
       found.append(profile(name, size, PROFILED, picture))
@@ -160,6 +171,8 @@ def main(argv: list[str]) -> None:
     found.append(compare(name, peers, size, FLAGS.rounds, FLAGS.seconds))
     for size in (1, 16) if FLAGS.inference else ():
       found.append(compare(name, peers, size, FLAGS.rounds, FLAGS.seconds, train=False))
+  if detectors and not alone:
+    found.append(operators(FLAGS.rounds))
   if FLAGS.out:
     write_json(Path(FLAGS.out), {"environment": here, "results": found})
     print(f"wrote {FLAGS.out}")
@@ -167,7 +180,9 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
   flags.DEFINE_list("models", ["lenet5"], 'names of the zoo, or "all"')
-  flags.DEFINE_integer("batch", None, f"images in a training batch: {SMALL}, or {LARGE} of 224x224")
+  flags.DEFINE_integer(
+    "batch", None, f"images in a training batch: {SMALL}, {LARGE} of 224x224, {FEW} of detectors"
+  )
   flags.DEFINE_integer("rounds", 7, "turns that each contestant takes")
   flags.DEFINE_float("seconds", 0.5, "of a turn")
   flags.DEFINE_integer("steps", 100, "of a turn of --path, or batches of --decode")

@@ -77,7 +77,7 @@ def torch_zoo(name: str, variables: Any) -> Any:
 
 
 OWN = {"lenet5": "LeNet5", "resnet20_cifar": "ResNet20"}  # of torch_nets
-PORTED = [name for name in zoo.list_models() if namings(zoo.create_model(name))]
+PORTED = [n for n in zoo.list_models("classification") if namings(zoo.create_model(n))]
 PEERS = {  # peer: {model: our variables -> Flax's apply and variables, or PyTorch's module}
   "flax": {
     **{name: partial(flax_zoo, name) for name in (*PORTED, "resnet20_cifar")},
@@ -173,7 +173,20 @@ def own_loop(
   return Contestant(advance, lambda loss: np.divide(*jax.device_get(loss)))
 
 
-def pytorch(net: Any, batch: dict, train: bool, layout: str) -> Contestant:
+def cross_entropy(outputs: Any, label: Any) -> Any:
+  """Returns the loss of PyTorch's logits, with GoogLeNet's auxiliary ones where there are any."""
+  import torch
+
+  loss = torch.nn.functional.cross_entropy(getattr(outputs, "logits", outputs), label)
+  for aux in ("aux_logits1", "aux_logits2"):
+    if hasattr(outputs, aux):
+      loss = loss + 0.3 * torch.nn.functional.cross_entropy(getattr(outputs, aux), label)
+  return loss
+
+
+def pytorch(
+  net: Any, batch: dict, train: bool, layout: str, loss_of: Callable = cross_entropy
+) -> Contestant:
   """Returns an eager step of PyTorch, or its logits, with images and kernels in a memory format."""
   import torch
 
@@ -183,18 +196,13 @@ def pytorch(net: Any, batch: dict, train: bool, layout: str) -> Contestant:
     torch.set_float32_matmul_precision("high")  # TensorFloat-32, which XLA and cuDNN take unasked
   place = dict(device=device, memory_format=getattr(torch, layout))
   image = torch.tensor(np.moveaxis(batch["image"], -1, 1)).to(**place)
-  label = torch.tensor(batch["label"], dtype=torch.long, device=device)
+  label = torch.tensor(batch.get("label", ()), dtype=torch.long, device=device)
   net = net.to(**place).train(train)
   optimizer = torch.optim.SGD(net.parameters(), RATE, MOMENTUM, fused=True)  # its fastest
 
   def advance():
     optimizer.zero_grad()
-    outputs = net(image)
-    logits = getattr(outputs, "logits", outputs)
-    loss = torch.nn.functional.cross_entropy(logits, label)
-    for aux in ("aux_logits1", "aux_logits2"):
-      if hasattr(outputs, aux):
-        loss = loss + 0.3 * torch.nn.functional.cross_entropy(getattr(outputs, aux), label)
+    loss = loss_of(net(image), label)
     loss.backward()
     optimizer.step()
     return loss.detach()

@@ -9,7 +9,7 @@ import pytest
 
 from cnnjax.errors import UserError
 from configs.classification import lenet5_mnist
-from experiments import benchmark, peers, turns, whole_path
+from experiments import benchmark, detector_peers, peers, turns, whole_path
 from tests.experiments.test_scripts import command
 
 tiny = partial(benchmark.compare, "lenet5", batch_size=4, rounds=2, seconds=0.01)
@@ -58,6 +58,19 @@ def test_torch_of_the_zoo():
   pytest.importorskip("torch", reason="PyTorch is not installed: pip install .[parity]")
   found = benchmark.compare("mobilenet_v2", ["torch"], 2, 2, 0.01, train=False)
   assert set(found["ratios"]) == {"torch"}
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("name", detector_peers.SIDES)
+def test_torch_of_a_detector(name):
+  pytest.importorskip("torch", reason="PyTorch is not installed: pip install .[parity]")
+  found = benchmark.compare(name, ["torch"], 1, 1, 0.01, train=False)
+  assert set(found["ratios"]) == {"torch"}
+
+
+def test_operators_of_detectors(capsys):
+  found = detector_peers.operators(rounds=1)["operators"]
+  assert min(found.values()) > 0 and "nms of 10,000" in capsys.readouterr().out
 
 
 def test_a_model_without_peers_is_timed_alone(capsys):
@@ -119,6 +132,12 @@ def test_turns_rotate():
   ("models", "peers", "numbers", "sentence"),
   [
     (["lenet6"], [], {}, "unknown model 'lenet6'; did you mean lenet5"),
+    (
+      ["yolo_v1"],
+      [],
+      {},
+      "of detectors the benchmark times ssd300, faster_rcnn_fpn; found yolo_v1",
+    ),
     (["lenet5"], ["pytorch"], {}, "unknown peer 'pytorch'; did you mean torch"),
     (["lenet5"], [], {"batch": 0}, "--batch must be a number of at least 1, found 0"),
     (["lenet5"], [], {"rounds": -1}, "--rounds must be a number of at least 1"),
