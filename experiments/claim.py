@@ -15,6 +15,7 @@ from absl import flags
 from cnnjax.engine import log
 from cnnjax.errors import UserError, unknown
 from experiments import launch
+from experiments.claims.any_size import any_size
 from experiments.claims.augment import augment
 from experiments.claims.counts import dense_counts, shared_counts
 from experiments.claims.degradation import degradation
@@ -48,6 +49,7 @@ CLAIMS = {  # name: (**options) -> findings
   "regularise": regularise,
   "augment": augment,
   "transfer": transfer,
+  "any_size": any_size,
 }
 OPTIONS = ("root", "data", "source", "epochs", "fraction", "seeds", "quick", "out", "repetitions")
 

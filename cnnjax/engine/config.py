@@ -215,8 +215,11 @@ def load_config(folder: str | Path) -> Any:
   if not path.exists():
     raise UserError(f"{folder} holds no run: it has no config.json")
   try:
-    config = ConfigDict(tuples(json.loads(path.read_text())))
-    config.update_from_flattened_dict({**SINCE, **flatten(config.to_dict())})
+    tree = tuples(json.loads(path.read_text()))
+    for key, value in SINCE.items():
+      group, name = key.split(".")
+      tree.setdefault(group, {}).setdefault(name, value)
+    config = ConfigDict(tree)
     check(config.lock())
   except (ValueError, TypeError, AttributeError) as error:
     raise UserError(f"{path} is damaged: {error}") from error

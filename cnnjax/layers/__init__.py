@@ -4,7 +4,14 @@ from cnnjax.layers.conv import Conv, Dense
 from cnnjax.layers.conv_norm import KAIMING, ConvNorm
 from cnnjax.layers.heads import LinearHead, wide
 from cnnjax.layers.norm import BatchNorm, L2Norm, LocalResponseNorm
-from cnnjax.layers.pool import AdaptiveAvgPool, AvgPool, Flatten, GlobalAvgPool, MaxPool
+from cnnjax.layers.pool import (
+  AdaptiveAvgPool,
+  AvgPool,
+  Flatten,
+  GlobalAvgPool,
+  MaxPool,
+  PyramidPool,
+)
 from cnnjax.layers.pyramid import FeaturePyramid, of_strides
 from cnnjax.layers.size import check_size
 from cnnjax.layers.squeeze_excite import SqueezeExcite

@@ -1,7 +1,10 @@
 """Layers without parameters: they are modules so that a summary shows their rows."""
 
+from collections.abc import Sequence
+
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from cnnjax.ops.conv import Padding, Sizes
 from cnnjax.ops.pool import adaptive_avg_pool, avg_pool, max_pool
@@ -50,6 +53,29 @@ class AdaptiveAvgPool(nn.Module):
   def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
     """None: additions alone are not counted."""
     return 0
+
+
+class PyramidPool(nn.Module):
+  """[B, H, W, C] -> [B, sum of sizes squared, C]: maxima of so many parts along each side.
+
+  SPPnet's (arXiv:1406.4729, section 2.2); parts share cells where a size does not divide the map.
+  """
+
+  sizes: Sequence[int]
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    cuts = [[_parts(length, n) for length in x.shape[1:3]] for n in self.sizes]
+    parts = [x[:, y, z].max((1, 2)) for rows, columns in cuts for y in rows for z in columns]
+    return jnp.stack(parts, 1)
+
+  def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
+    """None: comparisons are not counted."""
+    return 0
+
+
+def _parts(length: int, count: int) -> list[slice]:
+  """Returns where a side's parts lie, each from floor(i n / count) to ceil((i + 1) n / count)."""
+  return [slice(i * length // count, -(-(i + 1) * length // count)) for i in range(count)]
 
 
 class GlobalAvgPool(nn.Module):

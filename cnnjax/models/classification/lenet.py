@@ -4,13 +4,14 @@ The table is course/000's, after LeCun et al., "Gradient-based learning applied 
 recognition", Proc. IEEE 86(11), 1998. `lenet_1998.py` is the paper's own network.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnnjax.layers import Conv, Dense, Flatten, MaxPool, check_size, wide
+from cnnjax.layers import Conv, Dense, Flatten, MaxPool, PyramidPool, check_size, wide
 from cnnjax.ops.preprocess import Preprocessing
 
 FEATURES = (6, "M", 16, "M", 120)  # 5x5 convolutions, "M": max pooling in strides of 2
@@ -40,10 +41,13 @@ class Head(nn.Module):
   """Feature map [B, h, w, 120] -> logits [B, num_classes]."""
 
   num_classes: int
+  pyramid: Sequence[int] = ()
   dtype: Any = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
+    if self.pyramid:
+      x = PyramidPool(self.pyramid, name="pyramid")(x)
     x = Flatten(name="flatten")(x)
     x = nn.relu(Dense(84, dtype=self.dtype, name="fc1")(x))
     return Dense(self.num_classes, dtype=self.dtype, name="fc2")(x)
@@ -53,10 +57,12 @@ class LeNet5(nn.Module):
   """Images [B, 32, 32, C] -> {"logits": [B, num_classes]}; larger images need a wider fc1.
 
   `pool` is the side of what is max-pooled; 1 takes every second value as it is, without pooling.
+  With a `pyramid`, such as (1, 2, 4), fc1 reads as many parts of images of any size.
   """
 
   num_classes: int = 10
   pool: int = 2
+  pyramid: Sequence[int] = ()
   dtype: Any = jnp.float32
   preprocessing: Preprocessing = Preprocessing(resize=(32, 32))
 
@@ -68,5 +74,5 @@ class LeNet5(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
     x = self.make_trunk()(x, train=train)["conv3"]
-    logits = Head(self.num_classes, self.dtype, name="head")(x)
+    logits = Head(self.num_classes, self.pyramid, self.dtype, name="head")(x)
     return {"logits": wide(logits)}

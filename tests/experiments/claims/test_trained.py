@@ -10,7 +10,7 @@ from PIL import Image
 from cnnjax.engine.run import read_rows
 from cnnjax.errors import UserError
 from cnnjax.visualise.overlay import overlay
-from experiments.claims import degradation, squeeze, tumor
+from experiments.claims import any_size, degradation, squeeze, tumor
 from experiments.claims.runs import Trained, config_of, gain, spread, training_error
 
 
@@ -82,6 +82,15 @@ def test_squeeze(tmp_path, monkeypatch):
   findings = squeeze.squeeze(quick=True, epochs=1, seeds=2, out=tmp_path)
   assert "(2 seeds)" in findings[0].ours and "standard error" in findings[2].ours
   assert {p.name for p in tmp_path.iterdir()} == {"logistic_0", "logistic_1", "mlp_0", "mlp_1"}
+
+
+@pytest.mark.slow
+def test_any_size(tmp_path):
+  findings = any_size.any_size(quick=True, epochs=0.5, seeds=1, out=tmp_path)
+  assert [f.ours for f in findings[:2]] == ["3 of 3", "1 of 3"]
+  assert findings[0].holds and findings[1].holds
+  assert [f.what for f in findings[2:5]] == ["pixels 32", "pixels 48", "pixels 64"]
+  assert Image.open(tmp_path / "any_size.png").size > (300, 200)
 
 
 def test_a_gain_within_the_noise_is_left_open():
