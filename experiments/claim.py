@@ -19,6 +19,7 @@ from experiments.claims.any_size import any_size
 from experiments.claims.augment import augment
 from experiments.claims.counts import dense_counts, shared_counts
 from experiments.claims.degradation import degradation
+from experiments.claims.detectors import detectors
 from experiments.claims.finding import show
 from experiments.claims.inception_cost import inception_cost
 from experiments.claims.noise import noise
@@ -50,6 +51,7 @@ CLAIMS = {  # name: (**options) -> findings
   "augment": augment,
   "transfer": transfer,
   "any_size": any_size,
+  "detectors": detectors,
 }
 OPTIONS = ("root", "data", "source", "epochs", "fraction", "seeds", "quick", "out", "repetitions")
 
