@@ -28,17 +28,20 @@ FEW = 4  # of a detector, whose every mask is as large as its image
 SHOWN, SIDE = 100, 256  # images on a contact sheet, and their largest side there
 
 
-def find(patterns: list[str]) -> list[Path]:
+def find(patterns: list[str], out: Path) -> list[Path]:
   """Returns the image files that paths, folders and globs name, each once, in their order.
+
+  Of folders, without what an earlier call has drawn into `out`.
 
   Raises: UserError where one names none.
   """
+  drawn = out.resolve() / "predictions"
   found = []
   for pattern in patterns:
     path = Path(pattern).expanduser()
     if path.is_dir():
       inside = (p for p in path.rglob("*") if p.suffix.lower() in image.SUFFIXES)
-      files = sorted(p for p in inside if p.is_file())
+      files = sorted(p for p in inside if p.is_file() and not _within(p, drawn))
       if not files:
         raise UserError(f"folder {path} holds no image ({', '.join(image.SUFFIXES)})")
     elif path.exists():
@@ -51,11 +54,18 @@ def find(patterns: list[str]) -> list[Path]:
   return list(dict.fromkeys(found))
 
 
+def _within(path: Path, drawn: Path) -> bool:
+  """Returns whether a file is the contact sheet of that name, or lies in the folder of it."""
+  path = path.resolve()
+  return drawn in path.parents or path == drawn.with_suffix(".png")
+
+
 def main(argv: list[str]) -> None:
   """Prints and writes the answers."""
   if not argv[1:]:
     raise UserError("name at least one image: a file, a folder or a glob")
-  files = find(argv[1:])
+  out = Path(FLAGS.out or FLAGS.workdir)
+  files = find(argv[1:], out)
   run = cnnjax.restore(FLAGS.workdir, FLAGS.checkpoint, FLAGS.parameters)
   classes, least = run.config.data.classes, detections.least(run, FLAGS.least)
   boxes = run.config.task.name == "detection"
@@ -74,7 +84,6 @@ def main(argv: list[str]) -> None:
   tellings = [told(answer, classes) for answer in seen]
   rows = {answer["file"]: row for answer, (row, _) in zip(answers, tellings)}
   log.grid(f"{run.folder}, checkpoint {run.step}", rows)
-  out = Path(FLAGS.out or FLAGS.workdir)
   out.mkdir(parents=True, exist_ok=True)
   if boxes:
     write_json(out / "predictions.coco.json", results(answers, classes))

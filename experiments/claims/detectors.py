@@ -94,6 +94,15 @@ SYSTEMS = {
     "all, of four maps", False, 1 / 59, 76.8,
   ),
 }  # fmt: skip
+STEPS = (  # of the course
+  ("R-CNN", "SPPnet"),
+  ("R-CNN", "Fast R-CNN"),
+  ("SPPnet", "Fast R-CNN"),
+  ("Fast R-CNN", "Faster R-CNN"),
+  ("Faster R-CNN", "SSD"),
+  ("Faster R-CNN", "YOLO"),
+  ("YOLO", "Fast YOLO"),
+)
 
 
 def detectors(
@@ -109,7 +118,8 @@ def detectors(
 
   All take MobileNetV1's trunk at half its width from scratch, but for Fast YOLO, whose point is a
   smaller one. The times are those of one image after the other, which is how the papers count; the
-  search for windows has its own, on one core.
+  search for windows has its own, on one core. R-CNN's and SPPnet's training is told without what
+  follows the fine-tuning.
 
   Args:
     data: "scenes", which are generated, or "bccd", a VOC folder of blood cells.
@@ -166,7 +176,7 @@ def _row(name: str, run: cnnjax.Run) -> dict[str, Any]:
   spent = [row["seconds"] for row in run.metrics if row["split"] == "train"]
   return {
     "map50": figures["map50"],
-    "map": figures["map"],
+    "ap": figures["ap"],
     "training_seconds": spent[-1],
     "shared": SYSTEMS[name].shared,
   }
@@ -211,7 +221,7 @@ def _shown(name: str, row: dict[str, Any]) -> dict[str, str]:
     "network, ms": f"{1e3 * row['seconds']:.1f}",
     "search, ms": f"{1e3 * row['search']:.0f}" if system.searches else "",
     "AP50": f"{row['map50']:.3f}",
-    "COCO AP": f"{row['map']:.3f}",
+    "COCO AP": f"{row['ap']:.3f}",
     "training, s": f"{row['training_seconds']:.0f}",
     "shared": row["shared"],
     "deck, s": deck[0],
@@ -223,15 +233,7 @@ def _findings(table: dict[str, dict[str, Any]]) -> list[Finding]:
   """Returns for each step of the course how much faster and how much better it is."""
   whole = {name: row["seconds"] + row["search"] for name, row in table.items()}
   found = []
-  for before, after in (
-    ("R-CNN", "SPPnet"),
-    ("R-CNN", "Fast R-CNN"),
-    ("SPPnet", "Fast R-CNN"),
-    ("Fast R-CNN", "Faster R-CNN"),
-    ("Faster R-CNN", "SSD"),
-    ("Faster R-CNN", "YOLO"),
-    ("YOLO", "Fast YOLO"),
-  ):
+  for before, after in STEPS:
     first, second = SYSTEMS[before], SYSTEMS[after]
     both = first.seconds and second.seconds
     deck = f"{first.seconds / second.seconds:.1f} times faster" if both else "faster"

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from cnnjax.engine.run import read_rows
+from experiments.predict import find
 from tests.experiments.test_scripts import command
 
 QUICK = "--config=configs/detection/ssd_scenes.py:quick"
@@ -96,6 +97,16 @@ def test_wrong_input_ends_in_one_sentence(run, tmp_path, arguments, sentence):
   assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
   assert sentence in done.stderr
   assert (sorted(tmp_path.rglob("*")), sorted(run[0].rglob("*"))) == before
+
+
+def test_what_was_drawn_is_not_asked_about(tmp_path):
+  drawn = tmp_path / "predictions"
+  drawn.mkdir()
+  for path in (tmp_path / "a.png", tmp_path / "predictions.png", drawn / "0001_a.png"):
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save(path)
+  assert find([str(tmp_path)], tmp_path) == [tmp_path / "a.png"]
+  assert len(find([str(tmp_path)], tmp_path / "elsewhere")) == 3
+  assert find([str(drawn / "*.png")], tmp_path) == [drawn / "0001_a.png"]  # by name they are
 
 
 @pytest.mark.slow
