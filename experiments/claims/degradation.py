@@ -12,6 +12,7 @@ NETWORKS = {  # kind: the shallow and the deep network
   "plain": ("plain20_cifar", "plain56_cifar"),
   "residual": ("resnet20_cifar", "resnet56_cifar"),
 }
+SHORT = 0.02  # learning rate of a training of fewer epochs than the paper's
 
 
 def degradation(
@@ -27,7 +28,8 @@ def degradation(
 
   Args:
     root: folder of the data, with train and test.
-    epochs: of each training.
+    epochs: of each training; with fewer than the paper's its learning rate is a fifth, for at 0.1
+      the deep networks need most of a short training to begin.
     fraction: of the training images to train on.
     seeds: trainings of each network.
     quick: whether to take generated data instead.
@@ -38,6 +40,8 @@ def degradation(
   def config(model, seed):
     made = config_of("resnet20_cifar10", seed, model=model, **vary)
     made.train.log_every = 50  # the points of the curves
+    if epochs is not None:
+      made.optim.learning_rate = SHORT
     return made
 
   models = [model for pair in NETWORKS.values() for model in pair]
