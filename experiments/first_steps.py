@@ -35,7 +35,7 @@ FAMILIES = {  # name: side of its images
   "alexnet": 96,
   "alexnet_2012": 227,
   "vgg11": 32,
-  "vgg16_bn": 32,
+  "vgg16_bn": 64,  # at 32 batch norm would see maps of one pixel
   "googlenet": 96,
   "googlenet_2014": 96,
   "resnet18": 64,
