@@ -1,5 +1,6 @@
 """Maps of several strides, as detectors read them from a trunk."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,13 +17,17 @@ def of_strides(
 ) -> list[jax.Array]:
   """Returns a trunk's deepest map [B, H/s, W/s, C] of each stride s, in pixels of the image.
 
+  Strides are powers of two; a map of an image that its stride does not divide may have a cell more
+  or less.
+
   Raises: UserError for a stride that the trunk does not have.
   """
-  found = {round(image.shape[1] / m.shape[1]): m for m in maps.values() if m.ndim == 4}
+  height = image.shape[1]
+  found = {2 ** round(math.log2(height / m.shape[1])): m for m in maps.values() if m.ndim == 4}
   for stride in strides:
     if stride not in found:
       raise UserError(
-        f"the trunk has maps of strides {sorted(found)} at {image.shape[1]}x{image.shape[2]} "
+        f"the trunk has maps of strides {sorted(found)} at {height}x{image.shape[2]} "
         f"pixels, none of {stride}"
       )
   return [found[stride] for stride in strides]
