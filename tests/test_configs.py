@@ -1,16 +1,20 @@
-"""Every config: its full form is complete and locked, its quick form trains two steps.
+"""Every config: its full form is complete, locked and fits its images, its quick form trains.
 
 Of detectors, which take long to compile, the first config of each model is trained.
 """
 
 import importlib.util
 import json
+from functools import partial
 from pathlib import Path
 
+import jax
 import pytest
 
-from cnnjax.engine.config import check, flatten
+from cnnjax.engine import optim
+from cnnjax.engine.config import build, check, example, flatten
 from cnnjax.engine.run import read_rows
+from cnnjax.models import zoo
 from experiments.train import train
 
 CONFIGS = sorted(
@@ -45,6 +49,18 @@ FIRST = {load(path).get_config("quick").model.name: path for path in reversed(CO
 def keys(config):
   """Returns the names of a config's keys; all arguments of a section count as one."""
   return {key.split(".arguments")[0] for key in flatten(config.to_dict())}
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def test_full_form_fits_its_images(path):
+  config = load(path).get_config().unlock()
+  config.model.num_classes = config.model.num_classes or 3
+  config.data.mean, config.data.std = config.data.mean or (0.5,), config.data.std or (0.25,)
+  config.data.resize = config.data.resize or zoo.row(config.model.name).input[:2]
+  config.data.channels = config.data.channels or zoo.row(config.model.name).input[-1]
+  model = build(config)
+  made = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), example(model))
+  optim.check(config.optim, made["params"])  # patterns in it find their parameters
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)

@@ -67,7 +67,7 @@ def get_config(mode="full"):
   )
   config.init = dict(source="", trunk_only=False, frozen_statistics=False)
   config.train = dict(
-    epochs=1.0 if quick else 40.0,
+    epochs=1.0 if quick else 15.0,
     watch="",
     evaluate_every=0.0,
     patience=0,

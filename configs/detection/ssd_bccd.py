@@ -42,7 +42,7 @@ def get_config(mode="full"):
     std=(0.25,),
     classes=(),
   )
-  config.augment = dict(flip=True, flip_vertical=True)
+  config.augment = dict(flip=True, flip_vertical=True, crop=(0.5, 1.0))
   config.task = dict(name="detection")
   config.optim = dict(
     name="adam",
@@ -60,7 +60,7 @@ def get_config(mode="full"):
   )
   config.init = dict(source="", trunk_only=False, frozen_statistics=False)
   config.train = dict(
-    epochs=1.0 if quick else 100.0,
+    epochs=1.0 if quick else 60.0,
     watch="",
     evaluate_every=0.0,
     patience=0,
