@@ -6,6 +6,7 @@ from cnnjax.engine.compiler import jit
 from cnnjax.engine.predict import predict
 from cnnjax.engine.run import Run, restore
 from cnnjax.errors import UserError
+from cnnjax.models.fold import fold
 from cnnjax.models.summary import summarize
 from cnnjax.models.zoo import create_model, list_models
 

@@ -7,6 +7,12 @@ the network as stock Flax computes it; `torch` the same in PyTorch, eager, on al
 fused SGD, contiguous and channels-last: our ratio is to the faster. --inference times logits too,
 of 1 and of 16 images, each batch answered before the next.
 
+--compile adds `torch compiled` to the peer torch: channels-last through `torch.compile`, the net
+in training, for logits with its weights frozen, which folds batch norms. It takes half a minute or
+more a model and batch, and is left out, with a line that says why, where its compiler does not
+work. --fold adds `folded` to inference: our model with its batch norms folded before into the
+convolutions, as serving stacks have it (`cnnjax.fold`).
+
 --models names them, "all" is the zoo. Dropout is off, because each draws its own numbers.
 All begin with the same weights and are timed only if they agree. They take turns, in an order that
 rotates, so that the machine's noise hits all alike; a ratio is the median over the rounds, with the
@@ -53,7 +59,7 @@ from experiments.decoding import decoding
 from experiments.detector_peers import SIDES as DETECTORS
 from experiments.detector_peers import line_up as heads
 from experiments.detector_peers import operators
-from experiments.peers import PEERS, line_up
+from experiments.peers import COMPILED, FOLDED, PEERS, broken_compiler, line_up, reason
 from experiments.turns import Contestant, ratio, take_turns, timer, told
 from experiments.whole_path import path
 
@@ -66,14 +72,20 @@ LEAST = {"batch": 1, "rounds": 1, "seconds": 0.001, "steps": 4}  # values of fla
 
 
 def agree(contestants: dict[str, Contestant]) -> dict[str, float]:
-  """Returns the seconds of each first step.
+  """Returns the seconds of each first step, but of what PyTorch cannot compile, which is told.
 
   Raises: UserError where a first few losses, or the logits, are not those of the first contestant.
   """
   seconds, want = {}, None
   for name, (step, read) in contestants.items():
     start = time.perf_counter()
-    results = [read(step())]
+    try:
+      results = [read(step())]
+    except Exception as error:
+      if name != COMPILED:
+        raise
+      print(f"{name} is left out: {reason(error)}")
+      continue
     seconds[name] = time.perf_counter() - start
     results += [read(step()) for _ in AGREE[1:]]
     want = results if want is None else want
@@ -96,7 +108,8 @@ def compare(
   """
   contestants = (heads if name in DETECTORS else line_up)(name, peers, batch_size, train)
   first = agree(contestants)
-  rates = take_turns({n: timer(c, batch_size, seconds) for n, c in contestants.items()}, rounds)
+  timers = {n: timer(contestants[n], batch_size, seconds) for n in first}
+  rates = take_turns(timers, rounds)
   medians = {n: float(np.median(r)) for n, r in rates.items()}
   best = {n.split()[0]: n for n in sorted(medians, key=medians.get) if n != "cnnjax"}
   ratios = {n: ratio(rates["cnnjax"], rates[n]) for n in best.values()}
@@ -110,8 +123,10 @@ def compare(
     for n in rates
   }
   log.grid(f"{name}, {kind}, batch {batch_size}", rows)
-  if missing := [peer for peer in peers if peer not in best]:
+  if missing := [peer for peer in peers if peer in PEERS and peer not in best]:
     print(f"{name} has no counterpart here for {' and '.join(missing)}")
+  if FOLDED in peers and not train and FOLDED not in rates:
+    print(f"{name} has no batch norm to fold")
   return {
     "model": name,
     "kind": kind,
@@ -136,6 +151,31 @@ def check(models: Sequence[str], peers: Sequence[str], **numbers: float) -> None
       raise UserError(f"--{name} must be a number of at least {LEAST[name]}, found {number}")
 
 
+def with_others(
+  peers: Sequence[str], *, compiled: bool, folded: bool, inference: bool
+) -> list[str]:
+  """Returns the peers, and who stands there too because a flag of its own asks for it.
+
+  Raises: UserError where what that is added to is not asked for.
+  """
+  if compiled and "torch" not in peers:
+    raise UserError(f"--compile is of PyTorch, but --peers={','.join(peers)} leaves torch out")
+  if folded and not inference:
+    raise UserError("--fold is of inference; add --inference")
+  return [*peers, *[COMPILED] * compiled, *[FOLDED] * folded]
+
+
+def present(peers: Sequence[str]) -> list[str]:
+  """Returns those of the peers that this machine has, and prints which it lacks."""
+  if "torch" in peers and not importlib.util.find_spec("torch"):
+    print("PyTorch is not installed, and left out; it comes with the extra parity")
+    return [peer for peer in peers if peer not in ("torch", COMPILED)]
+  if COMPILED in peers and (why := broken_compiler()):
+    print(f"{COMPILED} is left out: {why}")
+    return [peer for peer in peers if peer != COMPILED]
+  return list(peers)
+
+
 def main(argv: list[str]) -> None:
   """Prints the tables."""
   jax.config.update("jax_enable_compilation_cache", False)
@@ -144,6 +184,7 @@ def main(argv: list[str]) -> None:
   models, peers = list(FLAGS.models), list(FLAGS.peers)
   models = [*zoo.list_models("classification"), *DETECTORS] if models == ["all"] else models
   check(models, peers, **{name: FLAGS[name].value for name in LEAST if FLAGS[name].value})
+  peers = with_others(peers, compiled=FLAGS.compile, folded=FLAGS.fold, inference=FLAGS.inference)
   alone = "--path" if FLAGS.path else "--decode" if FLAGS.decode else ""
   detectors = [name for name in models if name in DETECTORS]
   if FLAGS.profile and detectors:
@@ -158,9 +199,8 @@ def main(argv: list[str]) -> None:
     found.append(path(FLAGS.config, FLAGS.batch or SMALL, FLAGS.steps, FLAGS.rounds))
   elif FLAGS.decode:
     found.append(decoding(FLAGS.config, FLAGS.batch or SMALL, FLAGS.steps, FLAGS.rounds))
-  elif "torch" in peers and not importlib.util.find_spec("torch"):
-    print("PyTorch is not installed, and left out; it comes with the extra parity")
-    peers.remove("torch")
+  else:
+    peers = present(peers)
   for name in () if alone else models:
     large = FEW if name in DETECTORS else LARGE
     size = FLAGS.batch or (SMALL if zoo.row(name).input[0] <= 64 else large)
@@ -187,6 +227,8 @@ if __name__ == "__main__":
   flags.DEFINE_float("seconds", 0.5, "of a turn")
   flags.DEFINE_integer("steps", 100, "of a turn of --path, or batches of --decode")
   flags.DEFINE_bool("inference", False, "time logits of batches of 1 and 16 as well")
+  flags.DEFINE_bool("fold", False, "time inference with folded batch norms as well")
+  flags.DEFINE_bool("compile", False, "time PyTorch through torch.compile as well")
   flags.DEFINE_bool("profile", False, "show where a training step's time goes")
   flags.DEFINE_bool("path", False, "time the whole of fit against its bare step")
   flags.DEFINE_bool("decode", False, "time the reading of the config's image files alone")

@@ -27,7 +27,7 @@ from cnnjax.models.detection.ssd import SSD
 from cnnjax.ops.nms import nms
 from cnnjax.ops.roi import roi_pool
 from cnnjax.ops.roi_align import pyramid_levels, roi_align
-from experiments.peers import own_loop, pytorch
+from experiments.peers import FOLDED, own_loop, torch_sides
 from experiments.turns import Contestant
 
 SIDES = {"ssd300": 300, "faster_rcnn_fpn": 320}  # of the images; names: those that are timed
@@ -145,10 +145,11 @@ def line_up(name: str, peers: Sequence[str], batch_size: int, train: bool) -> di
   """Returns those to be timed for a detector, all with the same weights and batch."""
   heads, variables, batch = first(name, batch_size)
   found = {"cnnjax": own_loop(heads.apply, variables, batch, Squares, train, cnnjax.jit)}
-  for layout in ("contiguous_format", "channels_last") if "torch" in peers else ():
-    net = torchvision_heads(name, variables)
-    found[f"torch {layout}"] = pytorch(net, batch, train, layout, lambda found, _: found.sum())
-  return found
+  if FOLDED in peers and not train and "batch_stats" in variables:
+    served, lighter = cnnjax.fold(heads, variables, batch["image"])
+    found[FOLDED] = own_loop(served.apply, lighter, batch, Squares, train, cnnjax.jit)
+  make = partial(torchvision_heads, name, variables)
+  return found | torch_sides(make, peers, batch, train, lambda found, _: found.sum())
 
 
 def operators(rounds: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import flax.linen as nn
@@ -23,6 +24,7 @@ from experiments.stock import stock
 from experiments.turns import Contestant
 
 RATE, MOMENTUM = 1e-2, 0.9
+FOLDED, COMPILED = "folded", "torch compiled"  # who stands there too where a flag asks for them
 
 
 class FlaxLeNet5(nn.Module):
@@ -128,11 +130,13 @@ def training(name: str, batch_size: int) -> tuple[Callable, state.State, dict]:
   return compile_step(step, mesh, donate=True), first, shard(examples(name, batch_size), mesh)
 
 
-def logits(name: str, batch_size: int) -> Contestant:
-  """Returns a model's compiled answers."""
+def logits(name: str, batch_size: int, folded: bool = False) -> Contestant:
+  """Returns a model's compiled answers, with its batch norms folded before if so asked."""
   mesh, model, task = make_mesh(1), undropped(name), task_of(zoo.row(name).task)
-  variables = jax.device_put(weights(name), replicated(mesh))
-  batch = shard(examples(name, batch_size), mesh)
+  variables, batch = weights(name), examples(name, batch_size)
+  if folded:
+    model, variables = cnnjax.fold(model, variables, task.inputs(batch))
+  variables, batch = jax.device_put(variables, replicated(mesh)), shard(batch, mesh)
   forward = compile_step(
     lambda v, batch: model.apply(v, task.inputs(batch), train=False)["logits"], mesh
   )
@@ -184,14 +188,71 @@ def cross_entropy(outputs: Any, label: Any) -> Any:
   return loss
 
 
+def torch_sides(
+  make: Callable[[], Any], peers: Sequence[str], batch: dict, train: bool, *loss_of: Callable
+) -> dict[str, Contestant]:
+  """Returns PyTorch in both memory formats, and compiled where asked, each with its own net."""
+  layouts = ("contiguous_format", "channels_last") if "torch" in peers else ()
+  found = {f"torch {layout}": pytorch(make(), batch, train, layout, *loss_of) for layout in layouts}
+  if COMPILED in peers:
+    found[COMPILED] = pytorch(make(), batch, train, "channels_last", *loss_of, compiled=True)
+  return found
+
+
+@lru_cache
+def compiler_folder() -> TemporaryDirectory:
+  """Returns where PyTorch's compiler keeps what it makes: not from one run to the next."""
+  folder = TemporaryDirectory(prefix="torch_compiled_", ignore_cleanup_errors=True)
+  os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder.name
+  return folder
+
+
+def torch_compile(net: Callable, **options: Any) -> Callable:
+  """Returns `torch.compile(net)`, which has forgotten the nets before: they share their code."""
+  import torch
+
+  compiler_folder()
+  torch.compiler.reset()
+  return torch.compile(net, options=options)
+
+
+def broken_compiler() -> str:
+  """Returns why `torch.compile` does not work on this machine, "" where it does."""
+  import torch
+
+  try:
+    torch_compile(lambda x: x.sin() + 1)(torch.ones(8, device=torch_device()))
+  except Exception as error:  # of many kinds: it needs a C++ compiler, headers, on a GPU Triton
+    return reason(error)
+  return ""
+
+
+def reason(error: Exception) -> str:
+  """Returns the first paragraph of what an error says, in one line."""
+  return " ".join(str(error).split("\n\n")[0].split()) or type(error).__name__
+
+
+def torch_device() -> str:
+  """Returns PyTorch's name of the device that jax computes on."""
+  return "cuda" if jax.default_backend() == "gpu" else "cpu"
+
+
 def pytorch(
-  net: Any, batch: dict, train: bool, layout: str, loss_of: Callable = cross_entropy
+  net: Any,
+  batch: dict,
+  train: bool,
+  layout: str,
+  loss_of: Callable = cross_entropy,
+  compiled: bool = False,
 ) -> Contestant:
-  """Returns an eager step of PyTorch, or its logits, with images and kernels in a memory format."""
+  """Returns a step of PyTorch, or its logits, with images and kernels in a memory format.
+
+  Compiled for answers the weights are constants ("frozen"), into which it folds batch norms.
+  """
   import torch
 
   torch.set_num_threads(os.cpu_count())
-  device = "cuda" if jax.default_backend() == "gpu" else "cpu"
+  device = torch_device()
   if device == "cuda":
     torch.set_float32_matmul_precision("high")  # TensorFloat-32, which XLA and cuDNN take unasked
   place = dict(device=device, memory_format=getattr(torch, layout))
@@ -199,6 +260,7 @@ def pytorch(
   label = torch.tensor(batch.get("label", ()), dtype=torch.long, device=device)
   net = net.to(**place).train(train)
   optimizer = torch.optim.SGD(net.parameters(), RATE, MOMENTUM, fused=True)  # its fastest
+  net = torch_compile(net, freezing=not train) if compiled else net
 
   def advance():
     optimizer.zero_grad()
@@ -239,12 +301,13 @@ def line_up(name: str, peers: Sequence[str], batch_size: int, train: bool) -> di
   """Returns those to be timed for a model, all with the same weights and batch."""
   found = {"cnnjax": engine(name, batch_size, train)}
   variables, batch, task = weights(name), examples(name, batch_size), task_of(zoo.row(name).task)
-  builders = {peer: PEERS[peer][name] for peer in peers if name in PEERS[peer]}
+  builders = {peer: PEERS[peer][name] for peer in peers if name in PEERS.get(peer, ())}
   if "flax" in builders:
     found["flax"] = own_loop(*builders["flax"](variables), batch, task, train)
   if "user" in builders:
     found["user"] = own_loop(*builders["user"](variables), batch, task, train, cnnjax.jit)
+  if FOLDED in peers and not train and "batch_stats" in variables:
+    found[FOLDED] = logits(name, batch_size, folded=True)
   if "torch" in builders:
-    for layout in ("contiguous_format", "channels_last"):
-      found[f"torch {layout}"] = pytorch(builders["torch"](variables), batch, train, layout)
+    found |= torch_sides(lambda: builders["torch"](variables), peers, batch, train)
   return found

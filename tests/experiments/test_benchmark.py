@@ -53,6 +53,48 @@ def test_torch_in_both_formats():
     assert found["ratios"]["torch"]["to"] == better
 
 
+@pytest.mark.slow
+@pytest.mark.parity
+def test_torch_compiled():
+  pytest.importorskip("torch", reason="PyTorch is not installed: pip install .[parity]")
+  if why := peers.broken_compiler():
+    pytest.skip(f"torch.compile does not work here: {why}")
+  found = tiny(["torch", peers.COMPILED], train=False)
+  three = {"torch contiguous_format", "torch channels_last", peers.COMPILED}
+  check_figures(found, {"cnnjax", *three}, {"torch"})
+  assert found["ratios"]["torch"]["to"] == max(three, key=found["images_per_second"].get)
+
+
+def test_what_pytorch_cannot_compile_is_left_out(capsys):
+  def fail():
+    raise RuntimeError("no C++\ncompiler\n\nSet A=1 for more")
+
+  one = turns.Contestant(lambda: np.float32(1.0))
+  seconds = benchmark.agree({"cnnjax": one, peers.COMPILED: turns.Contestant(fail)})
+  assert set(seconds) == {"cnnjax"}
+  assert capsys.readouterr().out == "torch compiled is left out: no C++ compiler\n"
+  with pytest.raises(RuntimeError):
+    benchmark.agree({"cnnjax": one, "flax": turns.Contestant(fail)})
+
+
+def test_a_machine_without_compiler_or_pytorch(monkeypatch, capsys):
+  monkeypatch.setattr(benchmark.importlib.util, "find_spec", lambda name: True)
+  monkeypatch.setattr(benchmark, "broken_compiler", lambda: "no C++ compiler")
+  asked = ["flax", "torch", peers.COMPILED, peers.FOLDED]
+  assert benchmark.present(asked) == ["flax", "torch", peers.FOLDED]
+  assert capsys.readouterr().out == "torch compiled is left out: no C++ compiler\n"
+  monkeypatch.setattr(benchmark.importlib.util, "find_spec", lambda name: None)
+  assert benchmark.present(asked) == ["flax", peers.FOLDED]
+  assert capsys.readouterr().out.startswith("PyTorch is not installed")
+
+
+def test_folded(capsys):
+  found = benchmark.compare("resnet20_cifar", [peers.FOLDED], 2, 2, 0.01, train=False)
+  check_figures(found, {"cnnjax", "folded"}, {"folded"})
+  check_figures(tiny([peers.FOLDED], train=False), {"cnnjax"}, set())
+  assert "lenet5 has no batch norm to fold" in capsys.readouterr().out
+
+
 @pytest.mark.parity
 def test_torch_of_the_zoo():
   pytest.importorskip("torch", reason="PyTorch is not installed: pip install .[parity]")
@@ -149,6 +191,15 @@ def test_wrong_input(models, peers, numbers, sentence):
   with pytest.raises(UserError) as error:
     benchmark.check(models, peers, **numbers)
   assert sentence in str(error.value)
+
+
+def test_what_stands_there_by_a_flag_of_its_own():
+  both = dict(compiled=True, folded=True, inference=True)
+  assert benchmark.with_others(["torch"], **both) == ["torch", "torch compiled", "folded"]
+  with pytest.raises(UserError, match="--compile is of PyTorch, but --peers=flax leaves torch out"):
+    benchmark.with_others(["flax"], **both)
+  with pytest.raises(UserError, match="--fold is of inference; add --inference"):
+    benchmark.with_others(["torch"], **{**both, "inference": False})
 
 
 def test_wrong_input_ends_the_command_in_one_sentence():
