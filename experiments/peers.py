@@ -16,6 +16,7 @@ import cnnjax
 from cnnjax.checkpoints.port import namings
 from cnnjax.checkpoints.transfer import to_others
 from cnnjax.engine import state
+from cnnjax.engine.environment import cores
 from cnnjax.engine.mesh import compile_once, compile_step, make_mesh, replicated, shard
 from cnnjax.engine.step import train_step
 from cnnjax.models import zoo
@@ -251,7 +252,7 @@ def pytorch(
   """
   import torch
 
-  torch.set_num_threads(os.cpu_count())
+  torch.set_num_threads(cores())
   device = torch_device()
   if device == "cuda":
     torch.set_float32_matmul_precision("high")  # TensorFloat-32, which XLA and cuDNN take unasked

@@ -23,10 +23,17 @@ def environment() -> dict[str, Any]:
     **{name: _version(name) for name in LIBRARIES},
     "platform": platform.platform(),
     "cpu": cpu_model(),
-    "cores": os.cpu_count(),
+    "cores": cores(),
     "devices": [f"{d.platform} {d.device_kind}" for d in jax.devices()],
     "xla_flags": os.environ.get("XLA_FLAGS", ""),
   }
+
+
+def cores() -> int:
+  """Returns how many cores this process may use, which `taskset` or a queue can make few."""
+  if hasattr(os, "sched_getaffinity"):
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count()
 
 
 def _commit() -> str | None:
