@@ -2,6 +2,8 @@
 
   python -m experiments.train --config=configs/detection/faster_rcnn_bccd.py \\
     --config.data.root=FOLDER
+
+Seed 0 found on the 72 test images map50 0.8785, in 43 min on one core (docs/results.md).
 """
 
 from ml_collections import ConfigDict
