@@ -52,6 +52,8 @@ USUAL = {  # strengths of --all
   "cut_out": 12,
   "mixup": 1.0,
   "cutmix": 1.0,
+  "alternate_flip": True,
+  "reflect_shift": 4,
 }
 
 
@@ -82,9 +84,10 @@ def show(config: Any, options: dict[str, Any], out: Path, repetitions: int) -> d
   """Draws the picture, prints the table, and returns the milliseconds of each operation."""
   config, splits = resolve(config)
   table, classes = splits["train"], config.model.num_classes
-  batch = pipeline.gather(
-    table.columns, pipeline.train_places(table, config.data.batch_size, config.seed)(0)
-  )
+  size, seed = config.data.batch_size, config.seed
+  places = pipeline.train_places(table, size, seed)
+  turned = pipeline.train_turns(table, places, size, seed)(0)
+  batch = pipeline.gather(table.columns, places(0), turned=turned)
   key, rows, cost = jax.random.key(config.seed), {}, {}
   cases = {"as read": {}, **{name: {name: value} for name, value in options.items()}}
   for name, some in {**cases, "all of them": options}.items():

@@ -25,7 +25,7 @@ from cnnjax.engine.run import (
   open_folder,
   read_rows,
 )
-from cnnjax.engine.start import pretrained
+from cnnjax.engine.start import begin
 from cnnjax.errors import UserError
 from experiments import launch
 
@@ -59,9 +59,8 @@ def train(
   job = plan(config, splits)  # mistakes in the config show before anything is written
   if jax.process_count() > 1 and not folder:
     raise UserError("several processes need one --workdir, a folder that all of them reach")
-  start = None
-  if config.init.source and not (folder and is_begun(folder)):
-    start = pretrained(config)
+  begun = folder and is_begun(folder)
+  start = None if begun else begin(config, job.model, splits["train"])
   folder = Path(folder) if folder else new_folder(name)
   by_primary(lambda: open_folder(folder, config))
   with sole(folder) if is_primary() else nullcontext():

@@ -16,22 +16,38 @@ from cnnjax.errors import UserError, unknown
 Batch = dict[str, Any]
 
 
-def random_shift(key: jax.Array, images: jax.Array, pixels: int) -> jax.Array:
-  """Moves each image [B, H, W, C] by up to so many pixels up, down, left, right; zeros come in."""
-  padded = jnp.pad(images, ((0, 0), (pixels, pixels), (pixels, pixels), (0, 0)))
+def random_shift(
+  key: jax.Array, images: jax.Array, pixels: int, mode: str = "constant"
+) -> jax.Array:
+  """Moves each image [B, ..., H, W, C] by up to so many pixels up, down, left, right.
+
+  Zeros come in, or with the mode "reflect" the image, mirrored at its border.
+  """
+  others = images.ndim - 3
+  padded = jnp.pad(images, [(0, 0)] * others + [(pixels, pixels)] * 2 + [(0, 0)], mode)
   offsets = jax.random.randint(key, (images.shape[0], 2), 0, 2 * pixels + 1)
 
   def cut(image, offset):
-    return jax.lax.dynamic_slice(image, (offset[0], offset[1], 0), images.shape[1:])
+    start = (*[0] * (others - 1), offset[0], offset[1], 0)
+    return jax.lax.dynamic_slice(image, start, images.shape[1:])
 
   return jax.vmap(cut)(padded, offsets)
 
 
 def _flip(key, batch, chosen, *, axis):
   """Mirrors half of the images along an axis of the picture, with all that belongs to them."""
-  image = batch["image"]
-  mirrored = jax.random.bernoulli(key, shape=(len(image),))
-  found = dict(batch)
+  return _mirror(batch, jax.random.bernoulli(key, shape=(len(batch["image"]),)), axis)
+
+
+def _alternate(key, batch, chosen):
+  """Mirrors what has turned, each image in every other epoch: as the step tells, without a draw."""
+  if "turned" not in batch:
+    raise UserError("augment.alternate_flip needs a column `turned`, of pipeline.train_turns")
+  return _mirror(batch, jnp.asarray(batch["turned"]), 1)
+
+
+def _mirror(batch, mirrored, axis):
+  image, found = batch["image"], dict(batch)
   for name, first in {"image": image.ndim - 3, **MASKS}.items():
     if name in batch:
       value = batch[name]
@@ -98,7 +114,8 @@ class Operation(NamedTuple):
   floats: bool = True
 
 
-# In the order in which they are made. The first two keep the keys that earlier runs had.
+# In the order in which they are made. The first two keep the keys that earlier runs had; a new one
+# comes last, so that all do.
 OPERATIONS = {
   "flip": Operation(partial(_flip, axis=1), bool, False),
   "shift": Operation(_shift, int, False),
@@ -116,6 +133,8 @@ OPERATIONS = {
   "cut_out": Operation(_each(mix.cut_out), int, False),
   "mixup": Operation(mix.mixup, float),
   "cutmix": Operation(mix.cutmix, float, False),
+  "alternate_flip": Operation(_alternate, bool, False),
+  "reflect_shift": Operation(_each(partial(random_shift, mode="reflect")), int, False),
 }
 AFFINE = {
   "crop": tuple,
@@ -127,7 +146,7 @@ AFFINE = {
   "ssd_crop": bool,
 }
 MIXES = ("mixup", "cutmix")  # they need to know how many classes there are
-STILL = ("rand_augment", *MIXES)  # they move pixels and leave boxes and masks where they are
+STILL = ("rand_augment", *MIXES, "reflect_shift")  # they leave boxes and masks where they are
 KINDS = {**AFFINE, **{name: o.kind for name, o in OPERATIONS.items() if name != "affine"}}
 
 

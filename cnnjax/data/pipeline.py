@@ -13,6 +13,7 @@ from cnnjax.errors import UserError
 from cnnjax.ops.preprocess import Preprocessing, normalize
 
 Batch = dict[str, Any]
+ByStep = Callable[[int], np.ndarray]
 FAR = 2**62  # a step that no training reaches
 
 
@@ -65,7 +66,7 @@ def train_places(
   seed: int,
   rows: np.ndarray | None = None,
   sampling: str = "uniform",
-) -> Callable[[int], np.ndarray]:
+) -> ByStep:
   """Returns k -> the table's places [B] of batch k: kB to (k+1)B of the epochs' orders, joined.
 
   Args:
@@ -98,6 +99,35 @@ def train_places(
   return places
 
 
+def train_turns(
+  table: Table,
+  places: ByStep,
+  batch_size: int,
+  seed: int,
+  rows: np.ndarray | None = None,
+) -> ByStep:
+  """Returns k -> [B] bool: which examples of batch k have turned, as each has in every other epoch.
+
+  By the seed, half of them are turned in the first epoch (arXiv:2404.00498, section 3.6).
+
+  Args:
+    table: of examples.
+    places: of `train_places`, for the same table, batch size, seed and rows.
+    batch_size: B, over all hosts.
+    seed: of the run.
+    rows: of each batch that this host holds; all by default.
+  """
+  n = len(table)
+  rows = np.arange(batch_size) if rows is None else rows
+  at_first = np.random.default_rng([seed, 0, 1]).permutation(n) % 2  # the orders' are [seed, epoch]
+
+  def turns(step: int) -> np.ndarray:
+    epoch = (step * batch_size + rows) // n
+    return (at_first[places(step)] + epoch) % 2 == 1
+
+  return turns
+
+
 @lru_cache(maxsize=4)
 def _recent(order: Callable[[int], np.ndarray], epoch: int) -> np.ndarray:
   """Returns order(epoch), kept here: a function that keeps it cannot be sent to a process."""
@@ -110,10 +140,11 @@ class Batches:
   Args:
     table: of examples.
     places: of `train_places`.
+    more: columns [B] that the step tells, as `train_turns` does, by their name.
   """
 
-  def __init__(self, table: Table, places: Callable[[int], np.ndarray]):
-    self.make = partial(_batch, table.columns, places)
+  def __init__(self, table: Table, places: ByStep, more: Mapping[str, ByStep] = {}):
+    self.make = partial(_batch, table.columns, places, more)
     self.streamed = table.streamed
     self.reading, self.next = None, None
 
@@ -133,14 +164,16 @@ class Batches:
     self.reading = self.next = None
 
 
-def _batch(columns: Mapping[str, Any], places: Callable[[int], np.ndarray], step: int) -> Batch:
-  return gather(columns, places(step))
+def _batch(
+  columns: Mapping[str, Any], places: ByStep, more: Mapping[str, ByStep], step: int
+) -> Batch:
+  return gather(columns, places(step), **{name: column(step) for name, column in more.items()})
 
 
-def gather(columns: Mapping[str, Any], places: Any) -> Batch:
-  """Returns a full batch of the examples at these places, on the host or on a device."""
+def gather(columns: Mapping[str, Any], places: Any, **more: Any) -> Batch:
+  """Returns a full batch of the examples at these places, and `more`, on the host or a device."""
   batch = {key: column[places] for key, column in columns.items()}
-  return {**batch, "mask": np.ones(len(places), np.float32)}
+  return {**batch, **more, "mask": np.ones(len(places), np.float32)}
 
 
 def eval_batches(table: Table, batch_size: int, rows: np.ndarray | None = None) -> Iterator[Batch]:

@@ -44,6 +44,7 @@ KEYS = {  # what every config has, and where its numbers lie: from low, below hi
   "optim.learning_rate": (0, math.inf),
   "optim.schedule": None,
   "optim.warmup_epochs": (0, math.inf),
+  "optim.warmup_start": (0, 1),
   "optim.milestones": None,
   "optim.decay": (0, math.inf),
   "optim.clip_norm": (0, math.inf),
@@ -54,12 +55,14 @@ KEYS = {  # what every config has, and where its numbers lie: from low, below hi
   "init.source": None,
   "init.trunk_only": None,
   "init.frozen_statistics": None,
+  "init.from_images": (0, math.inf),
   "train.epochs": (0, math.inf),
   "train.watch": None,
   "train.evaluate_every": (0, math.inf),
   "train.patience": (0, math.inf),
   "train.log_every": (1, math.inf),
   "train.ema": (0, 1),
+  "train.lookahead": (0, math.inf),
   "train.accumulate": (1, math.inf),
   "train.steps_per_dispatch": (0, math.inf),
   "checkpoint.every": (0, math.inf),
@@ -73,6 +76,7 @@ KEYS = {  # what every config has, and where its numbers lie: from low, below hi
 MORE = {
   "task.label_smoothing": (0, 1),
   "task.aux_weight": (0, math.inf),
+  "task.views": None,
   "task.class_weights": None,
   "task.positive_weights": None,
   "task.delta": (0, math.inf),
@@ -83,13 +87,16 @@ SINCE = {  # what a run of before these keys has done
   "data.proposals": {},
   "data.fraction": 1.0,
   "data.sampling": "uniform",
+  "optim.warmup_start": 0.0,
   "optim.penalties": (),
   "optim.decoupled": False,
   "optim.rates": (),
   "init.source": "",
   "init.trunk_only": False,
   "init.frozen_statistics": False,
+  "init.from_images": 0,
   "train.patience": 0,
+  "train.lookahead": 0,
 }
 
 
@@ -184,6 +191,16 @@ def check(config: Any) -> None:
     )
   if config.train.patience and config.train.watch == "test":
     raise UserError("train.patience must not choose by the test split; set train.watch to another")
+  if config.train.lookahead and not config.train.ema:
+    raise UserError(
+      f"train.lookahead {config.train.lookahead} needs train.ema, the decay of the average that "
+      "training goes back to; it is 0"
+    )
+  if config.init.source and config.init.from_images:
+    raise UserError(
+      f"init.source {config.init.source} and init.from_images {config.init.from_images} both say "
+      "what to begin with; leave one of them empty"
+    )
   if config.checkpoint.mode not in ("max", "min"):
     raise UserError(f'checkpoint.mode must be "max" or "min", found {config.checkpoint.mode!r}')
 

@@ -1,6 +1,6 @@
 """How many steps one call to the device takes: one, or many on data that lie there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -53,10 +53,11 @@ def one(step: Callable, batches: Callable[[int], pipeline.Batch], mesh: Mesh) ->
 def many(
   step: Callable,
   table: Table,
-  places: Callable[[int], np.ndarray],
+  places: pipeline.ByStep,
   mesh: Mesh,
   place: Any,
   limit: int,
+  more: Mapping[str, pipeline.ByStep] = {},
   **options: Any,
 ) -> Advance:
   """Returns advance(state, at, most) -> (state, logs, count): steps `at` + 1 to `at` + count.
@@ -71,6 +72,7 @@ def many(
     mesh: of devices.
     place: of the state, of `placement`.
     limit: most steps a call takes.
+    more: columns of the batches, as for `pipeline.Batches`.
     options: of `compile_step`.
   """
   whole, rows = replicated(mesh), NamedSharding(mesh, PartitionSpec(None, "data"))
@@ -78,11 +80,13 @@ def many(
   def steps(state, columns, chosen, count):
     def body(index, carry):
       state, all_logs = carry
-      state, logs = step(state, pipeline.gather(columns, chosen[index]))
+      state, logs = step(state, batch(index))
       return state, jax.tree.map(lambda a, v: a.at[index].set(v), all_logs, logs)
 
-    batch = jax.eval_shape(lambda: pipeline.gather(columns, chosen[0]))
-    _, shapes = jax.eval_shape(step, state, batch)
+    def batch(index):
+      return pipeline.gather(columns, **{name: rows[index] for name, rows in chosen.items()})
+
+    _, shapes = jax.eval_shape(step, state, jax.eval_shape(batch, 0))
     empty = jax.tree.map(lambda s: jnp.zeros((limit, *s.shape), s.dtype), shapes)
     return jax.lax.fori_loop(0, count, body, (state, empty))  # any count, compiled once
 
@@ -92,11 +96,16 @@ def many(
     for key, column in table.columns.items()
   }
 
+  by_step = {"places": lambda step: places(step).astype(np.int32), **more}
+
+  def stacked(column, at, count):
+    some = [column(at + i) for i in range(count)]
+    some += [some[0]] * (limit - count)
+    return jax.make_array_from_process_local_data(rows, np.stack(some))
+
   def advance(state, at, most):
     count = min(limit, most)
-    chosen = [places(at + i) for i in range(count)]
-    chosen += [chosen[0]] * (limit - count)
-    chosen = jax.make_array_from_process_local_data(rows, np.stack(chosen).astype(np.int32))
+    chosen = {name: stacked(column, at, count) for name, column in by_step.items()}
     return *compiled(state, columns, chosen, np.int32(count)), count
 
   return advance

@@ -103,8 +103,8 @@ def plan(config: Any, splits: dict[str, Table]) -> Plan:
   made = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), example(model))
   optim.check(config.optim, made["params"])
   rate = optim.schedule(config.optim, per_epoch, steps)
-  optimizer = optim.optimizer(config.optim, rate)
-  step = _step(config, model, task, optimizer)
+  optimizer = optim.optimizer(config.optim, rate, per_epoch)
+  step = _step(config, model, task, optimizer, steps)
 
   def fresh(key):
     variables = model.init(key, example(model), train=False)
@@ -114,12 +114,15 @@ def plan(config: Any, splits: dict[str, Table]) -> Plan:
   place = placement(shapes, mesh, config.mesh.parameters)
   options = dict(donate=True, deterministic=config.mesh.deterministic)
   compiled = compile_step(step, mesh, place, **options)
-  batches = pipeline.Batches(table, places)
+  more = {}
+  if config.augment.get("alternate_flip"):
+    more["turned"] = pipeline.train_turns(table, places, batch_size, config.seed, rows)
+  batches = pipeline.Batches(table, places, more)
   limit = dispatch.steps_per_dispatch(train.steps_per_dispatch, table, mesh)
   if limit == 1:
     advance = dispatch.one(compiled, batches, mesh)
   else:
-    advance = dispatch.many(step, table, places, mesh, place, limit, **options)
+    advance = dispatch.many(step, table, places, mesh, place, limit, more, **options)
   batch = jax.tree.map(
     lambda a: jax.ShapeDtypeStruct((batch_size, *a.shape[1:]), a.dtype), batches.make(0)
   )
@@ -160,7 +163,7 @@ def _length(config: Any, per_epoch: float) -> tuple[int, frozenset[int]]:
   return steps, frozenset(some | {steps})
 
 
-def _step(config: Any, model: Any, task: tasks.Task, optimizer: Any) -> Callable:
+def _step(config: Any, model: Any, task: tasks.Task, optimizer: Any, steps: int) -> Callable:
   """Returns (state, batch) -> (state, logs), with all that the config says bound."""
   rows, penalised = config.optim.penalties, config.optim.penalties and not config.optim.decoupled
   return partial(
@@ -176,6 +179,8 @@ def _step(config: Any, model: Any, task: tasks.Task, optimizer: Any) -> Callable
     optimizer=optimizer,
     seed=config.seed,
     ema=config.train.ema,
+    lookahead=config.train.lookahead,
+    steps=steps,
     accumulate=config.train.accumulate,
     penalty=partial(penalty.penalty, rows=rows) if penalised else None,
     hold=partial(optim.hold, rows=config.optim.rates),

@@ -14,7 +14,7 @@ from cnnjax.engine import by_path, penalty
 from cnnjax.engine.by_path import mapped
 from cnnjax.errors import UserError, unknown
 
-SCHEDULES = ("constant", "step", "cosine")
+SCHEDULES = ("constant", "step", "cosine", "linear")
 
 
 def schedule(optim: Any, steps_per_epoch: float, steps: int) -> optax.Schedule:
@@ -22,8 +22,8 @@ def schedule(optim: Any, steps_per_epoch: float, steps: int) -> optax.Schedule:
 
   Args:
     optim: a config's section with learning_rate; schedule: "constant", "step" (times `decay` at
-      each epoch of `milestones`) or "cosine" (to zero at the last step); warmup_epochs: of linear
-      growth from zero, before any of them.
+      each epoch of `milestones`), "cosine" (to zero at the last step) or "linear" (to `decay` times
+      it there); warmup_epochs: of linear growth from `warmup_start` times it, before any of them.
     steps_per_epoch: to turn epochs into steps.
     steps: of the whole run.
 
@@ -41,11 +41,14 @@ def schedule(optim: Any, steps_per_epoch: float, steps: int) -> optax.Schedule:
     main = optax.piecewise_constant_schedule(peak, scales)
   elif optim.schedule == "cosine":
     main = optax.cosine_decay_schedule(peak, max(1, steps - warmup))
+  elif optim.schedule == "linear":
+    main = optax.linear_schedule(peak, peak * optim.decay, max(1, steps - warmup))
   else:
     raise unknown("optim.schedule", optim.schedule, SCHEDULES)
   if not warmup:
     return main
-  return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), main], [warmup])
+  growth = optax.linear_schedule(peak * optim.warmup_start, peak, warmup)
+  return optax.join_schedules([growth, main], [warmup])
 
 
 def names() -> dict[str, Callable]:
@@ -61,7 +64,9 @@ def names() -> dict[str, Callable]:
   return found
 
 
-def optimizer(optim: Any, rate: optax.Schedule) -> optax.GradientTransformation:
+def optimizer(
+  optim: Any, rate: optax.Schedule, steps_per_epoch: float = 1.0
+) -> optax.GradientTransformation:
   """Returns optax's optimiser `optim.name` with `optim.arguments`, behind clipping and decay.
 
   Momentum and Nesterov are arguments of sgd. Gradients are scaled down to a global norm of at most
@@ -70,7 +75,8 @@ def optimizer(optim: Any, rate: optax.Schedule) -> optax.GradientTransformation:
   dimension (biases, scales of norms) do not decay. Penalties that are decoupled come last.
 
   Each row (pattern, factor) of `optim.rates` gives parameters a learning rate of their own, factor
-  times the others'. Of several rows in a path the first counts. The factor 0 freezes parameters.
+  times the others'. Of several rows in a path the first counts. The factor 0 freezes parameters; a
+  row (pattern, factor, epochs) freezes them after so many epochs.
 
   Raises: UserError for an optimiser or an argument that optax does not have, or an optimiser that
     takes no schedule, or that needs more than gradients.
@@ -79,18 +85,41 @@ def optimizer(optim: Any, rate: optax.Schedule) -> optax.GradientTransformation:
   if not optim.rates:
     links = [*clip, *_links(optim, rate, 1.0)]
     return links[0] if len(links) == 1 else optax.chain(*links)
-  factors = {1.0, *(factor for _, factor in optim.rates)}
+  factors = {1.0, *(row[1] for row in optim.rates)}
   groups = {f: optax.chain(*_links(optim, rate, f)) if f else optax.set_to_zero() for f in factors}
-  return optax.chain(*clip, optax.partition(groups, partial(factors_of, rows=optim.rates)))
+  links = [*clip, optax.partition(groups, partial(factors_of, rows=optim.rates))]
+  if any(len(row) > 2 for row in optim.rates):
+    links.append(_ending(optim.rates, steps_per_epoch))
+  return optax.chain(*links)
 
 
 def factors_of(params: Any, rows: Any) -> Any:
-  """Returns the tree of factors that rows (pattern, factor) give the learning rate, 1 elsewhere."""
+  """Returns the tree of factors that `optim.rates` give the learning rate, 1 elsewhere."""
+  return mapped(lambda path, _: float(_row(rows, path)[1]), params)
 
-  def factor(path, _):
-    return next((float(f) for pattern, f in rows if re.search(pattern, path)), 1.0)
 
-  return mapped(factor, params)
+def _row(rows, path):
+  return next((row for row in rows if re.search(row[0], path)), ("", 1.0))
+
+
+def _ending(rows, steps_per_epoch):
+  """Returns the last link of an optimiser, which makes no update where a row's epochs are over."""
+
+  def init(params):
+    del params
+    return jnp.zeros((), jnp.int32)
+
+  def update(updates, count, params=None):
+    del params
+
+    def change(path, update):
+      epochs = _row(rows, path)[2:]
+      last = round(epochs[0] * steps_per_epoch) if epochs else None
+      return update if last is None else jnp.where(count < last, update, 0)
+
+    return mapped(change, updates), count + 1
+
+  return optax.GradientTransformation(init, update)
 
 
 def check(optim: Any, params: Any) -> None:
@@ -98,18 +127,19 @@ def check(optim: Any, params: Any) -> None:
   penalty.check(optim.penalties, params)
   rows = optim.rates
   for row in rows:
-    if not isinstance(row, tuple | list) or len(row) != 2:
-      raise UserError(f"optim.rates has rows (pattern, factor); found {row!r}")
-    if not isinstance(row[1], int | float) or not 0 <= row[1] < float("inf"):
-      raise UserError(f"optim.rates: a factor must be a number of at least 0; found {row[1]!r}")
-  by_path.check("optim.rates", [pattern for pattern, _ in rows], params)
+    if not isinstance(row, tuple | list) or len(row) not in (2, 3):
+      raise UserError(f"optim.rates has rows (pattern, factor) or with epochs; found {row!r}")
+    for what, value in zip(("a factor", "an end in epochs"), row[1:]):
+      if not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        raise UserError(f"optim.rates: {what} must be a number of at least 0; found {value!r}")
+  by_path.check("optim.rates", [row[0] for row in rows], params)
   if not any(jax.tree.leaves(factors_of(params, rows))):
     raise UserError(f"optim.rates {tuple(rows)} freeze every parameter; nothing would be trained")
 
 
 def hold(params: Any, rows: Any) -> Any:
   """Returns the parameters, those that `optim.rates` freezes without gradients."""
-  if all(factor for _, factor in rows):
+  if all(row[1] for row in rows):
     return params
   stop = jax.lax.stop_gradient
   return jax.tree.map(lambda w, f: w if f else stop(w), params, factors_of(params, rows))

@@ -1,13 +1,37 @@
-"""What a training starts from: the weights of another run or of a file."""
+"""What a training starts from: the weights of another run or of a file, or the data."""
 
 import warnings
+from functools import partial
 from typing import Any
+
+import jax
+import numpy as np
 
 from cnnjax.checkpoints.transfer import load_pretrained
 from cnnjax.data import pipeline
+from cnnjax.data.table import Table
+from cnnjax.engine.config import example
+from cnnjax.errors import UserError
+
+Start = tuple[dict[str, Any], list[str]]
 
 
-def pretrained(config: Any) -> tuple[dict[str, Any], list[str]]:
+def begin(config: Any, model: Any, table: Table) -> Start | None:
+  """Returns the variables to begin with and what to say of them; None for fresh ones.
+
+  Args:
+    config: completed.
+    model: that it names.
+    table: of the training split.
+
+  Raises: UserError where what the config asks for is not there, or does not fit the model.
+  """
+  if config.init.source:
+    return pretrained(config)
+  return from_images(config, model, table) if config.init.from_images else None
+
+
+def pretrained(config: Any) -> Start:
   """Returns the variables of the config's model with the weights of init.source, and what to say.
 
   Raises: UserError where the source cannot be read, or does not fit the model.
@@ -26,3 +50,24 @@ def pretrained(config: Any) -> tuple[dict[str, Any], list[str]]:
   part = "the trunk of " if config.init.trunk_only else ""
   told = [str(w.message) for w in said if issubclass(w.category, UserWarning)]
   return variables, [f"{part}{config.init.source}", *told]
+
+
+def from_images(config: Any, model: Any, table: Table) -> Start:
+  """Returns fresh variables that the model has fitted to init.from_images images, and what to say.
+
+  They lie evenly over the table, so that they are of all classes even where it is sorted.
+
+  Raises: UserError for a model that has no such layer.
+  """
+  if not hasattr(model, "from_images"):
+    raise UserError(
+      f"init.from_images is {config.init.from_images}, but {config.model.name} has no layer that "
+      "is made from images; leave it at 0"
+    )
+  count = min(int(config.init.from_images), len(table))
+  places = np.arange(count) * len(table) // count
+  batch = pipeline.scale({"image": table.columns["image"][places]}, model.preprocessing)
+  init = jax.jit(partial(model.init, train=False))
+  variables = jax.device_get(init(jax.random.key(config.seed), example(model)))
+  said = f"its first layer made from {count} training images"
+  return model.from_images(variables, np.asarray(batch["image"])), [said]

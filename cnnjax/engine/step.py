@@ -1,6 +1,7 @@
 """One update, one batch evaluated, one batch answered: pure functions of their arguments."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -25,6 +26,8 @@ def train_step(
   optimizer: optax.GradientTransformation,
   seed: int,
   ema: float = 0.0,
+  lookahead: int = 0,
+  steps: int = 1,
   accumulate: int = 1,
   penalty: Callable[[Any], jax.Array] | None = None,
   hold: Callable[[Any], Any] = lambda params: params,
@@ -42,6 +45,9 @@ def train_step(
     optimizer: of optax.
     seed: of the run.
     ema: decay of the moving average of the variables, 0 for none.
+    lookahead: number of steps after which the average moves, and the variables back to it; 0 for an
+      average that moves at each step and leaves them alone.
+    steps: of the whole run, for the decay of a lookahead.
     accumulate: number of equal parts whose gradients are averaged before the update.
     penalty: of the parameters, added to the loss.
     hold: cuts the gradients of parameters that are not to be trained.
@@ -77,7 +83,11 @@ def train_step(
     updates, opt_state = optimizer.update(grads, state.opt_state, params)
     variables = {**fixed, **others, "params": optax.apply_updates(params, updates)}
   average = state.ema
-  if ema:
+  if lookahead:
+    done = state.step + 1
+    average = look_ahead(average, variables, ema * (done / steps) ** 3, done % lookahead == 0)
+    variables = jax.tree.map(partial(jnp.where, done % lookahead == 0), average, variables)
+  elif ema:
     decay = jnp.minimum(ema, (1.0 + state.step) / (10.0 + state.step))  # short memory at first
     average = jax.tree.map(lambda a, v: decay * a + (1 - decay) * v, average, variables)
   logs = {
@@ -86,6 +96,16 @@ def train_step(
     "update_norm": (optax.tree.norm(updates), 1.0),
   }
   return State(state.step + 1, variables, opt_state, average), logs
+
+
+def look_ahead(average: Any, variables: Any, decay: jax.Array, due: jax.Array) -> Any:
+  """Returns the slow weights of Lookahead (Zhang et al., arXiv:1907.08610), moved where it is due.
+
+  They keep `decay` of what they were. It grows with the cube of the part of the run that is done,
+  as in arXiv:2404.00498.
+  """
+  move = lambda a, v: jnp.where(due, a + (1 - decay) * (v - a), a)  # noqa: E731
+  return jax.tree.map(move, average, variables)
 
 
 def _accumulated(gradient, params, others, batch, parts):
@@ -114,7 +134,7 @@ def eval_step(
 ) -> Any:
   """Returns the sums of the task's metrics over a batch; the options are those of its `metrics`."""
   batch = scale(batch)
-  return task.metrics(model.apply(variables, task.inputs(batch), train=False), batch, **options)
+  return task.metrics(_outputs(variables, batch, model, task), batch, **options)
 
 
 def predict_step(
@@ -127,4 +147,15 @@ def predict_step(
 ) -> Any:
   """Returns the task's answers for a batch."""
   batch = scale(batch)
-  return task.predict(model.apply(variables, task.inputs(batch), train=False), batch)
+  return task.predict(_outputs(variables, batch, model, task), batch)
+
+
+def _outputs(variables, batch, model, task):
+  """Returns what a model says of a batch; of several views of it, the weighted mean of logits."""
+  seen = [
+    (weight, model.apply(variables, task.inputs(view), train=False))
+    for weight, view in task.views(batch)
+  ]
+  if len(seen) == 1:
+    return seen[0][1]
+  return {"logits": sum(weight * outputs["logits"] for weight, outputs in seen)}

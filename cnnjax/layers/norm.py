@@ -26,12 +26,14 @@ class BatchNorm(nn.Module):
     momentum: share of the running statistics that a step keeps.
     epsilon: added to the variance.
     dtype: of the result; statistics are computed in float32 or wider.
+    use_scale: whether a scale is learnt beside the bias.
   """
 
   momentum: float = 0.9
   epsilon: float = EPSILON
   dtype: Any = jnp.float32
   scale_init: nn.initializers.Initializer = nn.initializers.ones
+  use_scale: bool = True
 
   @nn.compact
   def __call__(
@@ -44,8 +46,9 @@ class BatchNorm(nn.Module):
   ) -> jax.Array:
     """Returns activation(norm(x) + residual)."""
     shape = (x.shape[-1],)
-    scale = self.param("scale", self.scale_init, shape)
+    scale = self.param("scale", self.scale_init, shape) if self.use_scale else None
     bias = self.param("bias", nn.initializers.zeros, shape)
+    scale = jnp.ones_like(bias) if scale is None else scale
     running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
     running_var = self.variable("batch_stats", "var", jnp.ones, shape)
     options = dict(epsilon=self.epsilon, within=RANGES.get(activation))

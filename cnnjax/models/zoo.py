@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from cnnjax.errors import UserError, unknown
 from cnnjax.models import weights as published
+from cnnjax.models.classification.airbench import Airbench
 from cnnjax.models.classification.alexnet import ALEXNET_2012, AlexNet
 from cnnjax.models.classification.classroom import MLP, ClassroomCNN, LocalNet, Logistic
 from cnnjax.models.classification.densenet import (
@@ -118,6 +119,7 @@ ZOO = {
   "seresnet20_cifar": Row(
     partial(CifarResNet, n=3, block=_SE_RESIDUAL), _32, 272_095, "arXiv:1709.01507",
   ),
+  "airbench94": Row(Airbench, _32, 1_971_640, "arXiv:2404.00498"),
   "seresnet18": Row(partial(ResNet, (2, 2, 2, 2), _SE), _224, 11_779_624, "arXiv:1709.01507"),
   "seresnet34": Row(partial(ResNet, (3, 4, 6, 3), _SE), _224, 21_960_416, "arXiv:1709.01507"),
   "seresnet50": Row(

@@ -27,6 +27,7 @@ class Task(NamedTuple):
 
   Attributes:
     inputs: batch -> what the network reads.
+    views: batch -> rows (weight, batch), which are scored together.
     loss: (outputs, batch) -> (scalar, {name: (sum, count)}).
     metrics: (outputs, batch, rows=False) -> sums that add over batches.
     summarise: those sums -> figures.
@@ -35,6 +36,7 @@ class Task(NamedTuple):
   """
 
   inputs: Callable
+  views: Callable
   loss: Callable
   metrics: Callable
   summarise: Callable

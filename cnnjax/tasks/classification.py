@@ -11,6 +11,7 @@ import optax
 from cnnjax.data.table import Table
 from cnnjax.metrics import classification as metrics_of
 from cnnjax.tasks.table import column, weights
+from cnnjax.tasks.views import views  # noqa: F401, a function of the task
 
 Batch = dict[str, Any]
 Outputs = dict[str, Any]

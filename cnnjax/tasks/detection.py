@@ -31,6 +31,11 @@ def inputs(batch: Batch) -> dict[str, jax.Array]:
   return {key: batch[key] for key in READ if key in batch} | _truth(batch)
 
 
+def views(batch: Batch) -> list[tuple[float, Batch]]:
+  """Returns the batch alone: boxes of several views have no mean."""
+  return [(1, batch)]
+
+
 def loss(outputs: Outputs, batch: Batch, *, model: Any) -> tuple[jax.Array, dict[str, Any]]:
   """Returns the detector's own loss on a batch, and the sums of its parts to log."""
   return model.loss(outputs, {**_truth(batch), "mask": batch["mask"]})

@@ -13,6 +13,7 @@ from cnnjax.data.table import Table
 from cnnjax.errors import UserError
 from cnnjax.metrics import regression as metrics_of
 from cnnjax.tasks.table import column
+from cnnjax.tasks.views import views  # noqa: F401, a function of the task
 
 Batch = dict[str, Any]
 Outputs = dict[str, Any]

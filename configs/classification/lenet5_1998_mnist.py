@@ -42,6 +42,7 @@ def get_config(mode="full"):
     learning_rate=2e-2,
     schedule="cosine",
     warmup_epochs=0.2,
+    warmup_start=0.0,
     milestones=(),
     decay=0.1,
     clip_norm=2.0,
@@ -50,7 +51,7 @@ def get_config(mode="full"):
     decoupled=False,
     rates=(),
   )
-  config.init = dict(source="", trunk_only=False, frozen_statistics=False)
+  config.init = dict(source="", trunk_only=False, frozen_statistics=False, from_images=0)
   config.train = dict(
     epochs=1.0 if quick else 6.0,
     watch="validation",
@@ -58,6 +59,7 @@ def get_config(mode="full"):
     patience=0,
     log_every=500,
     ema=0.0,
+    lookahead=0,
     accumulate=1,
     steps_per_dispatch=0,
   )

@@ -41,6 +41,7 @@ def get_config(mode="full"):
     learning_rate=0.1,
     schedule="step",
     warmup_epochs=0.0,
+    warmup_start=0.0,
     milestones=(91.0, 136.5),
     decay=0.1,
     clip_norm=0.0,
@@ -49,7 +50,7 @@ def get_config(mode="full"):
     decoupled=False,
     rates=(),
   )
-  config.init = dict(source="", trunk_only=False, frozen_statistics=False)
+  config.init = dict(source="", trunk_only=False, frozen_statistics=False, from_images=0)
   config.train = dict(
     epochs=1.0 if quick else 182.0,
     watch="validation",
@@ -57,6 +58,7 @@ def get_config(mode="full"):
     patience=0,
     log_every=200,
     ema=0.0,
+    lookahead=0,
     accumulate=1,
     steps_per_dispatch=0,
   )

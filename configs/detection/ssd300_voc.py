@@ -61,6 +61,7 @@ def get_config(mode="full"):
     learning_rate=1e-3,
     schedule="step",
     warmup_epochs=0.1,
+    warmup_start=0.0,
     milestones=(0.4, 0.8) if quick else (155.0, 193.0),
     decay=0.1,
     clip_norm=0.0,
@@ -69,7 +70,7 @@ def get_config(mode="full"):
     decoupled=False,
     rates=(),
   )
-  config.init = dict(source="", trunk_only=False, frozen_statistics=False)
+  config.init = dict(source="", trunk_only=False, frozen_statistics=False, from_images=0)
   config.train = dict(
     epochs=1.0 if quick else 232.0,
     watch="",
@@ -77,6 +78,7 @@ def get_config(mode="full"):
     patience=0,
     log_every=5 if quick else 100,
     ema=0.0,
+    lookahead=0,
     accumulate=1,
     steps_per_dispatch=0,
   )

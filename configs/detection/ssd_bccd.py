@@ -52,6 +52,7 @@ def get_config(mode="full"):
     learning_rate=1e-3,
     schedule="cosine",
     warmup_epochs=0.5,
+    warmup_start=0.0,
     milestones=(),
     decay=0.1,
     clip_norm=10.0,
@@ -60,7 +61,7 @@ def get_config(mode="full"):
     decoupled=False,
     rates=(),
   )
-  config.init = dict(source="", trunk_only=False, frozen_statistics=False)
+  config.init = dict(source="", trunk_only=False, frozen_statistics=False, from_images=0)
   config.train = dict(
     epochs=1.0 if quick else 60.0,
     watch="",
@@ -68,6 +69,7 @@ def get_config(mode="full"):
     patience=0,
     log_every=5 if quick else 25,
     ema=0.0,
+    lookahead=0,
     accumulate=1,
     steps_per_dispatch=0,
   )

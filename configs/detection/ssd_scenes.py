@@ -48,6 +48,7 @@ def get_config(mode="full"):
     learning_rate=1e-3,
     schedule="cosine",
     warmup_epochs=0.5,
+    warmup_start=0.0,
     milestones=(),
     decay=0.1,
     clip_norm=10.0,
@@ -56,7 +57,7 @@ def get_config(mode="full"):
     decoupled=False,
     rates=(),
   )
-  config.init = dict(source="", trunk_only=False, frozen_statistics=False)
+  config.init = dict(source="", trunk_only=False, frozen_statistics=False, from_images=0)
   config.train = dict(
     epochs=1.0 if quick else 30.0,
     watch="",
@@ -64,6 +65,7 @@ def get_config(mode="full"):
     patience=0,
     log_every=5 if quick else 50,
     ema=0.0,
+    lookahead=0,
     accumulate=1,
     steps_per_dispatch=0,
   )

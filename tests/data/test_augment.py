@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from cnnjax.data.augment import KINDS, augment, check, random_shift
+from cnnjax.data.augment import KINDS, OPERATIONS, augment, check, random_shift
 from cnnjax.errors import UserError
 
 IMAGES = np.random.default_rng(0).integers(1, 256, (64, 6, 5, 2), dtype=np.uint8)
@@ -87,6 +87,40 @@ def test_augment_moves_images_only_and_only_when_asked():
   assert found["label"] is batch["label"] and batch["image"] is IMAGES
 
 
+def test_what_has_turned_is_mirrored_with_its_boxes():
+  turned = np.arange(64) % 3 == 0
+  boxes = np.tile(np.float32([1, 2, 4, 5]), (64, 1, 1))
+  batch = {"image": IMAGES, "boxes": boxes, "turned": turned}
+  found = augment(jax.random.key(0), batch, alternate_flip=True)
+  want = np.where(turned[:, None, None, None], IMAGES[:, :, ::-1], IMAGES)
+  np.testing.assert_array_equal(found["image"], want)
+  assert np.unique(found["boxes"][turned], axis=0).tolist() == [[[1, 2, 4, 5]]]  # 5 wide: 5-4, 5-1
+  np.testing.assert_array_equal(found["boxes"][~turned], boxes[~turned])
+  with pytest.raises(UserError, match="alternate_flip needs a column `turned`"):
+    augment(jax.random.key(0), {"image": IMAGES}, alternate_flip=True)
+
+
+def test_a_shift_by_reflection_brings_in_the_image():
+  found = np.asarray(augment(jax.random.key(0), {"image": IMAGES}, reflect_shift=2)["image"])
+  wide = np.pad(IMAGES, ((0, 0), (2, 2), (2, 2), (0, 0)), "reflect")
+  seen = set()
+  for image, large in zip(found, wide):
+    cuts = itertools.product(range(5), range(5))
+    places = [(i, j) for i, j in cuts if (large[i : i + 6, j : j + 5] == image).all()]
+    assert places
+    seen.add(places[0])
+  assert len(seen) > 12
+  volume = np.repeat(IMAGES[:, None], 3, 1)
+  moved = augment(jax.random.key(0), {"image": volume}, reflect_shift=2)["image"]
+  np.testing.assert_array_equal(moved, np.repeat(found[:, None], 3, 1))
+
+
+def test_a_new_operation_leaves_the_keys_of_the_others():
+  """A run begun before goes on with the same draws: 2 + its place in the table."""
+  first = "flip shift flip_vertical affine rand_augment brightness contrast saturation hue pca grey"
+  assert list(OPERATIONS)[:14] == [*first.split(), "blur", "noise", "cut_out"]
+
+
 ALL = dict(
   flip=True,
   shift=1,
@@ -110,6 +144,8 @@ ALL = dict(
   cut_out=2,
   mixup=0.2,
   cutmix=1.0,
+  alternate_flip=True,
+  reflect_shift=2,
 )
 COLOURED = np.random.default_rng(1).integers(0, 256, (8, 6, 7, 3), dtype=np.uint8)
 
@@ -117,7 +153,7 @@ COLOURED = np.random.default_rng(1).integers(0, 256, (8, 6, 7, 3), dtype=np.uint
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 def test_all_at_once_keep_type_shape_and_range(dtype):
   assert ALL.keys() == KINDS.keys()
-  batch = {"image": COLOURED.astype(dtype), "label": np.arange(8) % 3}
+  batch = {"image": COLOURED.astype(dtype), "label": np.arange(8) % 3, "turned": np.arange(8) < 3}
   quick = {"xla_backend_optimization_level": 0}  # LLVM's optimiser takes most of the time
   run = jax.jit(partial(augment, classes=3, **ALL), compiler_options=quick)
   found, again = run(jax.random.key(0), batch), run(jax.random.key(0), batch)
@@ -143,7 +179,8 @@ def test_volumes_are_augmented_alike():
 
 
 @pytest.mark.parametrize(
-  "options", [{"rand_augment": (2, 9)}, {"mixup": 0.5}, {"cutmix": 0.5, "classes": 3}]
+  "options",
+  [{"rand_augment": (2, 9)}, {"mixup": 0.5}, {"cutmix": 0.5, "classes": 3}, {"reflect_shift": 2}],
 )
 @pytest.mark.parametrize("column", ["boxes", "segments"])
 def test_what_would_leave_boxes_behind_is_refused(options, column):
@@ -185,6 +222,8 @@ def test_boxes_move_with_their_pixels(name):
     ({"rotate": float("nan")}, "augment.rotate must be a number of at least 0; found nan"),
     ({"scale": 1.2}, r"augment.scale must be \(least, largest\), both above 0"),
     ({"zoom_out": 0.5}, "augment.zoom_out must be a number of at least 1, or 0; found 0.5"),
+    ({"alternate_flip": 2}, "augment.alternate_flip must be True or False; found 2"),
+    ({"reflect_shift": -1}, "augment.reflect_shift must be a whole number of at least 0; found -1"),
     ({"ssd_crop": 4}, "augment.ssd_crop must be True or False; found 4"),
     ({"crop": (0.5, 0.1)}, r"augment.crop must be \(least, largest\)"),
   ],

@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnnjax.data.pipeline import eval_batches, gather, moments, pad, scale, train_places
+from cnnjax.data.pipeline import (
+  eval_batches,
+  gather,
+  moments,
+  pad,
+  scale,
+  train_places,
+  train_turns,
+)
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
 from cnnjax.ops.preprocess import Preprocessing
@@ -67,6 +75,35 @@ def test_seeds_differ():
   rows = [stream(50, 10, 5, seed).tolist() for seed in range(4)]
   assert len(set(map(tuple, rows))) == 4
   assert (stream(50, 10, 10, seed=0)[50:] != stream(50, 10, 5, seed=1)).any()  # nor by an epoch
+
+
+@pytest.mark.parametrize(("count", "size"), [(24, 6), (23, 5), (7, 7), (10, 4)])
+def test_each_example_has_turned_in_exactly_every_other_epoch(count, size):
+  """Also where a batch holds the end of an epoch and the beginning of the next."""
+  data = table(count)
+  places = train_places(data, size, 3)
+  turns = train_turns(data, places, size, 3)
+  steps = range(4 * count)
+  place = np.concatenate([places(k) for k in steps])  # of 4 size epochs
+  turned = np.concatenate([turns(k) for k in steps])
+  by_epoch = np.zeros((len(place) // count, count), bool)
+  epoch = np.arange(len(place)) // count
+  by_epoch[epoch, place] = turned
+  assert len(by_epoch) >= 4
+  assert (by_epoch[1:] != by_epoch[:-1]).all()
+  assert abs(int(by_epoch[0].sum()) - count / 2) < 1  # half of them, in the first
+
+
+def test_turns_depend_on_seed_and_step_alone_and_on_no_host():
+  data = table(23)
+  turns = [train_turns(data, train_places(data, 6, seed), 6, seed) for seed in (0, 0, 1)]
+  far = 10**9
+  np.testing.assert_array_equal(turns[0](far), turns[1](far))
+  assert any((turns[0](k) != turns[2](k)).any() for k in range(4))
+  rows = np.array([1, 4])
+  half = train_turns(data, train_places(data, 6, 0, rows), 6, 0, rows)
+  for k in range(9):
+    np.testing.assert_array_equal(half(k), turns[0](k)[rows])
 
 
 def test_columns_stay_together_and_nothing_is_masked():

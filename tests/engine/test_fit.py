@@ -28,6 +28,9 @@ from experiments.train import train
 def quick(**changes):
   """A run of 12 steps on generated images, saved every 5 and at its two evaluations."""
   config = lenet5_digits.get_config("quick")
+  if "task.views" in changes:
+    with config.task.unlocked():
+      config.task.views = ""
   config.data.arguments = {"examples": 120}
   config.update_from_flattened_dict(
     {
@@ -252,6 +255,48 @@ def test_a_run_in_many_step_dispatches_resumes_with_the_same_bits(tmp_path):
   assert rows_without_clock(tmp_path / "whole") == rows_without_clock(tmp_path / "cut")
 
 
+TURNED = {
+  "augment.flip": False,
+  "train.ema": 0.9,
+  "train.lookahead": 4,
+  "optim.schedule": "linear",
+  "optim.warmup_epochs": 0.5,
+  "optim.warmup_start": 0.2,
+  "optim.rates": (("trunk/conv1/bias", 2.0, 1.5),),
+}
+
+
+def turned(**changes):
+  config = quick(**{**TURNED, **changes})
+  with config.augment.unlocked():
+    config.augment.alternate_flip = True
+  return config
+
+
+def test_alternate_flips_and_lookahead_resume_with_the_same_bits(tmp_path):
+  job, config, splits = job_of(turned())
+
+  def broken(state, at, most):
+    if at == 8:  # the slow weights have moved twice, and once since the checkpoint of step 6
+      raise KeyboardInterrupt
+    return job.advance(state, at, most)
+
+  for name in ("whole", "cut"):
+    open_folder(tmp_path / name, config)
+  with pytest.raises(KeyboardInterrupt):
+    fit(job._replace(advance=broken), config, splits, tmp_path / "cut")
+  for name in ("whole", "cut"):
+    fit(job, config, splits, tmp_path / name)
+  ours, theirs = (last_state(config, job, tmp_path / name) for name in ("whole", "cut"))
+  assert jax.tree.all(jax.tree.map(np.array_equal, ours, theirs))
+  assert rows_without_clock(tmp_path / "whole") == rows_without_clock(tmp_path / "cut")
+  many, config, splits = job_of(turned(**{"train.steps_per_dispatch": 3}))
+  open_folder(tmp_path / "many", config)
+  fit(many, config, splits, tmp_path / "many")
+  theirs = last_state(config, many, tmp_path / "many").variables
+  jax.tree.map(partial(np.testing.assert_allclose, atol=2e-5), ours.variables, theirs)
+
+
 def test_divergence_names_the_step_and_keeps_the_last_good(tmp_path):
   job, config, splits = job_of(quick())
   open_folder(tmp_path, config)
@@ -313,6 +358,11 @@ def test_a_trace_of_a_run_that_ends_in_it(tmp_path, capsys):
     ({"augment.shift": -1}, "augment.shift must be a whole number of at least 0"),
     ({"train.epochs": math.inf}, "train.epochs must be .* finite; found inf"),
     ({"train.epochs": 0.0}, "makes no step"),
+    ({"train.lookahead": 5}, "train.lookahead 5 needs train.ema"),
+    ({"init.from_images": 50}, "lenet5 has no layer that is made from images"),
+    ({"init.from_images": 50, "init.source": "a"}, "both say what to begin with"),
+    ({"optim.warmup_start": 1.0}, "optim.warmup_start must be .* below 1"),
+    ({"task.views": "mirored"}, "did you mean mirrored"),
     ({"train.ema": 2.0}, "train.ema must be .* below 1"),
     ({"task.label_smoothing": 1.0}, "task.label_smoothing must be .* below 1"),
     ({"seed": -1}, "seed must be a number of at least 0"),

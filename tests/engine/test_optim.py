@@ -17,6 +17,7 @@ def section(**changes):
     learning_rate=0.1,
     schedule="constant",
     warmup_epochs=0.0,
+    warmup_start=0.0,
     milestones=(),
     decay=0.1,
     clip_norm=0.0,
@@ -46,6 +47,14 @@ def test_warmup_then_cosine():
   assert rates(section(schedule="step", milestones=(2,), warmup_epochs=1.0))[[19, 20]] == (
     pytest.approx([0.1, 0.01])
   )
+
+
+def test_a_triangle_is_growth_and_a_linear_fall():
+  options = dict(schedule="linear", warmup_epochs=1.0, warmup_start=0.2, decay=0.07)
+  got = rates(section(**options))
+  assert np.allclose(got[:11], np.linspace(0.02, 0.1, 11))
+  assert np.allclose(got[10:], np.linspace(0.1, 0.007, 31))
+  assert np.allclose(rates(section(schedule="linear", decay=0.0)), np.linspace(0.1, 0, 41))
 
 
 def test_sgd_forms_follow_their_formulas():
@@ -106,6 +115,23 @@ def test_rates_by_path_are_those_of_a_run_at_that_rate():
     params = jax.tree.map(jnp.add, params, update)
 
 
+def test_a_row_that_ends_freezes_after_its_epochs():
+  rows = (("head/bias", 2.0, 1.5), ("head", 1.0))
+  options = dict(weight_decay=0.1, arguments=dict(momentum=0.9))
+  chosen = optim.optimizer(section(rates=rows, **options), lambda step: 0.5, 2)
+  plain = optim.optimizer(section(rates=(("head/bias", 2.0),), **options), lambda step: 0.5, 2)
+  now, other, params = chosen.init(PARAMS), plain.init(PARAMS), PARAMS
+  for step in range(5):
+    grads = jax.tree.map(lambda w: w + 1, params)
+    update, now = chosen.update(grads, now, params)
+    want, other = plain.update(grads, other, params)
+    if step >= 3:  # 1.5 epochs of 2 steps
+      assert not np.any(update["head"]["bias"])
+      want["head"]["bias"] = update["head"]["bias"]
+    jax.tree.map(np.testing.assert_array_equal, update, want)
+    params = jax.tree.map(jnp.add, params, update)
+
+
 def test_frozen_parameters_have_no_gradient():
   held = jax.grad(lambda p: sum(jnp.sum(w**2) for w in jax.tree.leaves(optim.hold(p, ROWS))))
   grads = held(PARAMS)
@@ -118,7 +144,8 @@ ROWS = (("trunk", 0.0),)
 @pytest.mark.parametrize(
   ("rows", "sentence"),
   [
-    ((("trunk",),), r"rows \(pattern, factor\); found"),
+    ((("trunk",),), r"rows \(pattern, factor\) or with epochs; found"),
+    ((("trunk", 1.0, -2.0),), "an end in epochs must be a number of at least 0; found -2.0"),
     ((("trunk", -1.0),), "a factor must be a number of at least 0; found -1.0"),
     ((("tail", 1.0),), "no parameter's path holds 'tail'; they are such as head/bias"),
     ((("", 0.0),), "freeze every parameter"),

@@ -1,5 +1,6 @@
 """One update: what it computes, and that nothing else than its arguments decides it."""
 
+from dataclasses import replace
 from functools import partial
 
 import flax.linen as nn
@@ -145,3 +146,24 @@ def test_average_of_variables():
   assert set(now.ema) == {"params", "batch_stats"}
   for a, b in zip(jax.tree.leaves(now.ema), jax.tree.leaves(average)):
     np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_lookahead_goes_back_to_a_slow_average():
+  """Every third step; what the average keeps grows with the cube of the part that is done."""
+  options = dict(ema=0.8, lookahead=3, steps=8)
+  now, step = setup(Net(), optax.sgd(0.1, momentum=0.9), **options)
+  plain, plain_step = setup(Net(), optax.sgd(0.1, momentum=0.9))
+  close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
+  slow = now.ema
+  for k in range(1, 9):
+    now, _ = step(now, batch(seed=k))
+    plain, _ = plain_step(plain, batch(seed=k))
+    if k % 3 == 0:
+      keep = 0.8 * (k / 8) ** 3
+      slow = jax.tree.map(lambda a, v, d=keep: d * a + (1 - d) * v, slow, plain.variables)
+      plain = replace(plain, variables=slow)  # and its momentum stays
+    jax.tree.map(close, now.ema, slow)
+    jax.tree.map(close, now.variables, plain.variables)
+  assert set(now.ema) == {"params", "batch_stats"}
+  moved = jax.tree.map(lambda a, v: np.abs(a - v).max() > 1e-3, now.ema, now.variables)
+  assert moved["params"]["Dense_0"]["kernel"]  # two steps since then

@@ -194,6 +194,7 @@ def test_wrong_argument_is_a_user_error(argument):
       "vgg11", "googlenet", "resnet18", "seresnet18", "legacy_senet154", "densenet121",
       "mobilenet_v1", "mobilenet_v2")),
     ("resnet20_cifar", (7, 9, 3), "at least 8x8, found 7x9"),
+    ("airbench94", (8, 9, 3), "at least 9x9, found 8x9"),
     ("lecture_cnn", (3, 9, 1), "at least 4x4, found 3x9"),
     ("tumor_net", (9, 9, 1), "at least 10x10, found 9x9"),
     ("local_net", (11, 12, 1), "at least 12x12, found 11x12"),
@@ -205,10 +206,11 @@ def test_an_image_of_the_wrong_size_is_a_user_error(name, shape, sentence):
 
 
 @pytest.mark.parametrize(
-  "name", ["alexnet", "alexnet_2012", "lecture_cnn", "tumor_net", "local_net"]
+  "name", ["alexnet", "alexnet_2012", "lecture_cnn", "tumor_net", "local_net", "airbench94"]
 )
 def test_the_least_size_is_enough(name):
-  least = {"alexnet": 63, "alexnet_2012": 67, "lecture_cnn": 4, "tumor_net": 10, "local_net": 12}
+  least = {"alexnet": 63, "alexnet_2012": 67, "lecture_cnn": 4, "tumor_net": 10, "local_net": 12,
+           "airbench94": 9}  # fmt: skip
   x = jax.ShapeDtypeStruct((1, least[name], least[name], 3), jnp.float32)
   leaves = jax.tree.leaves(shapes(cnnjax.create_model(name), x))
   assert all(math.prod(leaf.shape) for leaf in leaves)

@@ -316,6 +316,41 @@ class ResNet(nn.Module):
     return self.head["fc"](x.mean((2, 3)))
 
 
+class Airbench(nn.Module):
+  """arXiv:2404.00498, section 3.1: a layer of 2x2 patches, three blocks, 3x3 maxima of the last."""
+
+  def __init__(self):
+    super().__init__()
+    layers, c = dict(whiten=nn.Conv2d(3, 24, 2)), 24
+    for n, width in enumerate((64, 256, 256), 1):
+      unit = OrderedDict(
+        conv1=nn.Conv2d(c, width, 3, padding="same", bias=False),
+        pool=nn.MaxPool2d(2),
+        norm1=norm_without_scale(width),
+        gelu1=nn.GELU(),
+        conv2=nn.Conv2d(width, width, 3, padding="same", bias=False),
+        norm2=norm_without_scale(width),
+        gelu2=nn.GELU(),
+      )
+      layers[f"block{n}"], c = nn.Sequential(unit), width
+    self.trunk = nn.ModuleDict(layers)
+    self.head = nn.ModuleDict(dict(fc=nn.Linear(c, CLASSES, bias=False)))
+
+  def forward(self, x):
+    x = F.gelu(self.trunk["whiten"](x))
+    for n in (1, 2, 3):
+      x = self.trunk[f"block{n}"](x)
+    return self.head["fc"](F.max_pool2d(x, 3).flatten(1)) / 9
+
+
+def norm_without_scale(width):
+  """Returns a batch norm that keeps 0.6 of its statistics a step and learns a bias alone."""
+  norm = nn.BatchNorm2d(width, eps=1e-12, momentum=0.4)
+  del norm.weight
+  norm.register_buffer("weight", torch.ones(width), persistent=False)
+  return norm
+
+
 def cifar20(kind):
   stages = [
     [CifarBlock(kind, 16, 16, 1), CifarBlock(kind, 16, 16, 1), CifarBlock(kind, 16, 16, 1)],
@@ -367,6 +402,7 @@ CASES = {
   "plain20_cifar": Case(partial(cifar20, "plain"), CIFAR),
   "highway20_cifar": Case(partial(cifar20, "highway"), CIFAR),
   "seresnet20_cifar": Case(partial(cifar20, "squeeze"), CIFAR),
+  "airbench94": Case(Airbench, (4, 32, 26, 3)),  # last map 3x3
   "resnet50_2015": Case(resnet50_2015, (4, 96, 64, 3)),  # last map 3x2
 }
 
