@@ -61,6 +61,7 @@ def get_config(mode="full"):
     learning_rate=1e-3,
     schedule="step",
     warmup_epochs=0.0,
+    warmup_start=0.0,
     milestones=(0.8,) if quick else (9.98,),
     decay=0.1,
     clip_norm=0.0,
@@ -69,7 +70,7 @@ def get_config(mode="full"):
     decoupled=False,
     rates=() if quick else (("trunk/conv[12]_", 0.0),),  # as the authors have it
   )
-  config.init = dict(source="", trunk_only=False, frozen_statistics=False)
+  config.init = dict(source="", trunk_only=False, frozen_statistics=False, from_images=0)
   config.train = dict(
     epochs=1.0 if quick else 13.97,
     watch="",
@@ -77,6 +78,7 @@ def get_config(mode="full"):
     patience=0,
     log_every=5 if quick else 100,
     ema=0.0,
+    lookahead=0,
     accumulate=1,
     steps_per_dispatch=0,
   )
