@@ -108,7 +108,7 @@ def train_turns(
 ) -> ByStep:
   """Returns k -> [B] bool: which examples of batch k have turned, as each has in every other epoch.
 
-  By the seed, half of them are turned in the first epoch (arXiv:2404.00498, section 3.6).
+  By the seed, half of them are turned in the first epoch (arXiv:2404.00498).
 
   Args:
     table: of examples.

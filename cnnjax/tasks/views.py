@@ -11,7 +11,7 @@ Batch = dict[str, Any]
 VIEWS = {  # rows (weight, whether mirrored, pixels by which the image lies further down and right)
   "": ((1, False, 0),),
   "mirrored": ((1 / 2, False, 0), (1 / 2, True, 0)),
-  "mirrored_moved": (  # arXiv:2404.00498, section 3.5
+  "mirrored_moved": (  # arXiv:2404.00498
     *((1 / 4, False, 0), (1 / 4, True, 0)),
     *((1 / 8, False, 1), (1 / 8, True, 1), (1 / 8, False, -1), (1 / 8, True, -1)),
   ),

@@ -317,7 +317,7 @@ class ResNet(nn.Module):
 
 
 class Airbench(nn.Module):
-  """arXiv:2404.00498, section 3.1: a layer of 2x2 patches, three blocks, 3x3 maxima of the last."""
+  """arXiv:2404.00498: a layer of 2x2 patches, three blocks, 3x3 maxima of the last."""
 
   def __init__(self):
     super().__init__()
