@@ -31,7 +31,6 @@ from experiments.turns import Contestant, clock, take_turns
 DATA = {"scenes": "ssd_scenes", "bccd": "ssd_bccd"}  # and the config that all begin with
 TRUNK = dict(trunk="mobilenet_v1")  # stages 3, 4 and 5 have strides of 8, 16 and 32
 WINDOWS = dict(source="selective_search", most=300, mode="fast")
-BY_SGD = dict(name="sgd", arguments=dict(momentum=0.9), learning_rate=0.02, weight_decay=5e-4)
 TIMED, ROUNDS = 20, 5  # images, one by one; turns of each system
 FAST = ((3, 16, 2), "M", (3, 32, 1), "M", (3, 64, 1), "M", (3, 128, 1), "M", (3, 256, 1))
 
@@ -59,12 +58,14 @@ class System(NamedTuple):
 SYSTEMS = {
   "R-CNN": System(
     "rcnn",
-    lambda width: dict(TRUNK, layer="stage5", side=64, context=4, cells=2, hidden=width),
+    lambda width: dict(
+      TRUNK, layer="stage5", side=48, context=3, cells=2, hidden=width, dropout=0.0
+    ),
     "nothing", True, 14, 58.5,
   ),
   "SPPnet": System(
     "sppnet",
-    lambda width: dict(TRUNK, layer="stage4", hidden=width),
+    lambda width: dict(TRUNK, layer="stage4", hidden=width, dropout=0.0),
     "the map", True, None, None,
   ),
   "Fast R-CNN": System(
@@ -166,7 +167,6 @@ def _config(base: Any, system: System, quick: bool) -> Any:
     if system.searches:
       config.data.proposals = dict(WINDOWS, most=50) if quick else WINDOWS
     if system.model in BY_STAGES:
-      config.optim.update(BY_SGD)
       config.checkpoint.every = 200
   return config
 
