@@ -2,6 +2,9 @@
 
   python -m experiments.train --config=configs/detection/mask_rcnn_nuclei.py \\
     --config.data.root=FOLDER
+
+Seed 0 found on the 80 test images AP50 of 0.5607 for boxes and 0.5408 for masks, in 29 min on one
+core (docs/results.md).
 """
 
 from ml_collections import ConfigDict
@@ -22,8 +25,8 @@ def get_config(mode="full"):
       pyramid=16 if quick else 64,
       sides=((8,), (16,), (32,)) if quick else ((8,), (16,), (32,), (64,), (96,)),
       hidden=32 if quick else 256,
-      proposals=(50, 50) if quick else (300, 100),
-      candidates=(100, 100) if quick else (500, 300),
+      proposals=(50, 50) if quick else (300, 400),
+      candidates=(100, 100) if quick else (500, 1000),
       sampled=32 if quick else 128,
       count=16 if quick else 64,
       places=200,
