@@ -191,7 +191,7 @@ def augment(key: jax.Array, batch: Batch, *, classes: int = 0, **options: Any) -
 
 
 def check(options: Mapping[str, Any]) -> None:
-  """Raises: UserError for an unknown operation, or a strength that is none."""
+  """Raises: UserError for an unknown operation, a strength that is none, or two ways to mirror."""
   for name, value in options.items():
     if name not in KINDS:
       raise unknown("config key", f"augment.{name}", [f"augment.{n}" for n in KINDS])
@@ -204,6 +204,8 @@ def check(options: Mapping[str, Any]) -> None:
       fits = list(value) == sorted(value)
     if not fits:
       raise UserError(f"augment.{name} must be {wanted}; found {value!r}")
+  if options.get("flip") and options.get("alternate_flip"):
+    raise UserError("augment.flip and augment.alternate_flip both mirror the images; take one")
 
 
 PAIR = "(operations, magnitude of 10), both above 0, or ()"

@@ -226,6 +226,7 @@ def test_boxes_move_with_their_pixels(name):
     ({"reflect_shift": -1}, "augment.reflect_shift must be a whole number of at least 0; found -1"),
     ({"ssd_crop": 4}, "augment.ssd_crop must be True or False; found 4"),
     ({"crop": (0.5, 0.1)}, r"augment.crop must be \(least, largest\)"),
+    ({"flip": True, "alternate_flip": True}, "augment.flip and augment.alternate_flip both mirror"),
   ],
 )
 def test_strengths_that_are_none(options, sentence):
