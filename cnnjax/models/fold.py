@@ -48,7 +48,7 @@ class Folded:
   def _replace(self, call, args, kwargs, context):
     layer, where = context.module, "/".join(context.module.path)
     if context.method_name == "__call__" and where in self.norms:
-      if layer.has_variable("params", "scale"):
+      if layer.has_variable("params", "bias"):
         raise UserError(f"{where} was folded, but is among the variables; give those of `fold`")
       return _rest(layer, *args, **kwargs)
     y = call(*args, **kwargs)
@@ -83,7 +83,7 @@ def fold(model: nn.Module, variables: Any, x: Any = None) -> tuple[Any, Any]:
   found = _pairs(model, variables, x)
   flat = flatten_dict(variables, sep="/")
   for norm, (layer, epsilon) in found.items():
-    scale, offset = (flat.pop(f"params/{norm}/{leaf}") for leaf in ("scale", "bias"))
+    scale, offset = flat.pop(f"params/{norm}/scale", 1.0), flat.pop(f"params/{norm}/bias")
     mean, var = (flat.pop(f"batch_stats/{norm}/{leaf}") for leaf in ("mean", "var"))
     kernel, bias = f"params/{layer}/kernel", f"params/{layer}/bias"
     factor = _wide(scale) / np.sqrt(_wide(var) + epsilon)

@@ -12,6 +12,7 @@ import pytest
 import cnnjax
 from cnnjax.errors import UserError
 from cnnjax.layers import BatchNorm, Conv, ConvNorm
+from cnnjax.models.classification.airbench import Airbench
 from cnnjax.models.classification.densenet import DenseNet
 from cnnjax.models.classification.googlenet import Inception, Normed
 from cnnjax.models.classification.mobilenet import InvertedResidual, Separable
@@ -52,6 +53,7 @@ NETS = {  # with the share of norms that folds
   "resnet": (ResNet((1, 1), Bottleneck).make_trunk(), 1),
   "seresnet": (ResNet((1, 1), partial(BasicBlock, squeeze=16)).make_trunk(), 1),
   "densenet": (DenseNet((2, 1), 8, num_classes=5), 4 / 9),
+  "airbench": (Airbench(widths=(4, 8, 8)), 1 / 2),  # no scales; the first norms follow a pool
   "readers": (Readers(), 1 / 5),
 }
 WHOLE = (  # of the zoo: name, norms that fold, all
