@@ -139,8 +139,8 @@ def detectors(
   base.data.fraction = fraction or 1.0
   base.train.epochs = (1.0 if quick else 20.0) if epochs is None else epochs
   if data == "scenes" and not quick:
-    base.data.arguments = dict(examples=1250, classes=10)
-    base.data.resize = (192, 192)
+    base.data.arguments = dict(examples=1250, classes=3)  # of ten R-CNN only learns the background
+    base.data.batch_size = 8
   runs = {}
   for name, system in SYSTEMS.items():
     config = _config(base, system, quick)
