@@ -7,12 +7,12 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import lax
 
-from cnnjax.layers import BatchNorm, Conv, MaxPool
+from cnnjax.layers import BatchNorm, Conv, Dense, MaxPool
 from cnnjax.ops.conv import conv, each, pads
 
 
 def stock(model: nn.Module) -> Callable:
-  """Returns `model.apply` with stock convolutions, batch norms and max pooling.
+  """Returns `model.apply` with stock convolutions, products, batch norms and max pooling.
 
   Variables stay ours; only the running variance differs, which Flax leaves biased.
   """
@@ -25,7 +25,7 @@ def stock(model: nn.Module) -> Callable:
 
 
 def _replace(own, arguments, options, context):
-  layers = {Conv: _conv, BatchNorm: _batch_norm, MaxPool: _max_pool}
+  layers = {Conv: _conv, Dense: _dense, BatchNorm: _batch_norm, MaxPool: _max_pool}
   theirs = layers.get(type(context.module))
   if theirs is None or context.method_name != "__call__":
     return own(*arguments, **options)
@@ -37,6 +37,12 @@ def _conv(layer, x):
   kernel = layer.get_variable("params", "kernel")
   places = dict(strides=layer.strides, padding=layer.padding, dilation=layer.dilation)
   y = conv(x, kernel, groups=layer.groups, form="plain", **places)
+  return y + layer.get_variable("params", "bias") if layer.use_bias else y
+
+
+def _dense(layer, x):
+  """As nn.Dense: a product and a sum."""
+  y = x @ layer.get_variable("params", "kernel")
   return y + layer.get_variable("params", "bias") if layer.use_bias else y
 
 

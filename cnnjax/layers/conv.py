@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from cnnjax.errors import UserError
 from cnnjax.ops.conv import Padding, Sizes, conv, each
+from cnnjax.ops.dense import dense
 
 
 class Conv(nn.Module):
@@ -62,8 +63,28 @@ class Conv(nn.Module):
     return math.prod(each(self.kernel_size, len(x) - 2)) * x[-1] // self.groups * math.prod(y)
 
 
-class Dense(nn.Dense):
-  """Fully connected layer [..., C] -> [..., features]."""
+class Dense(nn.Module):
+  """Fully connected layer [..., C] -> [..., features]; `ops.dense.dense` with parameters.
+
+  Attributes:
+    features: output channels.
+    dtype: of the computation; parameters stay float32.
+  """
+
+  features: int
+  use_bias: bool = True
+  dtype: Any = jnp.float32
+  kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+  bias_init: nn.initializers.Initializer = nn.initializers.zeros
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    shape = (x.shape[-1], self.features)
+    kernel = self.param("kernel", self.kernel_init, shape).astype(self.dtype)
+    y = dense(x.astype(self.dtype), kernel)
+    if self.use_bias:
+      y = y + self.param("bias", self.bias_init, (self.features,)).astype(self.dtype)
+    return y
 
   def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
     """Multiply-adds from an input to an output of these shapes."""

@@ -15,6 +15,8 @@ class Geometry(NamedTuple):
   groups: int
 
 
+STILL = Geometry((1, 1), ((0, 0), (0, 0)), (1, 1), 1)  # of a 1x1 window over all pixels
+
 _LAYOUTS = {1: ("NLC", "LIO", "NLC"), 2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
 
 

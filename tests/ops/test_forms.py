@@ -10,6 +10,7 @@ from jax import lax
 
 from cnnjax.errors import UserError
 from cnnjax.ops.conv import FORMS, choose, conv, each, pads
+from cnnjax.ops.dense import dense
 from cnnjax.ops.geometry import Geometry
 from cnnjax.ops.pool import max_pool
 
@@ -61,6 +62,15 @@ def test_a_convolution_and_its_gradients(x, kernel, options):
   xlas = all_of(lambda x, k: conv(x, k, **{**options, "form": "plain"}), x, kernel)
   for found, want in zip(ours, xlas, strict=True):
     np.testing.assert_allclose(found, want, atol=3e-6 * np.abs(want).max())
+
+
+@pytest.mark.parametrize("x, kernel", [((3, 5), (5, 4)), ((2, 3, 2, 6), (6, 1)), ((1, 1), (1, 7))])
+def test_a_product_and_its_gradients(x, kernel):
+  with jax.enable_x64(True):
+    x, kernel = (jnp.asarray(random(*shape), jnp.float64) for shape in (x, kernel))
+    ours, plain = all_of(dense, x, kernel), all_of(jnp.matmul, x, kernel)
+  for found, want in zip(ours, plain, strict=True):
+    np.testing.assert_allclose(found, want, atol=1e-12)
 
 
 def test_which_form_is_taken():
@@ -134,6 +144,8 @@ def test_every_form_equals_xlas_convolution(data):
 @pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
 def test_forms_keep_the_dtype(dtype):
   with jax.enable_x64(True):
+    y, back = jax.vjp(dense, *(jnp.asarray(random(2, 2), dtype) for _ in range(2)))
+    assert {a.dtype for a in (y, *back(y))} == {jnp.dtype(dtype)}
     for kernel, groups in (((1, 1, 4, 4), 1), ((3, 3, 1, 4), 4)):
       x, k = jnp.asarray(random(1, 5, 5, 4), dtype), jnp.asarray(random(*kernel), dtype)
       y, back = jax.vjp(lambda x, k, groups=groups: conv(x, k, strides=2, groups=groups), x, k)

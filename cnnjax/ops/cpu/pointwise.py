@@ -6,9 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from cnnjax.ops.geometry import Geometry, plain
-
-STILL = Geometry((1, 1), ((0, 0), (0, 0)), (1, 1), 1)
+from cnnjax.ops.cpu import dense
+from cnnjax.ops.geometry import STILL, Geometry, plain
 
 
 def fits(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geometry) -> bool:
@@ -33,9 +32,10 @@ def input_gradient(
   slope: jax.Array, kernel: jax.Array, x_shape: tuple[int, ...], geometry: Geometry
 ) -> jax.Array:
   """Returns the slope with respect to x from that of the result, [B, H', W', D]."""
-  found = plain(slope, _one(kernel).swapaxes(2, 3), STILL)
   if kernel.shape[:2] != (1, 1):
-    return found.reshape(x_shape)
+    flat = slope.reshape(-1, slope.shape[3]), kernel.reshape(-1, kernel.shape[3])
+    return dense.input_gradient(*flat).reshape(x_shape)
+  found = plain(slope, kernel.swapaxes(2, 3), STILL)
   if geometry.strides == (1, 1):
     return found
   config = [(0, 0, 0)]
