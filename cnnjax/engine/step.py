@@ -79,6 +79,7 @@ def train_step(
     grads, (others, logs) = gradient(params, others, batch, 0)
   else:
     grads, others, logs = _accumulated(gradient, params, others, batch, accumulate)
+  grads = _complete(grads)
   with jax.named_scope("optimizer"):  # so that a profile can tell
     updates, opt_state = optimizer.update(grads, state.opt_state, params)
     variables = {**fixed, **others, "params": optax.apply_updates(params, updates)}
@@ -106,6 +107,17 @@ def look_ahead(average: Any, variables: Any, decay: jax.Array, due: jax.Array) -
   """
   move = lambda a, v: jnp.where(due, a + (1 - decay) * (v - a), a)  # noqa: E731
   return jax.tree.map(move, average, variables)
+
+
+def _complete(grads):
+  """Returns gradients of which none is to be had before all are.
+
+  So nothing that reads the parameters comes after an update. XLA's CPU compiler, which updates them
+  in place, would else copy them all first.
+  """
+  return jax.lax.platform_dependent(
+    grads, cpu=jax.lax.optimization_barrier, default=lambda grads: grads
+  )
 
 
 def _accumulated(gradient, params, others, batch, parts):
