@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from cnnjax.errors import UserError, unknown
-from cnnjax.ops.cpu import columns, depthwise, direct, patches, pointwise, winograd
+from cnnjax.ops.cpu import columns, depthwise, direct, grouped, patches, pointwise, winograd
 from cnnjax.ops.geometry import Geometry, plain
 
 Sizes = int | Sequence[int]
@@ -22,6 +22,7 @@ Padding = str | int | Sequence[int | tuple[int, int]]
 FORMS = {  # in the order in which they are asked whether they compute it, and whether that pays
   "pointwise": pointwise,
   "depthwise": depthwise,
+  "grouped": grouped,
   "patches": patches,
   "winograd": winograd,
   "columns": columns,

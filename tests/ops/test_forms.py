@@ -26,6 +26,9 @@ CONVOLUTIONS = [  # x, kernel, options: odd sizes, every phase of a stride, unev
   ((2, 9, 10, 4), (3, 3, 1, 4), dict(dilation=(2, 3), strides=2, padding=3, groups=4)),
   ((2, 9, 8, 4), (3, 3, 1, 4), dict(strides=2, padding="SAME", groups=4)),
   ((1, 3, 3, 2), (3, 3, 1, 2), dict(groups=2)),
+  ((2, 5, 6, 18), (3, 2, 1, 36), dict(groups=18, strides=(2, 1))),  # two maps a channel
+  ((1, 4, 5, 24), (3, 3, 2, 12), dict(groups=12, padding=1)),
+  ((1, 4, 5, 40), (3, 3, 20, 6), dict(groups=2, dilation=2, padding=2)),
   ((1, 2, 5, 2), (2, 2, 1, 2), dict(strides=4, padding=1, groups=2)),
   ((2, 5, 3, 4), (5, 3, 4, 6), dict(strides=2)),  # a window that sees all of the image
   ((2, 7, 8, 3), (3, 5, 3, 4), dict(padding=((0, 2), (1, 3)))),
@@ -88,8 +91,8 @@ def test_which_form_is_taken():
     ((1, 2, 9, 16), (3, 3, 16, 16), still._replace(padding=((1, 1), (1, 1))), "patches"),
     ((1, 32, 32, 3), (5, 5, 3, 6), twice, "direct"),
     ((1, 4, 4, 9), (3, 3, 9, 8), still, "direct"),
-    ((1, 4, 4, 8), (1, 1, 4, 8), still._replace(groups=2), "direct"),
-    ((1, 4, 4, 8), (3, 3, 1, 16), eight, "direct"),  # two maps a channel
+    ((1, 4, 4, 8), (1, 1, 4, 8), still._replace(groups=2), "grouped"),
+    ((1, 4, 4, 8), (3, 3, 1, 16), eight, "grouped"),  # two maps a channel
     ((1, 4, 4, 8), (1, 1, 8, 8), still._replace(padding=((-1, 0), (0, 0))), "plain"),
     ((1, 4, 4, 4, 8), (1, 1, 1, 8, 8), still, "plain"),
   ):

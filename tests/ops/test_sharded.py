@@ -29,11 +29,12 @@ def main():
   from experiments.scaling import collectives
   from experiments.stock import stock
 
-  class Forms(nn.Module):  # columns, depthwise, pointwise, winograd, direct
+  class Forms(nn.Module):  # columns, depthwise, grouped, pointwise, winograd, direct
     @nn.compact
     def __call__(self, x, *, train):
       x = Conv(8, 5, padding=2)(x)
       x = Conv(8, 3, padding=1, groups=8)(x)
+      x = Conv(8, 3, padding=1, groups=2)(x)
       x = Conv(256, 3, padding=1)(Conv(256, 1)(x))
       x = Conv(8, 3, strides=2)(MaxPool(2)(x))
       return {"logits": LinearHead(4)(x, train=train)}
