@@ -88,7 +88,8 @@ def test_forms_add_no_collective():
   )
   assert not done.returncode, done.stderr
   found = json.loads(done.stdout.splitlines()[-1])
-  assert all(case["sent"].keys() == {"all-reduce"} for case in found.values())
+  for net in ("Forms ours", "Norms ours"):  # stock ones gather what groups of channels need
+    assert found[net]["sent"].keys() == {"all-reduce"}
   forms, stock = found["Forms ours"], found["Forms stock"]
   assert forms["count"] == stock["count"]
   sums = 16 / 9  # winograd sums a kernel's gradient at 16 places before they become 9
