@@ -13,13 +13,14 @@ import jax.numpy as jnp
 from jax import lax
 
 from cnnjax.errors import UserError, unknown
-from cnnjax.ops.cpu import columns, depthwise, direct, grouped, patches, pointwise, winograd
+from cnnjax.ops.cpu import columns, depthwise, direct, grouped, patches, pointwise, volume, winograd
 from cnnjax.ops.geometry import Geometry, plain
 
 Sizes = int | Sequence[int]
 Padding = str | int | Sequence[int | tuple[int, int]]
 
 FORMS = {  # in the order in which they are asked whether they compute it, and whether that pays
+  "volume": volume,
   "pointwise": pointwise,
   "depthwise": depthwise,
   "grouped": grouped,
@@ -86,7 +87,7 @@ def choose(
   x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geometry, dtype: Any
 ) -> str:
   """Returns the name of the form that the CPU takes: the first that can and pays."""
-  if len(x_shape) != 4 or any(min(pair) < 0 for pair in geometry.padding):
+  if len(x_shape) not in (4, 5) or any(min(pair) < 0 for pair in geometry.padding):
     return "plain"
   for name in FORMS:
     exact = name != "winograd" or dtype in (jnp.float32, jnp.float64)  # its sums need the digits

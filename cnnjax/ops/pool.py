@@ -1,5 +1,6 @@
 """Maximum and average pooling of any number of spatial dimensions, channels last."""
 
+import math
 from functools import partial
 
 import jax
@@ -32,7 +33,7 @@ def max_pool(
   )
   window = each(window, n)
   strides, around = window if strides is None else each(strides, n), pads(padding, n)
-  if not floating or n != 2 or isinstance(around, str) or window[0] * window[1] > 255:
+  if not floating or n == 1 or isinstance(around, str) or math.prod(window) > 255:
     return plain(x)
   ours = partial(cpu_max_pool, window=window, strides=strides, padding=around)
   return lax.platform_dependent(x, cpu=ours, default=plain)

@@ -30,6 +30,10 @@ CONVOLUTIONS = [  # x, kernel, options: odd sizes, every phase of a stride, unev
   ((1, 4, 5, 24), (3, 3, 2, 12), dict(groups=12, padding=1)),
   ((1, 4, 5, 40), (3, 3, 20, 6), dict(groups=2, dilation=2, padding=2)),
   ((1, 2, 5, 2), (2, 2, 1, 2), dict(strides=4, padding=1, groups=2)),
+  ((2, 4, 5, 3, 4), (1, 1, 1, 4, 3), dict()),
+  ((2, 5, 4, 6, 3), (3, 2, 3, 3, 4), dict(strides=(2, 1, 2), padding=((0, 2), (1, 1), (0, 1)))),
+  ((1, 7, 5, 4, 2), (2, 3, 1, 2, 3), dict(dilation=(3, 2, 1), padding=1)),
+  ((1, 3, 4, 4, 4), (2, 3, 3, 2, 6), dict(groups=2)),
   ((2, 5, 3, 4), (5, 3, 4, 6), dict(strides=2)),  # a window that sees all of the image
   ((2, 7, 8, 3), (3, 5, 3, 4), dict(padding=((0, 2), (1, 3)))),
   ((2, 7, 9, 2), (2, 3, 2, 4), dict(form="columns")),
@@ -78,6 +82,7 @@ def test_a_product_and_its_gradients(x, kernel):
 
 def test_which_form_is_taken():
   still = Geometry((1, 1), ((0, 0), (0, 0)), (1, 1), 1)
+  volume = Geometry((1, 1, 1), ((0, 0), (0, 0), (0, 0)), (1, 1, 1), 1)
   eight, twice = still._replace(groups=8), still._replace(strides=(2, 2))
   for x, kernel, geometry, form in (
     ((1, 4, 4, 8), (1, 1, 8, 8), still, "pointwise"),
@@ -94,7 +99,9 @@ def test_which_form_is_taken():
     ((1, 4, 4, 8), (1, 1, 4, 8), still._replace(groups=2), "grouped"),
     ((1, 4, 4, 8), (3, 3, 1, 16), eight, "grouped"),  # two maps a channel
     ((1, 4, 4, 8), (1, 1, 8, 8), still._replace(padding=((-1, 0), (0, 0))), "plain"),
-    ((1, 4, 4, 4, 8), (1, 1, 1, 8, 8), still, "plain"),
+    ((1, 4, 4, 4, 8), (1, 1, 1, 8, 8), volume, "volume"),
+    ((1, 4, 4, 4, 8), (1, 1, 1, 4, 8), volume._replace(groups=2), "direct"),
+    ((1, 4, 8), (1, 8, 8), still, "plain"),
   ):
     assert choose(x, kernel, geometry, jnp.float32) == form
   assert choose((1, 14, 14, 128), (3, 3, 128, 128), still, jnp.bfloat16) == "direct"
@@ -163,6 +170,8 @@ def test_forms_keep_the_dtype(dtype):
     ((2, 7, 7, 3), 3, 1, 1),
     ((2, 7, 9, 3), (3, 2), (1, 3), ((0, 1), (1, 0))),
     ((1, 7, 7, 2), 2, 3, 0),  # pixels that no window sees
+    ((2, 5, 4, 6, 3), 2, 2, 0),
+    ((1, 5, 6, 4, 2), (3, 2, 2), (2, 1, 2), ((1, 1), (0, 1), (1, 0))),
   ],
 )
 def test_max_pooling_and_its_gradient(shape, window, strides, padding):
@@ -170,8 +179,8 @@ def test_max_pooling_and_its_gradient(shape, window, strides, padding):
   x = np.maximum(np.round(random(*shape)), 0)
 
   def xlas(x):
-    two = [(s, s) if isinstance(s, int) else s for s in (window, strides)]
-    around = ((padding,) * 2,) * 2 if isinstance(padding, int) else padding
+    two = [each(s, x.ndim - 2) for s in (window, strides)]
+    around = pads(padding, x.ndim - 2)
     arguments = (1, *two[0], 1), (1, *two[1], 1), ((0, 0), *around, (0, 0))
     return lax.reduce_window(x, -jnp.inf, lax.max, *arguments)
 

@@ -13,7 +13,7 @@ NORMS = 2  # in the net that has some
 
 
 def main():
-  """Prints the collectives of a step by our operations and by stock ones, of two nets."""
+  """Prints the collectives of a step by our operations and by stock ones, of three nets."""
   from functools import partial
 
   import flax.linen as nn
@@ -46,16 +46,24 @@ def main():
       x = ConvNorm(8, 1)(x, train=train, residual=x)
       return {"logits": LinearHead(4)(x, train=train)}
 
+  class Volumes(nn.Module):
+    @nn.compact
+    def __call__(self, x, *, train):
+      x = MaxPool(2)(Conv(4, 3, strides=(1, 2, 1), padding=1)(x))
+      return {"logits": LinearHead(4)(Conv(4, 1)(x).mean(1), train=train)}
+
   class Stock:
     def __init__(self, net):
       self.apply = stock(net)
 
-  image, optimizer, mesh = jnp.zeros((16, 12, 12, 3)), optax.sgd(0.1), make_mesh()
-  batch = {"image": image, "label": jnp.zeros(16, jnp.int32), "mask": jnp.ones(16)}
-  found = {}
-  for net in (Forms(), Norms()):
+  optimizer, mesh, found = optax.sgd(0.1), make_mesh(), {}
+  for net in (Forms(), Norms(), Volumes()):
+    image = jnp.zeros((16, *(4,) * isinstance(net, Volumes), 12, 12, 3))
+    batch = {"image": image, "label": jnp.zeros(16, jnp.int32), "mask": jnp.ones(16)}
     shapes = jax.eval_shape(
-      lambda key, net=net: state.create(net.init(key, image, train=False), optimizer, False),
+      lambda key, net=net, image=image: state.create(
+        net.init(key, image, train=False), optimizer, False
+      ),
       jax.random.key(0),
     )
     for name, model in (("ours", net), ("stock", Stock(net))):
@@ -88,12 +96,17 @@ def test_forms_add_no_collective():
   )
   assert not done.returncode, done.stderr
   found = json.loads(done.stdout.splitlines()[-1])
-  for net in ("Forms ours", "Norms ours"):  # stock ones gather what groups of channels need
+  for net in (
+    "Forms ours",
+    "Norms ours",
+    "Volumes ours",
+  ):  # stock ones gather what groups of channels need
     assert found[net]["sent"].keys() == {"all-reduce"}
   forms, stock = found["Forms ours"], found["Forms stock"]
   assert forms["count"] == stock["count"]
   sums = 16 / 9  # winograd sums a kernel's gradient at 16 places before they become 9
   assert forms["sent"]["all-reduce"] <= sums * stock["sent"]["all-reduce"]
+  assert found["Volumes ours"] == found["Volumes stock"]
   norms, stock = found["Norms ours"], found["Norms stock"]
   assert norms["count"] <= stock["count"] + NORMS  # the mean first: Flax's one pass is less exact
 
