@@ -6,6 +6,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from cnnjax.ops.cpu.row_sums import row_sums
@@ -141,7 +142,38 @@ def local_response_norm(
 
   Krizhevsky et al. 2012, section 3.3, with its constants; alpha is not divided by `size`.
   """
-  window = (1,) * (x.ndim - 1) + (size,)
-  around = [(0, 0)] * (x.ndim - 1) + [(size // 2, (size - 1) // 2)]
-  squares = lax.reduce_window(x * x, 0.0, lax.add, window, (1,) * x.ndim, around)
-  return x * (k + alpha * squares) ** -beta
+  return _local_response_norm(x, size, k, alpha, beta)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3, 4))
+def _local_response_norm(x, size, k, alpha, beta):
+  return _divided(x, size, k, alpha, beta)[0]
+
+
+def _divided(x, size, k, alpha, beta):
+  wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+  scale = k + alpha * _neighbours(wide * wide, size // 2, (size - 1) // 2)
+  return (wide * _power(scale, -beta)).astype(x.dtype), (x, scale)
+
+
+def _undivided(size, k, alpha, beta, kept, slope):
+  x, scale = kept
+  slope, wide, power = slope.astype(scale.dtype), x.astype(scale.dtype), _power(scale, -beta)
+  along = _neighbours(slope * wide * power / scale, (size - 1) // 2, size // 2)
+  return ((slope * power - 2 * alpha * beta * wide * along).astype(x.dtype),)
+
+
+_local_response_norm.defvjp(_divided, _undivided)
+
+
+def _neighbours(x: jax.Array, before: int, after: int) -> jax.Array:
+  """Returns for each channel of x [..., C] the sum of it, so many before and so many after it."""
+  window, around = (1,) * (x.ndim - 1) + (before + 1 + after,), [(0, 0)] * (x.ndim - 1)
+  zero = np.zeros((), x.dtype)[()]
+  found = lax.reduce_window(x, zero, lax.add, window, (1,) * x.ndim, [*around, (before, after)])
+  return lax.optimization_barrier(found)
+
+
+def _power(x: jax.Array, exponent: float) -> jax.Array:
+  """Returns positive x to a power: XLA's own on the CPU is not vectorised, and these two are."""
+  return jnp.exp(exponent * jnp.log(x))
