@@ -1,4 +1,7 @@
-"""Maximum and average pooling of any number of spatial dimensions, channels last."""
+"""Maximum and average pooling of any number of spatial dimensions, channels last.
+
+GPU and TPU take XLA's own; the CPU forms of ours, where they can.
+"""
 
 import math
 from functools import partial
@@ -9,7 +12,8 @@ import numpy as np
 from jax import lax
 
 from cnnjax.ops.conv import Padding, Sizes, each, pads
-from cnnjax.ops.cpu.max_pool import max_pool as cpu_max_pool
+from cnnjax.ops.cpu import max_pool as cpu_max
+from cnnjax.ops.cpu import sum_pool as cpu_sum
 
 
 def max_pool(
@@ -21,22 +25,12 @@ def max_pool(
 ) -> jax.Array:
   """Returns the largest value of each window of x [B, *space, C]; strides default to the window.
 
-  With `ceil` a last window that the input only half fills counts too, as in Caffe. On the CPU
-  `cpu.max_pool` computes it where it can.
+  With `ceil` a last window that the input only half fills counts too, as in Caffe.
   """
   if ceil:
     padding = _to_the_end(x.shape[1:-1], window, strides, padding)
-  floating, n = jnp.issubdtype(x.dtype, jnp.floating), x.ndim - 2
-  low = -jnp.inf if floating else jnp.iinfo(x.dtype).min
-  plain = partial(
-    _reduce, initial=low, operation=lax.max, window=window, strides=strides, padding=padding
-  )
-  window = each(window, n)
-  strides, around = window if strides is None else each(strides, n), pads(padding, n)
-  if not floating or n == 1 or isinstance(around, str) or math.prod(window) > 255:
-    return plain(x)
-  ours = partial(cpu_max_pool, window=window, strides=strides, padding=around)
-  return lax.platform_dependent(x, cpu=ours, default=plain)
+  low = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
+  return _pool(x, cpu_max.max_pool, cpu_max.MOST, low, lax.max, window, strides, padding)
 
 
 def avg_pool(
@@ -52,7 +46,7 @@ def avg_pool(
   numbers are averaged in float32: their own type may be too small for a sum.
   """
   x = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.float32)
-  total = _reduce(x, 0.0, lax.add, window, strides, padding)
+  total = _pool(x, cpu_sum.sum_pool, cpu_sum.MOST, 0.0, lax.add, window, strides, padding)
   if count_padding:
     count = 1
     for size in each(window, x.ndim - 2):
@@ -87,6 +81,28 @@ def _to_the_end(space, window, strides, padding):
     more = (k - length - a - b) % s
     found.append((a, b + more if b + more < k else b))  # else it would see nothing of the input
   return tuple(found)
+
+
+def _pool(x, ours, most, initial, operation, window, strides, padding):
+  """Returns x by a form of ours on the CPU, for windows of so many taps at most, or XLA's own."""
+  plain = partial(
+    _reduce,
+    initial=initial,
+    operation=operation,
+    window=window,
+    strides=strides,
+    padding=padding,
+  )
+  n = x.ndim - 2
+  window, around = each(window, n), pads(padding, n)
+  whole = not jnp.issubdtype(x.dtype, jnp.floating)
+  if whole or n == 1 or math.prod(window) > most:
+    return plain(x)
+  strides = window if strides is None else each(strides, n)
+  if isinstance(around, str):
+    around = tuple(lax.padtype_to_pads(x.shape[1:-1], window, strides, around))
+  cpu = partial(ours, window=window, strides=strides, padding=around)
+  return lax.platform_dependent(x, cpu=cpu, default=plain)
 
 
 def _reduce(x, initial, operation, window, strides, padding):

@@ -12,7 +12,7 @@ from cnnjax.errors import UserError
 from cnnjax.ops.conv import FORMS, choose, conv, each, pads
 from cnnjax.ops.dense import dense
 from cnnjax.ops.geometry import Geometry
-from cnnjax.ops.pool import max_pool
+from cnnjax.ops.pool import avg_pool, max_pool
 
 CONVOLUTIONS = [  # x, kernel, options: odd sizes, every phase of a stride, uneven padding, dilation
   ((2, 7, 8, 5), (1, 1, 5, 7), dict()),
@@ -174,19 +174,23 @@ def test_forms_keep_the_dtype(dtype):
     ((1, 5, 6, 4, 2), (3, 2, 2), (2, 1, 2), ((1, 1), (0, 1), (1, 0))),
   ],
 )
-def test_max_pooling_and_its_gradient(shape, window, strides, padding):
-  """With ties, which ReLU makes: the slope goes to the first, as in PyTorch."""
+def test_pooling_and_its_gradient(shape, window, strides, padding):
+  """With ties, which ReLU makes: the slope of a maximum goes to the first, as in PyTorch."""
   x = np.maximum(np.round(random(*shape)), 0)
 
-  def xlas(x):
+  def xlas(x, initial=-jnp.inf, operation=lax.max):
     two = [each(s, x.ndim - 2) for s in (window, strides)]
     around = pads(padding, x.ndim - 2)
     arguments = (1, *two[0], 1), (1, *two[1], 1), ((0, 0), *around, (0, 0))
-    return lax.reduce_window(x, -jnp.inf, lax.max, *arguments)
+    return lax.reduce_window(x, initial, operation, *arguments)
 
-  ours = all_of(lambda x: max_pool(x, window, strides, padding), x)
-  for found, want in zip(ours, all_of(xlas, x), strict=True):
-    np.testing.assert_allclose(found, want, atol=1e-6)
+  def means(x):
+    return xlas(x, 0.0, lax.add) / np.prod(each(window, x.ndim - 2))
+
+  for pool, plain in ((max_pool, xlas), (avg_pool, means)):
+    ours = all_of(lambda x, pool=pool: pool(x, window, strides, padding), x)
+    for found, want in zip(ours, all_of(plain, x), strict=True):
+      np.testing.assert_allclose(found, want, atol=1e-6)
 
 
 def test_max_pooling_passes_nan_on():

@@ -5,23 +5,19 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from cnnjax.ops.cpu.windows import Pairs, pad, put_back, seen, taps
+from cnnjax.ops.cpu.windows import Pairs, by_slices, pad, put_back, seen, taps
+
+MOST = 255  # taps of a window, each with its number in a byte
 
 
 def max_pool(
   x: jax.Array, window: tuple[int, ...], strides: tuple[int, ...], padding: Pairs
 ) -> jax.Array:
-  """Returns the largest value of each window of x [B, H, W, C]; its slope goes to the first.
+  """Returns the largest value of each window of x [B, H, W, C], or of volumes [B, Z, H, W, C].
 
-  Of volumes [B, Z, H, W, C] it is that of each slice, and then along the slices.
+  Its slope goes to the first.
   """
-  if x.ndim == 4:
-    return _max_pool(x, window, strides, padding)
-  batch, depth, *_, channels = x.shape
-  x = _max_pool(x.reshape(-1, *x.shape[2:]), window[1:], strides[1:], padding[1:])
-  sides, x = x.shape[1:3], x.reshape(batch, depth, -1, channels)
-  x = _max_pool(x, (window[0], 1), (strides[0], 1), (padding[0], (0, 0)))
-  return x.reshape(batch, -1, *sides, channels)
+  return by_slices(_max_pool, x, window, strides, padding)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))

@@ -1,6 +1,6 @@
 """What the taps of a window see at all its places, and the way back."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 from typing import Any
 
@@ -55,3 +55,20 @@ def put_back(
   rows = [jnp.stack([phases.get((p, q), nothing) for q in range(t)], axis=3) for p in range(s)]
   found = jnp.stack(rows, axis=2).reshape(x_shape[0], height * s, width * t, x_shape[3])
   return found[:, : x_shape[1], : x_shape[2]]
+
+
+def by_slices(
+  pool: Callable,
+  x: jax.Array,
+  window: tuple[int, ...],
+  strides: tuple[int, ...],
+  padding: Pairs,
+) -> jax.Array:
+  """Returns what `pool` makes of images [B, H, W, C], and of volumes slice by slice, then along."""
+  if x.ndim == 4:
+    return pool(x, window, strides, padding)
+  batch, depth, *_, channels = x.shape
+  x = pool(x.reshape(-1, *x.shape[2:]), window[1:], strides[1:], padding[1:])
+  sides, x = x.shape[1:3], x.reshape(batch, depth, -1, channels)
+  x = pool(x, (window[0], 1), (strides[0], 1), (padding[0], (0, 0)))
+  return x.reshape(batch, -1, *sides, channels)
