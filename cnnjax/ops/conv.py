@@ -99,13 +99,11 @@ def choose(
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _formed(x, kernel, geometry, form):
+  def cpu(x, kernel):
+    return lax.optimization_barrier(FORMS[form].forward(x, kernel, geometry))
+
   with jax.named_scope("conv_forward"):
-    return lax.platform_dependent(
-      x,
-      kernel,
-      cpu=partial(FORMS[form].forward, geometry=geometry),
-      default=partial(plain, geometry=geometry),
-    )
+    return lax.platform_dependent(x, kernel, cpu=cpu, default=partial(plain, geometry=geometry))
 
 
 def _forward(x, kernel, geometry, form):
