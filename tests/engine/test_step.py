@@ -1,5 +1,6 @@
 """One update: what it computes, and that nothing else than its arguments decides it."""
 
+import re
 from dataclasses import replace
 from functools import partial
 
@@ -10,6 +11,7 @@ import optax
 import pytest
 
 from cnnjax.engine import state
+from cnnjax.engine.mesh import compile_step, make_mesh
 from cnnjax.engine.step import train_step
 from cnnjax.tasks import classification as task
 
@@ -69,6 +71,15 @@ def test_sgd_by_hand():
   assert after.step == 1
   assert logs["loss"][0] / logs["loss"][1] == pytest.approx(float(value), rel=1e-6)
   assert logs["gradient_norm"][0] == pytest.approx(float(optax.tree.norm(grads)), rel=1e-5)
+
+
+def test_parameters_are_updated_in_place_and_not_copied_before():
+  now, step = setup(Net(norm=False), optax.sgd(0.1, momentum=0.9))
+  step = compile_step(step.__wrapped__, make_mesh(1), donate=True)
+  program = step.lower(now, batch()).compile().as_text()
+  parameter = "state_variables__params____Dense_1____kernel"
+  assert parameter in program
+  assert not re.search(rf"[ _]copy\(%{parameter}", program)
 
 
 def test_batch_statistics_move():
