@@ -96,7 +96,7 @@ def _pool(x, ours, most, initial, operation, window, strides, padding):
   n = x.ndim - 2
   window, around = each(window, n), pads(padding, n)
   whole = not jnp.issubdtype(x.dtype, jnp.floating)
-  if whole or n == 1 or math.prod(window) > most:
+  if whole or n not in (2, 3) or math.prod(window) > most:
     return plain(x)
   strides = window if strides is None else each(strides, n)
   if isinstance(around, str):
