@@ -8,7 +8,7 @@ from cnnjax.ops.cpu import dense as cpu
 
 @jax.custom_vjp
 def dense(x: jax.Array, kernel: jax.Array) -> jax.Array:
-  """Returns x [..., C] times kernel [C, D], [..., D]."""
+  """Returns x [..., C] times kernel [C, D], [..., D]; it has no forward-mode derivatives."""
   return x @ kernel
 
 

@@ -96,11 +96,7 @@ def test_forms_add_no_collective():
   )
   assert not done.returncode, done.stderr
   found = json.loads(done.stdout.splitlines()[-1])
-  for net in (
-    "Forms ours",
-    "Norms ours",
-    "Volumes ours",
-  ):  # stock ones gather what groups of channels need
+  for net in ("Forms ours", "Norms ours", "Volumes ours"):  # stock Forms gather for the groups
     assert found[net]["sent"].keys() == {"all-reduce"}
   forms, stock = found["Forms ours"], found["Forms stock"]
   assert forms["count"] == stock["count"]

@@ -4,6 +4,8 @@ Its own convolution of three dimensions is a plain loop. The price is a copy of 
 slice of the window.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -35,7 +37,7 @@ def input_gradient(
 ) -> jax.Array:
   """Returns the slope with respect to x from that of the result, [B, Z', H', W', D]."""
   x = jax.ShapeDtypeStruct(x_shape, slope.dtype)
-  seen = lambda x: _images(x, kernel.shape[0], geometry)  # noqa: E731
+  seen = partial(_images, depth=kernel.shape[0], geometry=geometry)
   images = jax.eval_shape(seen, x)
   form, flat = _form(images.shape, kernel, geometry)
   slope = slope.reshape(-1, *slope.shape[2:])
