@@ -81,6 +81,7 @@ def torch_zoo(name: str, variables: Any) -> Any:
 
 OWN = {"lenet5": "LeNet5", "resnet20_cifar": "ResNet20"}  # of torch_nets
 PORTED = [n for n in zoo.list_models("classification") if namings(zoo.create_model(n))]
+PAPERS = ("alexnet_2012", "googlenet_2014", "resnet50_2015")  # of families ported, not theirs
 PEERS = {  # peer: {model: our variables -> Flax's apply and variables, or PyTorch's module}
   "flax": {
     **{name: partial(flax_zoo, name) for name in (*PORTED, "resnet20_cifar")},
@@ -89,7 +90,7 @@ PEERS = {  # peer: {model: our variables -> Flax's apply and variables, or PyTor
   "user": {name: partial(user_zoo, name) for name in (*PORTED, *OWN)},
   "torch": {
     **{name: partial(torch_own, name) for name in OWN},
-    **{name: partial(torch_zoo, name) for name in PORTED},
+    **{name: partial(torch_zoo, name) for name in PORTED if name not in PAPERS},
   },
 }
 
