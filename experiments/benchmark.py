@@ -66,7 +66,7 @@ from experiments.whole_path import path
 FLAGS = flags.FLAGS
 CONFIG = "configs/classification/lenet5_mnist.py:quick"  # of --path and --decode
 SMALL, LARGE, FEW = 128, 16, 2  # images in a training batch: of up to 64 pixels, more, detectors'
-AGREE = (1e-3, 5e-2, 5e-2)  # parts of the first result by which the first few may differ
+AGREE = (1e-3, 5e-2, 5e-2)  # relative difference of the first results: steps amplify rounding
 PROFILED = 3  # steps in a trace
 LEAST = {"batch": 1, "rounds": 1, "seconds": 0.001, "steps": 4}  # values of flags
 
@@ -89,13 +89,13 @@ def agree(contestants: dict[str, Contestant]) -> dict[str, float]:
     seconds[name] = time.perf_counter() - start
     results += [read(step()) for _ in AGREE[1:]]
     want = results if want is None else want
-    scale = np.abs(want[0]).max()  # not the size of a loss that falls to nothing
     for found, right, allowed in zip(results, want, AGREE):
-      error = np.abs(found - right).max() / scale
+      size = max(np.abs(want[0]).max(), np.abs(right).max())  # a loss may fall to nothing
+      error = np.abs(found - right).max() / size
       if not error <= allowed:  # NaN is not
         raise UserError(
           f"{name} does not compute what {next(iter(contestants))} does: its results are off by "
-          f"{error:.1e} of the first one's size, and {allowed:g} is allowed; nothing was timed"
+          f"{error:.1e} of their size, and {allowed:g} is allowed; nothing was timed"
         )
   return seconds
 
