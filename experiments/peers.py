@@ -76,6 +76,8 @@ def torch_zoo(name: str, variables: Any) -> Any:
   for module in net.modules():
     if isinstance(module, torch.nn.Dropout):
       module.p = 0.0
+    if hasattr(module, "drop_rate"):  # timm's own
+      module.drop_rate = 0.0
   return net
 
 
