@@ -287,13 +287,13 @@ def pytorch(
 def weights(name: str) -> Any:
   """Returns a model's first variables, in numpy.
 
-  Running variances are 4, not 1, at which a residual sum grows from block to block until 152 layers
-  make a tenth of the logits of what is rounding.
+  Batch norms scale by a half, not by one, at which a residual sum grows from block to block until
+  152 layers make a tenth of the logits, or a loss of another step, of what is rounding.
   """
   model, x = zoo.create_model(name), np.zeros((1, *zoo.row(name).input), np.float32)
   fresh = compile_once(lambda key: model.init(key, x, train=False), replicated(make_mesh(1)))
   return jax.tree_util.tree_map_with_path(
-    lambda path, leaf: 4 * leaf if path[-1].key == "var" else leaf,
+    lambda path, leaf: 0.5 * leaf if path[-1].key == "scale" else leaf,
     jax.device_get(fresh(jax.random.key(0))),
   )
 
