@@ -89,10 +89,12 @@ def agree(contestants: dict[str, Contestant]) -> dict[str, float]:
     seconds[name] = time.perf_counter() - start
     results += [read(step()) for _ in AGREE[1:]]
     want = results if want is None else want
+    if not np.isfinite(results).all():
+      raise UserError(f"the first results of {name} are not all finite; nothing was timed")
     for found, right, allowed in zip(results, want, AGREE):
       size = max(np.abs(want[0]).max(), np.abs(right).max())  # a loss may fall to nothing
       error = np.abs(found - right).max() / size
-      if not error <= allowed:  # NaN is not
+      if error > allowed:
         raise UserError(
           f"{name} does not compute what {next(iter(contestants))} does: its results are off by "
           f"{error:.1e} of their size, and {allowed:g} is allowed; nothing was timed"

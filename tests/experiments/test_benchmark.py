@@ -146,10 +146,20 @@ def test_contestants_that_disagree_are_not_timed():
   start = turns.Contestant(lambda: np.float32(2.0))
   near = turns.Contestant(lambda: np.float32(2.001))
   benchmark.agree({"cnnjax": start, "flax": near})
-  for other in (2.01, np.nan):
+  for other, message in (
+    (2.01, "flax does not compute what cnnjax does: its results are off by 5.0e-03 of their size"),
+    (np.nan, "the first results of flax are not all finite"),
+  ):
     far = turns.Contestant(lambda other=other: np.float32(other))
-    with pytest.raises(UserError, match="flax does not compute what cnnjax does"):
+    with pytest.raises(UserError, match=message):
       benchmark.agree({"cnnjax": start, "flax": far})
+
+
+def test_a_loss_that_falls_to_nothing_is_held_against_the_first():
+  falling = lambda last: turns.Contestant(iter(map(np.float32, (2.0, 0.5, last))).__next__)  # noqa: E731
+  benchmark.agree({"cnnjax": falling(0.01), "flax": falling(0.02)})
+  with pytest.raises(UserError, match="off by 1.0e-01"):
+    benchmark.agree({"cnnjax": falling(0.01), "flax": falling(0.21)})
 
 
 def test_other_weights_are_seen(monkeypatch):
