@@ -103,6 +103,29 @@ def test_torch_of_the_zoo():
 
 
 @pytest.mark.parity
+def test_torch_has_what_is_said_to_be_its():
+  pytest.importorskip("torch", reason="PyTorch is not installed: pip install .[parity]")
+  from experiments import reference
+
+  theirs = {*reference.TIMM, *reference.torchvision.models.list_models()}
+  assert set(peers.PEERS["torch"]) - set(peers.OWN) == set(peers.PORTED) & theirs
+
+
+@pytest.mark.parity
+def test_torchs_dropout_is_off():
+  torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install .[parity]")
+  from experiments import reference
+
+  with pytest.MonkeyPatch.context() as patch:  # SENet-154 itself takes seconds to build
+    small = torch.nn.Sequential(torch.nn.Dropout(0.5))
+    small.drop_rate = 0.2
+    patch.setattr(reference, "build", lambda name: small)
+    patch.setattr(peers, "to_others", lambda model, variables: {})
+    net = peers.torch_zoo("legacy_senet154", {})
+  assert net.drop_rate == 0.0 and net[0].p == 0.0
+
+
+@pytest.mark.parity
 @pytest.mark.parametrize("name", detector_peers.SIDES)
 def test_torch_of_a_detector(name):
   pytest.importorskip("torch", reason="PyTorch is not installed: pip install .[parity]")
