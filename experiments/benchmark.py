@@ -74,7 +74,8 @@ LEAST = {"batch": 1, "rounds": 1, "seconds": 0.001, "steps": 4}  # values of fla
 def agree(contestants: dict[str, Contestant]) -> dict[str, float]:
   """Returns the seconds of each first step, but of what PyTorch cannot compile, which is told.
 
-  Raises: UserError where a first few losses, or the logits, are not those of the first contestant.
+  Raises: UserError where a first few losses, or the logits, are not finite or not those of the
+    first contestant.
   """
   seconds, want = {}, None
   for name, (step, read) in contestants.items():

@@ -83,7 +83,7 @@ def torch_zoo(name: str, variables: Any) -> Any:
 
 OWN = {"lenet5": "LeNet5", "resnet20_cifar": "ResNet20"}  # of torch_nets
 PORTED = [n for n in zoo.list_models("classification") if namings(zoo.create_model(n))]
-PAPERS = ("alexnet_2012", "googlenet_2014", "resnet50_2015")  # of families ported, not theirs
+PAPERS = ("alexnet_2012", "googlenet_2014", "resnet50_2015")  # neither torchvision nor timm has
 PEERS = {  # peer: {model: our variables -> Flax's apply and variables, or PyTorch's module}
   "flax": {
     **{name: partial(flax_zoo, name) for name in (*PORTED, "resnet20_cifar")},
