@@ -131,6 +131,7 @@ def training(name: str, batch_size: int) -> tuple[Callable, state.State, dict]:
     seed=0,
   )
   first = state.create(jax.tree.map(jnp.array, weights(name)), optimizer, ema=False)
+  first = jax.device_put(first, replicated(mesh))  # as a step returns it: one program for all
   return compile_step(step, mesh, donate=True), first, shard(examples(name, batch_size), mesh)
 
 
