@@ -9,5 +9,6 @@ from cnnjax.errors import UserError
 from cnnjax.models.fold import fold
 from cnnjax.models.summary import summarize
 from cnnjax.models.zoo import create_model, list_models
+from cnnjax.ops.cpu.onednn import use_onednn
 
 __version__ = "0.1.0"

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from cnnjax.errors import UserError, unknown
-from cnnjax.ops.cpu import columns, depthwise, direct, grouped, patches, pointwise, volume, winograd
+from cnnjax.ops.cpu import columns, depthwise, direct, grouped, onednn, patches, pointwise
+from cnnjax.ops.cpu import volume, winograd
 from cnnjax.ops.geometry import Geometry, plain
 
 Sizes = int | Sequence[int]
@@ -22,6 +23,7 @@ Padding = str | int | Sequence[int | tuple[int, int]]
 FORMS = {  # in the order in which they are asked whether they compute it, and whether that pays
   "volume": volume,
   "pointwise": pointwise,
+  "onednn": onednn,
   "depthwise": depthwise,
   "grouped": grouped,
   "patches": patches,
@@ -29,6 +31,10 @@ FORMS = {  # in the order in which they are asked whether they compute it, and w
   "columns": columns,
   "direct": direct,
   "plain": direct,
+}
+EXACT = {  # the types in which a form computes; others in any
+  "winograd": (jnp.float32, jnp.float64),  # its sums need the digits
+  "onednn": (jnp.float32,),
 }
 
 
@@ -70,31 +76,57 @@ def conv(
     window = [d * (k - 1) + 1 for k, d in zip(kernel.shape, dilation)]
     padding = tuple(lax.padtype_to_pads(x.shape[1:-1], window, strides, padding))
   geometry = Geometry(strides, padding, dilation, groups)
+  if form != "plain":
+    x, geometry = within_reach(x, kernel.shape, geometry)
   if form == "auto":
     form = choose(x.shape, kernel.shape, geometry, x.dtype)
   elif form not in FORMS:
     raise unknown("form of a convolution", form, ["auto", *FORMS])
-  elif not FORMS[form].fits(x.shape, kernel.shape, geometry):
+  elif not _computes(form, x.shape, kernel.shape, geometry, x.dtype):
     raise UserError(
-      f"the form {form} does not compute a convolution of {x.shape} with {kernel.shape}, {geometry}"
+      f"the form {form} does not compute a convolution of {x.dtype} {x.shape} with "
+      f"{kernel.shape}, {geometry}"
     )
   if form == "plain":
     return plain(x, kernel, geometry)
   return _formed(x, kernel, geometry, form)
 
 
+def within_reach(
+  x: jax.Array, kernel_shape: tuple[int, ...], geometry: Geometry
+) -> tuple[jax.Array, Geometry]:
+  """Returns x with the zeros around it that no window shares with a pixel, and what is left to add.
+
+  What is cut off (a negative padding) is cut off too. Else the way back would have a negative
+  padding, with which XLA's CPU convolution reads beyond its input (openxla/xla#48713).
+  """
+  inner = [
+    tuple(min(max(n, 0), d * (k - 1)) for n in pair)
+    for pair, k, d in zip(geometry.padding, kernel_shape, geometry.dilation)
+  ]
+  outer = [(a - c, b - d, 0) for (a, b), (c, d) in zip(geometry.padding, inner)]
+  if any(a or b for a, b, _ in outer):
+    x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *outer, (0, 0, 0)])
+  return x, geometry._replace(padding=tuple(inner))
+
+
 def choose(
   x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geometry, dtype: Any
 ) -> str:
   """Returns the name of the form that the CPU takes: the first that can and pays."""
-  if len(x_shape) not in (4, 5) or any(min(pair) < 0 for pair in geometry.padding):
+  if len(x_shape) not in (4, 5):
     return "plain"
+  asked = x_shape, kernel_shape, geometry
   for name in FORMS:
-    exact = name != "winograd" or dtype in (jnp.float32, jnp.float64)  # its sums need the digits
-    asked = x_shape, kernel_shape, geometry
-    if exact and FORMS[name].fits(*asked) and FORMS[name].pays(*asked):
+    if _computes(name, *asked, dtype) and FORMS[name].pays(*asked):
       return name
   raise AssertionError("the last form takes all")
+
+
+def _computes(name, x_shape, kernel_shape, geometry, dtype):
+  """Whether a form computes such a convolution in a type."""
+  typed = dtype in EXACT.get(name, (dtype,))
+  return typed and FORMS[name].fits(x_shape, kernel_shape, geometry)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))

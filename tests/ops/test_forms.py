@@ -1,5 +1,7 @@
 """The CPU's own forms equal XLA's convolution and pooling, forward and all gradients."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,8 @@ from jax import lax
 
 from cnnjax.errors import UserError
 from cnnjax.ops.conv import FORMS, choose, conv, each, pads
+from cnnjax.ops.cpu import onednn
+from cnnjax.ops.cpu.onednn import use_onednn
 from cnnjax.ops.dense import dense
 from cnnjax.ops.geometry import Geometry
 from cnnjax.ops.pool import avg_pool, max_pool
@@ -43,6 +47,7 @@ CONVOLUTIONS = [  # x, kernel, options: odd sizes, every phase of a stride, unev
   ((1, 5, 4, 2), (3, 3, 2, 3), dict(padding=((0, 2), (3, 0)), form="winograd")),
   ((1, 4, 3, 256), (3, 3, 256, 256), dict(padding=1, form="winograd")),  # kernel gradient too
 ]
+needs_onednn = pytest.mark.skipif(bool(onednn.lacking()), reason=onednn.lacking())
 
 
 def random(*shape):
@@ -69,6 +74,21 @@ def test_a_convolution_and_its_gradients(x, kernel, options):
   xlas = all_of(lambda x, k: conv(x, k, **{**options, "form": "plain"}), x, kernel)
   for found, want in zip(ours, xlas, strict=True):
     np.testing.assert_allclose(found, want, atol=3e-6 * np.abs(want).max())
+
+
+@pytest.mark.parametrize("padding", [((3, 1), (0, 2)), ((-2, 1), (4, -1)), ((-1, -1), (0, 0))])
+def test_padding_beyond_the_window_and_what_is_cut_off(padding):
+  """Where XLA's own gradient reads beyond its input: 0 times what lies there may be nan."""
+  x, kernel = random(2, 5, 4, 3), random(3, 3, 3, 4)
+  zero = np.float32(0)
+
+  def plain(x, kernel):
+    x = lax.pad(x, zero, [(0, 0, 0), *((*pair, 0) for pair in padding), (0, 0, 0)])
+    return conv(x, kernel, form="plain")
+
+  ours, want = all_of(partial(conv, padding=padding), x, kernel), all_of(plain, x, kernel)
+  for one, other in zip(ours, want, strict=True):
+    np.testing.assert_allclose(one, other, atol=3e-6 * np.abs(other).max())
 
 
 @pytest.mark.parametrize("x, kernel", [((3, 5), (5, 4)), ((2, 3, 2, 6), (6, 1)), ((1, 1), (1, 7))])
@@ -98,7 +118,6 @@ def test_which_form_is_taken():
     ((1, 4, 4, 9), (3, 3, 9, 8), still, "direct"),
     ((1, 4, 4, 8), (1, 1, 4, 8), still._replace(groups=2), "grouped"),
     ((1, 4, 4, 8), (3, 3, 1, 16), eight, "grouped"),  # two maps a channel
-    ((1, 4, 4, 8), (1, 1, 8, 8), still._replace(padding=((-1, 0), (0, 0))), "plain"),
     ((1, 4, 4, 4, 8), (1, 1, 1, 8, 8), volume, "volume"),
     ((1, 4, 4, 4, 8), (1, 1, 1, 4, 8), volume._replace(groups=2), "direct"),
     ((1, 4, 8), (1, 8, 8), still, "plain"),
@@ -117,10 +136,8 @@ def test_a_form_that_is_none_or_does_not_fit():
     conv(x, kernel, strides=2, form="winograd")
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.data())
-def test_every_form_equals_xlas_convolution(data):
-  """In float64, where only a mistake is as large as 1e-12."""
+def drawn(data):
+  """Returns shapes of x and kernel, and options, of some convolution that there is."""
   pick = lambda least, most: data.draw(st.integers(least, most))  # noqa: E731
   groups, window = pick(1, 3), (pick(1, 4), pick(1, 4))
   inside = 1 if data.draw(st.booleans()) else pick(1, 3)
@@ -136,6 +153,14 @@ def test_every_form_equals_xlas_convolution(data):
   kernel = (*window, inside, pick(1, 3) * groups)
   sizes = zip(shape[1:3], window, options["padding"], options["dilation"])
   assume(all(n + sum(p) > d * (k - 1) for n, k, p, d in sizes))
+  return shape, kernel, options
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_every_form_equals_xlas_convolution(data):
+  """In float64, where only a mistake is as large as 1e-12."""
+  shape, kernel, options = drawn(data)
   geometry = Geometry(
     each(options["strides"], 2),
     pads(options["padding"], 2),
@@ -145,10 +170,65 @@ def test_every_form_equals_xlas_convolution(data):
     x, k = (jnp.asarray(random(*s), jnp.float64) for s in (shape, kernel))
     want = all_of(lambda x, k: conv(x, k, form="plain", **options), x, k)
     for form in FORMS:
-      if form != "plain" and FORMS[form].fits(shape, kernel, geometry):
+      if form not in ("plain", "onednn") and FORMS[form].fits(shape, kernel, geometry):
         found = all_of(lambda x, k, form=form: conv(x, k, form=form, **options), x, k)
         for one, other in zip(found, want, strict=True):
           np.testing.assert_allclose(one, other, atol=1e-12 * max(1.0, np.abs(other).max()))
+
+
+@needs_onednn
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_onednn_equals_xlas_convolution(data):
+  """In float32, which is all that it is asked for."""
+  shape, kernel, options = drawn(data)
+  assume(options["groups"] in (1, shape[3] if kernel[2] == 1 and kernel[3] == shape[3] else 1))
+  x, k = random(*shape), random(*kernel)
+  found = all_of(lambda x, k: conv(x, k, form="onednn", **options), x, k)
+  around = [(0, 0), *options.pop("padding"), (0, 0)]  # laid out: XLA's own may read beyond x
+  want = all_of(lambda x, k: conv(jnp.pad(x, around), k, form="plain", **options), x, k)
+  for one, other in zip(found, want, strict=True):
+    np.testing.assert_allclose(one, other, atol=3e-6 * max(1.0, np.abs(other).max()))
+
+
+@needs_onednn
+def test_onednn_is_taken_where_it_was_asked_for_and_pays():
+  asked = {
+    "onednn": (((8, 14, 14, 64), (3, 3, 64, 64)), ((8, 14, 14, 8), (3, 3, 1, 8))),
+    "pointwise": (((8, 14, 14, 64), (1, 1, 64, 64)),),
+    "winograd": (((8, 14, 14, 128), (3, 3, 128, 128)),),
+    "direct": (((1, 14, 14, 64), (3, 3, 64, 64)),),  # too small to lay the kernel out for it
+  }
+  use_onednn()
+  try:
+    for form, shapes in asked.items():
+      for x, kernel in shapes:
+        geometry = Geometry((1, 1), ((1, 1), (1, 1)), (1, 1), x[3] // kernel[2])
+        geometry = geometry._replace(padding=((0, 0),) * 2) if form == "pointwise" else geometry
+        assert choose(x, kernel, geometry, jnp.float32) == form
+        assert choose(x, kernel, geometry, jnp.bfloat16) != "onednn"
+  finally:
+    use_onednn(False)
+  assert choose((8, 14, 14, 64), (3, 3, 64, 64), geometry, jnp.float32) == "direct"
+
+
+@needs_onednn
+def test_onednn_is_mapped_over_images_and_over_kernels():
+  x, kernel = random(3, 2, 6, 5, 4), random(3, 3, 3, 4, 5)
+  ours, plain = (partial(conv, padding=1, form=form) for form in ("onednn", "plain"))
+  for axes, k in (((0, None), kernel[0]), ((None, 0), kernel), ((0, 0), kernel)):
+    images = x if axes[0] == 0 else x[0]
+    found, want = (all_of(jax.vmap(one, axes), images, k) for one in (ours, plain))
+    for one, other in zip(found, want, strict=True):
+      np.testing.assert_allclose(one, other, atol=3e-6 * np.abs(other).max())
+
+
+def test_where_onednn_cannot_be_called(monkeypatch):
+  monkeypatch.setattr(onednn, "VERSIONS", ("0.0.1",))
+  with pytest.raises(UserError, match="oneDNN.* jaxlib must be 0.0.1, found 0"):
+    use_onednn()
+  with pytest.raises(UserError, match="the form onednn does not compute"):
+    conv(random(1, 4, 4, 2), random(3, 3, 2, 2), form="onednn")
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float64"])

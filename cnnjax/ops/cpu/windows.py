@@ -51,9 +51,25 @@ def put_back(
     around = ((-down, height + down - part.shape[1]), (-right, width + right - part.shape[2]))
     moved = pad(part, around)
     phases[p, q] = phases[p, q] + moved if (p, q) in phases else moved
-  nothing = jnp.zeros((x_shape[0], height, width, x_shape[3]), moved.dtype)
+  return interleave(phases, x_shape, strides)
+
+
+def interleave(
+  phases: dict[tuple[int, int], jax.Array], x_shape: tuple[int, ...], strides: tuple[int, int]
+) -> jax.Array:
+  """Returns [B, H, W, C] whose pixels (s h + p, t w + q) are those of phase (p, q), 0 without one.
+
+  Args:
+    phases: each [B, ceil(H / s), ceil(W / t), C].
+    x_shape: of the result.
+    strides: (s, t).
+  """
+  if strides == (1, 1):
+    return phases[0, 0]
+  (s, t), one = strides, next(iter(phases.values()))
+  nothing = jnp.zeros_like(one)
   rows = [jnp.stack([phases.get((p, q), nothing) for q in range(t)], axis=3) for p in range(s)]
-  found = jnp.stack(rows, axis=2).reshape(x_shape[0], height * s, width * t, x_shape[3])
+  found = jnp.stack(rows, axis=2).reshape(x_shape[0], one.shape[1] * s, -1, x_shape[3])
   return found[:, : x_shape[1], : x_shape[2]]
 
 

@@ -1,0 +1,176 @@
+"""oneDNN's convolution, which jaxlib's wheels for x86 processors hold and XLA itself never calls.
+
+It is not taken unasked (`use_onednn`): XLA can keep no program with such a call on disk, so that
+each start compiles anew, and how a call is put down is no interface, but a matter of jaxlib's
+version (openxla/xla, `xla/service/cpu/onednn_config.proto`); what it cannot read ends the process.
+"""
+
+import json
+import math
+import platform
+
+import jax
+import jaxlib
+from jax import lax
+
+from cnnjax.errors import UserError
+from cnnjax.ops.cpu import columns, depthwise, direct, winograd
+from cnnjax.ops.cpu.windows import interleave, pad
+from cnnjax.ops.geometry import Geometry, plain
+
+VERSIONS = ("0.9.2", "0.10.0", "0.10.1", "0.10.2")  # of jaxlib, whose calls are put down as here
+LEAST = 1000  # places of the result over the batch, from which it pays to lay the kernel out anew
+
+_asked = False
+
+
+def use_onednn(asked: bool = True) -> None:
+  """Lets convolutions that are traced from now on be oneDNN's where that is faster, on a CPU.
+
+  Training steps of networks with few channels gain most; each start compiles its programs anew. It
+  is for float32 and a CPU that is one device, and changes nothing elsewhere.
+
+  Raises: UserError where the installed jaxlib has none that can be called.
+  """
+  global _asked
+  if asked and lacking():
+    raise UserError(f"oneDNN's convolutions cannot be called here: {lacking()}")
+  _asked = asked
+
+
+def fits(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geometry) -> bool:
+  """Whether this form computes such a convolution."""
+  asked = x_shape, kernel_shape, geometry
+  if len(x_shape) != 4 or geometry.groups > 1 and not depthwise.fits(*asked) or lacking():
+    return False
+  return min(*x_shape, *kernel_shape, *_places(*asked)) > 0
+
+
+def pays(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geometry) -> bool:
+  """Whether it is faster than the other forms, and asked for."""
+  if not _asked or jax.device_count("cpu") > 1 or kernel_shape[:2] == (1, 1):
+    return False
+  asked = x_shape, kernel_shape, geometry
+  few = x_shape[0] * math.prod(_places(*asked)) < LEAST
+  return not few and not (winograd.fits(*asked) and winograd.pays(*asked))
+
+
+def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
+  """Returns x [B, H, W, C] by kernel [h, w, C/groups, D]."""
+  window = _window(kernel.shape, geometry)
+  if any(not 0 <= n < k for k, pair in zip(window, geometry.padding) for n in pair):
+    x, geometry = pad(x, geometry.padding), geometry._replace(padding=((0, 0), (0, 0)))
+  return _call(geometry)(x, kernel)
+
+
+def input_gradient(
+  slope: jax.Array, kernel: jax.Array, x_shape: tuple[int, ...], geometry: Geometry
+) -> jax.Array:
+  """Returns the slope with respect to x from that of the result, [B, H', W', D].
+
+  Pixels of one phase (row and column modulo the strides) are seen by the same taps, so that each
+  phase is a convolution of the slope with those taps, turned round.
+  """
+  asked = x_shape, kernel.shape, geometry
+  for form in (depthwise, columns):  # faster where few channels come out
+    if form.fits(*asked) and form.pays(*asked):
+      return form.input_gradient(slope, kernel, x_shape, geometry)
+  if geometry.dilation != (1, 1):
+    return direct.input_gradient(slope, kernel, x_shape, geometry)
+  rows, columns_ = (_phases(axis, *asked, slope.shape) for axis in (0, 1))
+  (s, t), turned, phases = geometry.strides, kernel.swapaxes(2, 3), {}
+  for p, (first, down) in enumerate(rows):
+    for q, (start, right) in enumerate(columns_):
+      part = lax.optimization_barrier(turned[first::s, start::t][::-1, ::-1])
+      if 0 not in part.shape:
+        phases[p, q] = forward(slope, part, Geometry((1, 1), (down, right), (1, 1), 1))
+  return interleave(phases, x_shape, geometry.strides)
+
+
+def kernel_gradient(
+  x: jax.Array, slope: jax.Array, kernel_shape: tuple[int, ...], geometry: Geometry
+) -> jax.Array:
+  """Returns the slope with respect to the kernel: not oneDNN's, which has no call for it."""
+  form = depthwise if geometry.groups > 1 else direct
+  return form.kernel_gradient(x, slope, kernel_shape, geometry)
+
+
+def lacking() -> str:
+  """Returns why oneDNN cannot be called, "" where it can."""
+  if jaxlib.__version__ not in VERSIONS:
+    return f"jaxlib must be {' or '.join(VERSIONS)}, found {jaxlib.__version__}"
+  if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+    return f"it is in jaxlib's wheels for Linux on x86_64, found {platform.platform()}"
+  return ""
+
+
+def _window(kernel_shape, geometry):
+  return [d * (k - 1) + 1 for k, d in zip(kernel_shape, geometry.dilation)]
+
+
+def _places(x_shape, kernel_shape, geometry):
+  """Returns height and width of the result."""
+  window = _window(kernel_shape, geometry)
+  sizes = zip(x_shape[1:3], window, geometry.padding, geometry.strides)
+  return [(n + a + b - k) // s + 1 for n, k, (a, b), s in sizes]
+
+
+def _phases(axis, x_shape, kernel_shape, geometry, slope_shape):
+  """Returns (first tap, padding) of each phase of the input along an axis."""
+  length, window, places = x_shape[1 + axis], kernel_shape[axis], slope_shape[1 + axis]
+  stride, before = geometry.strides[axis], geometry.padding[axis][0]
+  size, found = -(-length // stride), []
+  for phase in range(stride):
+    first = (phase + before) % stride
+    taps = len(range(first, window, stride))
+    low = taps - 1 - (phase + before - first) // stride
+    found.append((first, (low, size - places - low + taps - 1)))
+  return found
+
+
+def _call(geometry):
+  """Returns oneDNN's convolution as a function of x and kernel, which `jax.vmap` can map."""
+
+  @jax.custom_batching.custom_vmap
+  def call(x, kernel):
+    places = _places(x.shape, kernel.shape, geometry)
+    result = jax.ShapeDtypeStruct((x.shape[0], *places, kernel.shape[3]), x.dtype)
+    target, config = "__onednn$convolution", _config(geometry)
+    found = jax.ffi.ffi_call(
+      target, result, custom_call_api_version=1, legacy_backend_config=config
+    )
+    return found(x, kernel)
+
+  @call.def_vmap
+  def mapped(size, batched, x, kernel):
+    if batched[1]:  # a kernel for each: XLA's own
+      axes = [0 if one else None for one in batched]
+      return jax.vmap(lambda x, kernel: plain(x, kernel, geometry), axes)(x, kernel), True
+    found = call(x.reshape(-1, *x.shape[2:]), kernel)
+    return found.reshape(size, -1, *found.shape[1:]), True
+
+  return call
+
+
+def _config(geometry):
+  """Returns a convolution's settings, as XLA's CPU compiler reads them."""
+  image = {"dims": 4, "data": {"batch_dim": 0, "feature_dim": 3, "spatial_dims": [1, 2]}}
+  kernel = {"input_feature_dim": 2, "output_feature_dim": 3, "spatial_dims": [0, 1]}
+  before, after = zip(*geometry.padding)
+  return json.dumps(
+    {
+      "onednn_conv_config": {
+        "dims": 4,
+        "input": image,
+        "kernel": {"dims": 4, "filter": kernel},
+        "output": image,
+        "window": {
+          "strides": geometry.strides,
+          "pad_left": before,
+          "pad_right": after,
+          "window_dilations": geometry.dilation,
+        },
+        "feature_groups": geometry.groups,
+      }
+    }
+  )
