@@ -13,8 +13,17 @@ import jax.numpy as jnp
 from jax import lax
 
 from cnnjax.errors import UserError, unknown
-from cnnjax.ops.cpu import columns, depthwise, direct, grouped, onednn, patches, pointwise
-from cnnjax.ops.cpu import volume, winograd
+from cnnjax.ops.cpu import (
+  columns,
+  depthwise,
+  direct,
+  grouped,
+  onednn,
+  patches,
+  pointwise,
+  volume,
+  winograd,
+)
 from cnnjax.ops.geometry import Geometry, plain
 
 Sizes = int | Sequence[int]
