@@ -11,7 +11,8 @@ of 1 and of 16 images, each batch answered before the next.
 in training, for logits with its weights frozen, which folds batch norms. It takes half a minute or
 more a model and batch, and is left out, with a line that says why, where its compiler does not
 work. --fold adds `folded` to inference: our model with its batch norms folded before into the
-convolutions, as serving stacks have it (`cnnjax.fold`).
+convolutions, as serving stacks have it (`cnnjax.fold`). With --onednn all that is ours convolves by
+oneDNN on a CPU, where that is faster (`cnnjax.use_onednn`).
 
 --models names them, "all" is the zoo. Dropout is off, because each draws its own numbers.
 All begin with the same weights and are timed only if they agree. They take turns, in an order that
@@ -197,7 +198,8 @@ def main(argv: list[str]) -> None:
     raise UserError(f"{alone} times what --config says; name no model beside it")
   here = environment()
   load = f"load {os.getloadavg()[0]:.1f}"  # of others too: PyTorch's threads suffer most from it
-  print(f"{here['cpu']}, {here['cores']} cores, {load}; {here['devices'][0]}")
+  by = ", oneDNN" * FLAGS.onednn
+  print(f"{here['cpu']}, {here['cores']} cores, {load}; {here['devices'][0]}{by}")
   found = []
   if FLAGS.path:
     found.append(path(FLAGS.config, FLAGS.batch or SMALL, FLAGS.steps, FLAGS.rounds))

@@ -1,12 +1,16 @@
-"""Compiler options are known to the installed jaxlib, and one that is not is left out and told."""
+"""What is asked of XLA: options that the installed jaxlib knows, and oneDNN's convolutions."""
 
 import logging
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+import pytest
 from jax import lax
 
 from cnnjax.engine import compiler
+from cnnjax.models.zoo import create_model
+from cnnjax.ops.cpu.onednn import lacking, use_onednn
 
 
 def test_options_of_the_cpu_are_known(caplog):
@@ -45,3 +49,25 @@ def test_jit_is_jax_jit_with_the_options():
     lambda x: jnp.sin(x) + jnp.sin(lax.optimization_barrier(x)), compiler_options=own
   )
   assert fused.lower(jnp.ones(8)).compile().as_text().count("sine(") == 1  # the caller's wins
+
+
+@pytest.mark.skipif(bool(lacking()), reason=lacking())
+@pytest.mark.skipif(jax.device_count("cpu") > 1, reason="it is for a CPU that is one device")
+def test_a_network_that_asks_for_onednn_learns_the_same():
+  model, x = create_model("lenet5"), jnp.sin(jnp.arange(16.0 * 32 * 32 * 3)).reshape(16, 32, 32, 3)
+  variables = model.init(jax.random.key(0), x[:1], train=False)
+
+  def loss(variables):
+    return (model.apply(variables, x, train=True)["logits"] ** 2).mean()
+
+  found = []
+  for asked in (False, True):
+    use_onednn(asked)
+    try:
+      slopes = compiler.jit(jax.grad(lambda variables: loss(variables))).lower(variables).compile()
+    finally:
+      use_onednn(False)
+    assert ("__onednn$convolution" in slopes.as_text()) == asked
+    found.append(slopes(variables))
+  for one, other in zip(*map(jax.tree.leaves, found), strict=True):
+    np.testing.assert_allclose(one, other, atol=1e-5 * np.abs(other).max())

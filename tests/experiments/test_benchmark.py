@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cnnjax.errors import UserError
+from cnnjax.ops.cpu.onednn import lacking
 from configs.classification import lenet5_mnist
 from experiments import benchmark, detector_peers, peers, turns, whole_path
 from tests.experiments.test_scripts import command
@@ -30,6 +31,7 @@ def check_figures(found, names, peers):
 def test_command_prints_tables_and_writes_figures(tmp_path):
   out = tmp_path / "speed.json"
   flags = ["--batch=4", "--rounds=2", "--seconds=0.01", "--inference", "--peers=flax"]
+  flags += [] if lacking() else ["--onednn"]
   done = command("benchmark", "--models=lenet5", *flags, f"--out={out}")
   assert done.returncode == 0 and done.stderr == "", done.stderr
   for told in ("lenet5, training, batch 4", "inference, batch 16", "images/s", "first step"):

@@ -223,6 +223,16 @@ def test_onednn_is_mapped_over_images_and_over_kernels():
       np.testing.assert_allclose(one, other, atol=3e-6 * np.abs(other).max())
 
 
+@needs_onednn
+def test_onednn_is_computed_again():
+  """As `rematerialise` asks for."""
+  x, kernel = random(2, 6, 5, 4), random(3, 3, 4, 5)
+  ours, plain = (partial(conv, padding=1, form=form) for form in ("onednn", "plain"))
+  found, want = all_of(jax.checkpoint(ours), x, kernel), all_of(plain, x, kernel)
+  for one, other in zip(found, want, strict=True):
+    np.testing.assert_allclose(one, other, atol=3e-6 * np.abs(other).max())
+
+
 def test_where_onednn_cannot_be_called(monkeypatch):
   monkeypatch.setattr(onednn, "VERSIONS", ("0.0.1",))
   with pytest.raises(UserError, match="oneDNN.* jaxlib must be 0.0.1, found 0"):

@@ -56,11 +56,12 @@ def kernel_gradient(
   (height, width), stride = slope.shape[1:3], geometry.strides[0]
   count = max(n for n in range(1, AT_ONCE + 1) if height % n == 0)
   rows, padded, found = height // count, pad(x, geometry.padding), []
+  starts = range(0, height, rows) if height else (0,)
   for _, _, row, column in taps(kernel_shape, geometry.dilation):
     parts = (
       seen(padded, row + first * stride, column, (rows, width), geometry.strides)
       * slope[:, first : first + rows]
-      for first in range(0, height, rows)
+      for first in starts
     )
     found.append(lax.optimization_barrier(reduce(jnp.add, parts)).sum((0, 1, 2)))
   return jnp.stack(found).reshape(kernel_shape)

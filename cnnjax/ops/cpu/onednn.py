@@ -8,6 +8,7 @@ version (openxla/xla, `xla/service/cpu/onednn_config.proto`); what it cannot rea
 import json
 import math
 import platform
+from itertools import product
 
 import jax
 import jaxlib
@@ -48,7 +49,8 @@ def fits(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geom
 
 def pays(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geometry) -> bool:
   """Whether it is faster than the other forms, and asked for."""
-  if not _asked or jax.device_count("cpu") > 1 or kernel_shape[:2] == (1, 1):
+  one = jax.default_backend() == "cpu" and jax.device_count() == 1
+  if not (_asked and one) or kernel_shape[:2] == (1, 1):
     return False
   asked = x_shape, kernel_shape, geometry
   few = x_shape[0] * math.prod(_places(*asked)) < LEAST
@@ -77,13 +79,12 @@ def input_gradient(
       return form.input_gradient(slope, kernel, x_shape, geometry)
   if geometry.dilation != (1, 1):
     return direct.input_gradient(slope, kernel, x_shape, geometry)
-  rows, columns_ = (_phases(axis, *asked, slope.shape) for axis in (0, 1))
+  down, across = (_phases(axis, *asked, slope.shape) for axis in (0, 1))
   (s, t), turned, phases = geometry.strides, kernel.swapaxes(2, 3), {}
-  for p, (first, down) in enumerate(rows):
-    for q, (start, right) in enumerate(columns_):
-      part = lax.optimization_barrier(turned[first::s, start::t][::-1, ::-1])
-      if 0 not in part.shape:
-        phases[p, q] = forward(slope, part, Geometry((1, 1), (down, right), (1, 1), 1))
+  for (p, (i, rows)), (q, (j, sides)) in product(enumerate(down), enumerate(across)):
+    part = lax.optimization_barrier(turned[i::s, j::t][::-1, ::-1])
+    if 0 not in part.shape:
+      phases[p, q] = forward(slope, part, Geometry((1, 1), (rows, sides), (1, 1), 1))
   return interleave(phases, x_shape, geometry.strides)
 
 
