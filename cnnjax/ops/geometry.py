@@ -20,6 +20,14 @@ STILL = Geometry((1, 1), ((0, 0), (0, 0)), (1, 1), 1)  # of a 1x1 window over al
 _LAYOUTS = {1: ("NLC", "LIO", "NLC"), 2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
 
 
+def places(
+  x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geometry
+) -> list[int]:
+  """Returns the sizes of the result's spatial dimensions."""
+  each = zip(x_shape[1:-1], kernel_shape, *geometry[:3])
+  return [(n + a + b - d * (k - 1) - 1) // s + 1 for n, k, s, (a, b), d in each]
+
+
 def plain(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
   """Returns XLA's own convolution of x [B, *space, C] with kernel [*window, C/groups, D]."""
   return lax.conv_general_dilated(

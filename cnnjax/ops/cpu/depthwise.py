@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from cnnjax.ops.cpu.windows import pad, put_back, seen, taps
-from cnnjax.ops.geometry import Geometry
+from cnnjax.ops.geometry import Geometry, places
 
 AT_ONCE = 8  # blocks of rows of the kernel's gradient in one loop, at most
 
@@ -24,11 +24,9 @@ def pays(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geom
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
   """Returns x [B, H, W, C] by kernel [h, w, 1, C]."""
-  each = zip(x.shape[1:3], kernel.shape, geometry.strides, geometry.padding, geometry.dilation)
-  places = [(n + a + b - d * (k - 1) - 1) // s + 1 for n, k, s, (a, b), d in each]
-  padded = pad(x, geometry.padding)
+  sizes, padded = places(x.shape, kernel.shape, geometry), pad(x, geometry.padding)
   parts = (
-    seen(padded, row, column, places, geometry.strides) * kernel[i, j, 0]
+    seen(padded, row, column, sizes, geometry.strides) * kernel[i, j, 0]
     for i, j, row, column in taps(kernel.shape, geometry.dilation)
   )
   return reduce(jnp.add, parts)

@@ -17,7 +17,7 @@ from jax import lax
 from cnnjax.errors import UserError
 from cnnjax.ops.cpu import columns, depthwise, direct, winograd
 from cnnjax.ops.cpu.windows import interleave, pad
-from cnnjax.ops.geometry import Geometry, plain
+from cnnjax.ops.geometry import Geometry, places, plain
 
 VERSIONS = ("0.9.2", "0.10.0", "0.10.1", "0.10.2")  # of jaxlib, whose calls are put down as here
 LEAST = 1000  # places of the result over the batch, from which it pays to lay the kernel out anew
@@ -44,7 +44,7 @@ def fits(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geom
   asked = x_shape, kernel_shape, geometry
   if len(x_shape) != 4 or geometry.groups > 1 and not depthwise.fits(*asked) or lacking():
     return False
-  return min(*x_shape, *kernel_shape, *_places(*asked)) > 0
+  return min(*x_shape, *kernel_shape, *places(*asked)) > 0
 
 
 def pays(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geometry) -> bool:
@@ -53,13 +53,13 @@ def pays(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geom
   if not (_asked and one) or kernel_shape[:2] == (1, 1):
     return False
   asked = x_shape, kernel_shape, geometry
-  few = x_shape[0] * math.prod(_places(*asked)) < LEAST
+  few = x_shape[0] * math.prod(places(*asked)) < LEAST
   return not few and not (winograd.fits(*asked) and winograd.pays(*asked))
 
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
   """Returns x [B, H, W, C] by kernel [h, w, C/groups, D]."""
-  window = _window(kernel.shape, geometry)
+  window = [d * (k - 1) + 1 for k, d in zip(kernel.shape, geometry.dilation)]
   if any(not 0 <= n < k for k, pair in zip(window, geometry.padding) for n in pair):
     x, geometry = pad(x, geometry.padding), geometry._replace(padding=((0, 0), (0, 0)))
   return _call(geometry)(x, kernel)
@@ -105,27 +105,16 @@ def lacking() -> str:
   return ""
 
 
-def _window(kernel_shape, geometry):
-  return [d * (k - 1) + 1 for k, d in zip(kernel_shape, geometry.dilation)]
-
-
-def _places(x_shape, kernel_shape, geometry):
-  """Returns height and width of the result."""
-  window = _window(kernel_shape, geometry)
-  sizes = zip(x_shape[1:3], window, geometry.padding, geometry.strides)
-  return [(n + a + b - k) // s + 1 for n, k, (a, b), s in sizes]
-
-
 def _phases(axis, x_shape, kernel_shape, geometry, slope_shape):
   """Returns (first tap, padding) of each phase of the input along an axis."""
-  length, window, places = x_shape[1 + axis], kernel_shape[axis], slope_shape[1 + axis]
+  length, window, seen_at = x_shape[1 + axis], kernel_shape[axis], slope_shape[1 + axis]
   stride, before = geometry.strides[axis], geometry.padding[axis][0]
   size, found = -(-length // stride), []
   for phase in range(stride):
     first = (phase + before) % stride
     taps = len(range(first, window, stride))
     low = taps - 1 - (phase + before - first) // stride
-    found.append((first, (low, size - places - low + taps - 1)))
+    found.append((first, (low, size - seen_at - low + taps - 1)))
   return found
 
 
@@ -134,8 +123,8 @@ def _call(geometry):
 
   @jax.custom_batching.custom_vmap
   def call(x, kernel):
-    places = _places(x.shape, kernel.shape, geometry)
-    result = jax.ShapeDtypeStruct((x.shape[0], *places, kernel.shape[3]), x.dtype)
+    sizes = places(x.shape, kernel.shape, geometry)
+    result = jax.ShapeDtypeStruct((x.shape[0], *sizes, kernel.shape[3]), x.dtype)
     target, config = "__onednn$convolution", _config(geometry)
     found = jax.ffi.ffi_call(
       target, result, custom_call_api_version=1, legacy_backend_config=config

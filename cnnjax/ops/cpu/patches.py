@@ -9,7 +9,7 @@ from jax import lax
 
 from cnnjax.ops.cpu.direct import gradients
 from cnnjax.ops.cpu.windows import pad, seen, taps
-from cnnjax.ops.geometry import Geometry
+from cnnjax.ops.geometry import Geometry, places
 
 
 def fits(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geometry) -> bool:
@@ -25,23 +25,22 @@ def pays(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geom
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
   """Returns x [B, H, W, C] by kernel [h, w, C, D]."""
-  sizes = x.shape[1:3], kernel.shape, geometry.strides, geometry.padding, geometry.dilation
-  places = [(n + a + b - d * (k - 1) - 1) // s + 1 for n, k, s, (a, b), d in zip(*sizes)]
+  sizes = places(x.shape, kernel.shape, geometry)
 
   def inside(axis, first):  # whether a tap sees any of the image, not zeros alone
     before, stride = geometry.padding[axis][0], geometry.strides[axis]
-    return any(0 <= first - before + i * stride < x.shape[1 + axis] for i in range(places[axis]))
+    return any(0 <= first - before + i * stride < x.shape[1 + axis] for i in range(sizes[axis]))
 
   padded, parts, weights = pad(x, geometry.padding), [], []
   for i, j, row, column in taps(kernel.shape, geometry.dilation):
     if inside(0, row) and inside(1, column):
-      parts.append(seen(padded, row, column, places, geometry.strides))
+      parts.append(seen(padded, row, column, sizes, geometry.strides))
       weights.append(kernel[i, j])
   if not parts:
-    return jnp.zeros((x.shape[0], *places, kernel.shape[3]), x.dtype)
+    return jnp.zeros((x.shape[0], *sizes, kernel.shape[3]), x.dtype)
   patches = lax.optimization_barrier(jnp.concatenate(parts, -1))
   weights = lax.optimization_barrier(jnp.concatenate(weights))
-  return (patches.reshape(-1, len(weights)) @ weights).reshape(x.shape[0], *places, kernel.shape[3])
+  return (patches.reshape(-1, len(weights)) @ weights).reshape(x.shape[0], *sizes, kernel.shape[3])
 
 
 input_gradient, kernel_gradient = gradients(forward)
