@@ -8,10 +8,10 @@ version (openxla/xla, `xla/service/cpu/onednn_config.proto`); what it cannot rea
 import json
 import math
 import platform
+from importlib import metadata
 from itertools import product
 
 import jax
-import jaxlib
 from jax import lax
 
 from cnnjax.errors import UserError
@@ -20,6 +20,7 @@ from cnnjax.ops.cpu.windows import interleave, pad
 from cnnjax.ops.geometry import Geometry, places, plain
 
 VERSIONS = ("0.9.2", "0.10.0", "0.10.1", "0.10.2")  # of jaxlib, whose calls are put down as here
+INSTALLED = metadata.version("jaxlib")
 LEAST = 1000  # places of the result over the batch, from which it pays to lay the kernel out anew
 
 _asked = False
@@ -98,8 +99,8 @@ def kernel_gradient(
 
 def lacking() -> str:
   """Returns why oneDNN cannot be called, "" where it can."""
-  if jaxlib.__version__ not in VERSIONS:
-    return f"jaxlib must be {' or '.join(VERSIONS)}, found {jaxlib.__version__}"
+  if INSTALLED not in VERSIONS:
+    return f"jaxlib must be {' or '.join(VERSIONS)}, found {INSTALLED}"
   if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
     return f"it is in jaxlib's wheels for Linux on x86_64, found {platform.platform()}"
   return ""
