@@ -173,7 +173,8 @@ class Log:
     with writing(self._folder):
       self._file.write(json.dumps(row) + "\n")
       for name, value in values.items():
-        self._board.add_scalar(f"{split}/{name}", value, step)
+        if math.isfinite(value):  # what is not defined, as an AP of nothing, has no place on a curve
+          self._board.add_scalar(f"{split}/{name}", value, step)
     if not self._bar or split != "train":
       parts = [name for name in values if name.endswith("_loss")]  # for which a bar has no room
       told = _told(values, ("loss", *parts, *TOLD[1:]))

@@ -1,5 +1,7 @@
 """The log asks the device for a step's sums only when later steps are under way."""
 
+import math
+
 from cnnjax.engine.log import LAG, Log
 from cnnjax.engine.run import read_rows
 
@@ -48,3 +50,12 @@ def test_lines_tell_a_loss_with_its_parts(tmp_path, capsys):
   assert "loss 2.0000  box_loss 0.5000  class_loss 1.5000" in train
   assert test.split("test")[1].strip() == "map50 0.7500  ap 0.5000"
   assert [row.get("box_loss") for row in read_rows(tmp_path / "metrics.jsonl")] == [0.5, None]
+
+
+def test_what_is_not_defined_is_a_row_but_no_point_of_a_curve(tmp_path, caplog):
+  options = dict(steps=2, steps_per_epoch=2.0, batch_size=4, every=1, rate=lambda step: 0.1)
+  with Log(tmp_path, start=0, **options) as log:
+    log.evaluation(1, "test", {"ap": 0.5, "ap_large": math.nan})
+  (row,) = read_rows(tmp_path / "metrics.jsonl")
+  assert row["ap"] == 0.5 and math.isnan(row["ap_large"])
+  assert not caplog.records
