@@ -2,7 +2,8 @@
 
   python -m experiments.train --config=configs/detection/yolo_scenes.py
 
-A cell has one object, so the cells are fine, 8 pixels wide, and few digits share one.
+A cell has one object, so the cells are fine, 8 pixels wide, and few digits share one. On MNIST's
+digits seed 0 found map50 0.7382, in 20 min on one core (docs/results.md).
 """
 
 from ml_collections import ConfigDict
