@@ -173,7 +173,7 @@ class Log:
     with writing(self._folder):
       self._file.write(json.dumps(row) + "\n")
       for name, value in values.items():
-        if math.isfinite(value):  # what is not defined, as an AP of nothing, has no place on a curve
+        if math.isfinite(value):  # an AP of nothing is not defined: no point on the curve
           self._board.add_scalar(f"{split}/{name}", value, step)
     if not self._bar or split != "train":
       parts = [name for name in values if name.endswith("_loss")]  # for which a bar has no room
