@@ -140,6 +140,11 @@ def _computes(name, x_shape, kernel_shape, geometry, dtype):
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _formed(x, kernel, geometry, form):
+  return _found(x, kernel, geometry, form)
+
+
+@partial(jax.jit, static_argnums=(2, 3))
+def _found(x, kernel, geometry, form):
   def cpu(x, kernel):
     return lax.optimization_barrier(FORMS[form].forward(x, kernel, geometry))
 
@@ -152,7 +157,11 @@ def _forward(x, kernel, geometry, form):
 
 
 def _backward(geometry, form, kept, slope):
-  x, kernel = kept
+  return _gradients(*kept, slope, geometry, form)
+
+
+@partial(jax.jit, static_argnums=(3, 4))
+def _gradients(x, kernel, slope, geometry, form):
   ours = FORMS[form]
 
   def cpu_input(kernel, slope):

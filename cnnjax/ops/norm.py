@@ -1,7 +1,6 @@
 """Normalisation as pure functions."""
 
 import math
-from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -69,30 +68,20 @@ def moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
   """
   x = x.reshape(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
   pixels, first = x.shape[1], x[:, :1]
-
-  def terms(rows, first):
-    off = rows - first
-    return off, off * off
-
-  sums, squares = _pixel_sums(terms, (x,), (first,))
+  off = x - first
+  sums, squares = _pixel_sums(off, off * off)
   off, means = sums / pixels, first[:, 0] + sums / pixels
   mean = means.mean(0)
   return mean, (squares / pixels - off * off).mean(0) + jnp.square(means - mean).mean(0)
 
 
-def _pixel_sums(
-  terms: Callable, arrays: tuple[jax.Array, ...], fixed: tuple[jax.Array, ...]
-) -> tuple[jax.Array, ...]:
-  """Returns the sums over pixels [B, C] of terms(*arrays [B, N, C], *fixed)."""
+def _pixel_sums(*terms: jax.Array) -> tuple[jax.Array, ...]:
+  """Returns the sum over pixels, [B, C], of each of the terms [B, N, C]."""
 
-  def plain(*both):
-    return tuple(term.sum(1) for term in terms(*both))
+  def plain(*terms):
+    return tuple(term.sum(1) for term in terms)
 
-  def ours(*both):
-    arrays_, fixed_ = both[: len(arrays)], both[len(arrays) :]
-    return row_sums(lambda *rows: terms(*rows, *fixed_), *arrays_)
-
-  return lax.platform_dependent(*arrays, *fixed, cpu=ours, default=plain)
+  return lax.platform_dependent(*terms, cpu=row_sums, default=plain)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(4, 5))
@@ -101,35 +90,42 @@ def _batch_norm(x, scale, bias, residual, epsilon, within):
 
 
 def _forward(x, scale, bias, residual, epsilon, within):
-  with jax.named_scope("batch_norm"):
-    mean, var = moments(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
-    y = apply_norm(x, mean, var, scale, bias, residual, epsilon=epsilon, within=within)
-    y = lax.optimization_barrier(y)  # else whatever reads it computes it again
+  y, mean, var = _normalised(x, scale, bias, residual, epsilon, within)
   added = None if residual is None else ()
   return (y, mean, var), (x, None if within is None else y, mean, var, scale, added)
 
 
+@partial(jax.jit, static_argnums=(4, 5))
+def _normalised(x, scale, bias, residual, epsilon, within):
+  with jax.named_scope("batch_norm"):
+    mean, var = moments(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
+    y = apply_norm(x, mean, var, scale, bias, residual, epsilon=epsilon, within=within)
+    return lax.optimization_barrier(y), mean, var  # else whatever reads y computes it again
+
+
 def _backward(epsilon, within, kept, slopes):
-  x, y, mean, var, scale, added = kept
-  slope, count = slopes[0], math.prod(x.shape[:-1])
+  *kept, added = kept
+  found, to_scale, to_bias, slope = _gradients(*kept, slopes[0], epsilon, within)
+  return found, to_scale, to_bias, None if added is None else slope
+
+
+@partial(jax.jit, static_argnums=(6, 7))
+def _gradients(x, y, mean, var, scale, slope, epsilon, within):
+  count = math.prod(x.shape[:-1])
   with jax.named_scope("batch_norm"):
     if within is not None:
       low, high = within
       slope = lax.optimization_barrier(jnp.where((y > low) & (y < high), slope, 0))
 
-    def terms(rows, slope, mean):
-      slope = slope.astype(mean.dtype)
-      return slope, slope * (rows - mean)
-
     shape = (x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
-    sums = _pixel_sums(terms, (x.reshape(shape), slope.reshape(shape)), (mean,))
-    total, along = (s.sum(0) for s in sums)
+    rows, slopes = x.reshape(shape), slope.reshape(shape).astype(mean.dtype)
+    total, along = (s.sum(0) for s in _pixel_sums(slopes, slopes * (rows - mean)))
     deviation = lax.rsqrt(var + epsilon)
     a = scale * deviation
     b = -a * deviation * deviation * along / count
     a, b, c = lax.optimization_barrier((a, b, -a * total / count - b * mean))
     found = (a * slope + (x * b + c)).astype(x.dtype)
-  return found, along * deviation, total, None if added is None else slope
+  return found, along * deviation, total, slope
 
 
 _batch_norm.defvjp(_forward, _backward)
