@@ -10,13 +10,15 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-AT_ONCE = 32  # rows added in one loop, at most: LLVM does not unroll more
+AT_ONCE = 16  # rows added in one loop, at most
+TERMS = 72  # of all arrays in one loop, at most: LLVM does not unroll more
 
 
 def row_sums(*arrays: jax.Array) -> tuple[jax.Array, ...]:
-  """Returns the sum over pixels, [B, C], of each of two or more arrays [B, N, C]."""
+  """Returns the sum over pixels, [B, C], of each array [B, N, C]."""
   batch, pixels, channels = arrays[0].shape
-  count = max(n for n in range(1, AT_ONCE + 1) if pixels % n == 0)
+  most = max(min(AT_ONCE, TERMS // len(arrays)), 1)
+  count = max(n for n in range(1, most + 1) if pixels % n == 0)
   rows = [a.reshape(batch, count, pixels // count, channels) for a in arrays]
   zeros = [jnp.zeros((), a.dtype) for a in arrays]
 
