@@ -20,6 +20,7 @@ from cnnjax.ops.geometry import Geometry
 B_T = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1))  # tile of pixels
 G = ((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1))  # kernel
 A_T = ((1, 1, 1, 0), (0, 1, -1, -1))  # result
+TURNED = (3, 1, 2, 0)  # the rows of G as a kernel that is turned round meets them
 
 PAYS = 128  # channels on both sides from which the transformations are earned back
 PAYS_KERNEL = 256  # likewise for the kernel's gradient
@@ -41,20 +42,21 @@ def pays(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geom
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
   """Returns x [B, H, W, C] by kernel [3, 3, C, D]."""
-  sizes = [n + sum(p) - 2 for n, p in zip(x.shape[1:3], geometry.padding)]
-  pixels, taps = _pixels(x, sizes, geometry), _transform(G, _taps(kernel))
-  pixels, taps = lax.optimization_barrier((pixels, taps))
-  found = lax.optimization_barrier({place: pixels[place] @ taps[place] for place in pixels})
-  return _interleave(_transform(A_T, found), (x.shape[0], *sizes, kernel.shape[3]))
+  return _convolved(x, _taps(kernel), geometry)
 
 
 def input_gradient(
   slope: jax.Array, kernel: jax.Array, x_shape: tuple[int, ...], geometry: Geometry
 ) -> jax.Array:
-  """Returns the slope with respect to x: the slope of the result by the kernel turned round."""
-  turned = kernel[::-1, ::-1].swapaxes(2, 3)
+  """Returns the slope with respect to x: the slope of the result by the kernel turned round.
+
+  The turned kernel transformed is the kernel transformed, turned: no tap is transposed but by the
+  products.
+  """
+  taps = _taps(kernel)
+  turned = {(i, j): taps[TURNED[i], TURNED[j]].T for i, j in taps}
   around = tuple((2 - a, 2 - b) for a, b in geometry.padding)
-  return forward(slope, turned, geometry._replace(padding=around))
+  return _convolved(slope, turned, geometry._replace(padding=around))
 
 
 def kernel_gradient(
@@ -64,14 +66,14 @@ def kernel_gradient(
   if min(kernel_shape[2:]) < PAYS_KERNEL:
     return direct.kernel_gradient(x, slope, kernel_shape, geometry)
   sizes = slope.shape[1:3]
-  pixels = {place: part.T for place, part in _pixels(x, sizes, geometry).items()}
   slopes = pad(slope, tuple((0, n % 2) for n in sizes))
   tiles = {
     (i, j): slopes[:, i::2, j::2].reshape(-1, slope.shape[3])
     for i, j in product(range(2), repeat=2)
   }
-  pixels, tiles = lax.optimization_barrier((pixels, _transform(_turn(A_T), tiles)))
-  found = lax.optimization_barrier({place: pixels[place] @ tiles[place] for place in pixels})
+  pixels = lax.optimization_barrier(_pixels(x, sizes, geometry))
+  tiles = lax.optimization_barrier(_transform(_turn(A_T), tiles))
+  found = lax.optimization_barrier({place: pixels[place].T @ tiles[place] for place in pixels})
   taps = _transform(_turn(G), found)
   return jnp.stack([taps[place] for place in product(range(3), repeat=2)]).reshape(kernel_shape)
 
@@ -89,8 +91,18 @@ def _pixels(x: jax.Array, sizes: Sequence[int], geometry: Geometry) -> Places:
   return _transform(B_T, seen)
 
 
-def _taps(kernel):
-  return {(i, j): kernel[i, j] for i, j in product(range(3), repeat=2)}
+def _taps(kernel: jax.Array) -> Places:
+  """Returns the transformed kernel, [C, D] a place."""
+  taps = {(i, j): kernel[i, j] for i, j in product(range(3), repeat=2)}
+  return lax.optimization_barrier(_transform(G, taps))
+
+
+def _convolved(x: jax.Array, taps: Places, geometry: Geometry) -> jax.Array:
+  """Returns x [B, H, W, C] by a transformed kernel, [C, D] a place."""
+  sizes = [n + sum(p) - 2 for n, p in zip(x.shape[1:3], geometry.padding)]
+  pixels = lax.optimization_barrier(_pixels(x, sizes, geometry))
+  found = lax.optimization_barrier({place: pixels[place] @ taps[place] for place in pixels})
+  return _interleave(_transform(A_T, found), (x.shape[0], *sizes, taps[0, 0].shape[1]))
 
 
 def _transform(matrix: Sequence[Sequence[float]], places: Places) -> Places:
