@@ -5,7 +5,7 @@ and tile are transformed to 4x4 places, and for each place all tiles by all chan
 of matrices. Rounding is that of float32 (relative to the largest value 3e-7 to 1.3e-6).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 from itertools import product
 
@@ -26,6 +26,7 @@ PAYS = 128  # channels on both sides from which the transformations are earned b
 PAYS_KERNEL = 256  # likewise for the kernel's gradient
 PIXELS = 100  # of a map, at least: 7x7 is 4x4 tiles, a third of them margin
 
+Matrix = Sequence[Sequence[float]]
 Places = dict[tuple[int, int], jax.Array]
 
 
@@ -66,57 +67,70 @@ def kernel_gradient(
   if min(kernel_shape[2:]) < PAYS_KERNEL:
     return direct.kernel_gradient(x, slope, kernel_shape, geometry)
   sizes = slope.shape[1:3]
-  slopes = pad(slope, tuple((0, n % 2) for n in sizes))
-  tiles = {
-    (i, j): slopes[:, i::2, j::2].reshape(-1, slope.shape[3])
-    for i, j in product(range(2), repeat=2)
-  }
-  pixels = lax.optimization_barrier(_pixels(x, sizes, geometry))
-  tiles = lax.optimization_barrier(_transform(_turn(A_T), tiles))
+  slopes = _cut(pad(slope, tuple((0, n % 2) for n in sizes)), 2, [-(-n // 2) for n in sizes])
+  pixels, tiles = _pixels(x, sizes, geometry), _transform(_turn(A_T), *slopes)
   found = lax.optimization_barrier({place: pixels[place].T @ tiles[place] for place in pixels})
-  taps = _transform(_turn(G), found)
+  taps = _joined(_turn(G), found)
   return jnp.stack([taps[place] for place in product(range(3), repeat=2)]).reshape(kernel_shape)
 
 
 def _pixels(x: jax.Array, sizes: Sequence[int], geometry: Geometry) -> Places:
   """Returns the transformed pixels of all tiles of a result of these sizes, [tiles, C] a place."""
-  tiles = [-(-n // 2) for n in sizes]
   padded = pad(x, tuple((a, b + n % 2) for (a, b), n in zip(geometry.padding, sizes)))
-  seen = {
-    (i, j): padded[:, i : i + 2 * tiles[0] - 1 : 2, j : j + 2 * tiles[1] - 1 : 2].reshape(
-      -1, x.shape[3]
-    )
-    for i, j in product(range(4), repeat=2)
-  }
-  return _transform(B_T, seen)
+  return _transform(B_T, *_cut(padded, 4, [-(-n // 2) for n in sizes]))
 
 
 def _taps(kernel: jax.Array) -> Places:
   """Returns the transformed kernel, [C, D] a place."""
-  taps = {(i, j): kernel[i, j] for i, j in product(range(3), repeat=2)}
-  return lax.optimization_barrier(_transform(G, taps))
+  return _transform(G, list(kernel), list)
 
 
 def _convolved(x: jax.Array, taps: Places, geometry: Geometry) -> jax.Array:
   """Returns x [B, H, W, C] by a transformed kernel, [C, D] a place."""
   sizes = [n + sum(p) - 2 for n, p in zip(x.shape[1:3], geometry.padding)]
-  pixels = lax.optimization_barrier(_pixels(x, sizes, geometry))
+  pixels = _pixels(x, sizes, geometry)
   found = lax.optimization_barrier({place: pixels[place] @ taps[place] for place in pixels})
-  return _interleave(_transform(A_T, found), (x.shape[0], *sizes, taps[0, 0].shape[1]))
+  return _interleave(_joined(A_T, found), (x.shape[0], *sizes, taps[0, 0].shape[1]))
 
 
-def _transform(matrix: Sequence[Sequence[float]], places: Places) -> Places:
+def _cut(x: jax.Array, size: int, tiles: Sequence[int]) -> tuple[list[jax.Array], Callable]:
+  """Returns the rows of each place of a tile, and what cuts those into its columns, [tiles, C]."""
+
+  def every_second(x, axis):
+    count = 2 * tiles[axis - 1] - 1
+    return [lax.slice_in_dim(x, i, i + count, 2, axis) for i in range(size)]
+
+  return every_second(x, 1), lambda row: [c.reshape(-1, x.shape[3]) for c in every_second(row, 2)]
+
+
+def _transform(matrix: Matrix, rows: Sequence[jax.Array], columns: Callable) -> Places:
+  """Returns M P M^T for a matrix M and P, given as its rows and what cuts a row into its columns.
+
+  M P is written out: what follows is then the same loop for each of its rows, compiled once.
+  """
+  down = lax.optimization_barrier([_combine(factors, rows) for factors in matrix])
+  across = [columns(row) for row in down]
+  return lax.optimization_barrier(
+    {
+      (i, j): _combine(factors, across[i])
+      for i in range(len(matrix))
+      for j, factors in enumerate(matrix)
+    }
+  )
+
+
+def _joined(matrix: Matrix, places: Places) -> Places:
   """Returns M P M^T for a matrix M and the matrix P of arrays at places."""
-  columns = sorted({j for _, j in places})
+  size = range(len(matrix[0]))
   down = {
-    (a, j): _combine(row, [places[i, j] for i in range(len(row))])
-    for a, row in enumerate(matrix)
-    for j in columns
+    (i, j): _combine(factors, [places[k, j] for k in size])
+    for i, factors in enumerate(matrix)
+    for j in size
   }
   return {
-    (a, b): _combine(row, [down[a, j] for j in range(len(row))])
-    for a in range(len(matrix))
-    for b, row in enumerate(matrix)
+    (i, j): _combine(factors, [down[i, k] for k in size])
+    for i in range(len(matrix))
+    for j, factors in enumerate(matrix)
   }
 
 
