@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from cnnjax.ops.cpu.row_sums import row_sums
-from cnnjax.ops.cpu.windows import pad, put_back, seen, taps
+from cnnjax.ops.cpu.windows import homes, pad, put_back, seen, taps
 from cnnjax.ops.geometry import Geometry, places
 
 AT_ONCE = 9  # taps of the kernel's gradient in one loop, at most
@@ -25,7 +25,13 @@ def pays(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geom
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
   """Returns x [B, H, W, C] by kernel [h, w, 1, C]."""
-  sizes, padded = places(x.shape, kernel.shape, geometry), pad(x, geometry.padding)
+  sizes = places(x.shape, kernel.shape, geometry)
+  if geometry.strides == (1, 1):  # the way back of the kernel turned round, in which pads are fused
+    reach = [d * (k - 1) for d, k in zip(geometry.dilation, kernel.shape)]
+    around = tuple((n - a, n - b) for n, (a, b) in zip(reach, geometry.padding))
+    shape = x.shape[0], *sizes, x.shape[3]
+    return input_gradient(x, kernel[::-1, ::-1], shape, geometry._replace(padding=around))
+  padded = pad(x, geometry.padding)
   parts = (
     seen(padded, row, column, sizes, geometry.strides) * kernel[i, j, 0]
     for i, j, row, column in taps(kernel.shape, geometry.dilation)
@@ -37,11 +43,11 @@ def input_gradient(
   slope: jax.Array, kernel: jax.Array, x_shape: tuple[int, ...], geometry: Geometry
 ) -> jax.Array:
   """Returns the slope with respect to x from that of the result, [B, H', W', C]."""
-  parts = (
-    (row, column, slope * kernel[i, j, 0])
-    for i, j, row, column in taps(kernel.shape, geometry.dilation)
-  )
-  return put_back(parts, x_shape, geometry.strides, geometry.padding)
+  strides, padding, dilation, _ = geometry
+  found = homes(kernel.shape, x_shape, slope.shape[1:3], strides, padding, dilation)
+  by_tap = kernel.reshape(-1, kernel.shape[3])
+  parts = ((phase, pad(slope * k, around)) for k, (phase, around) in zip(by_tap, found))
+  return put_back(parts, x_shape, strides)
 
 
 def kernel_gradient(

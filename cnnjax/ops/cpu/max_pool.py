@@ -4,8 +4,9 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
-from cnnjax.ops.cpu.windows import Pairs, by_slices, pad, put_back, seen, taps
+from cnnjax.ops.cpu.windows import Pairs, by_slices, homes, pad, put_back, seen, taps
 
 MOST = 255  # taps of a window, each with its number in a byte
 
@@ -37,16 +38,19 @@ def _forward(x, window, strides, padding):
     else:
       wins = (value > best) | (jnp.isnan(value) & ~jnp.isnan(best))
       best, winner = jnp.where(wins, value, best), jnp.where(wins, jnp.uint8(number), winner)
-  return best, (winner, x)
+  return best, (lax.optimization_barrier(winner), x)
 
 
 def _backward(window, strides, padding, kept, slope):
   winner, x = kept
-  parts = (
-    (row, column, jnp.where(winner == number, slope, 0))
-    for number, (_, _, row, column) in enumerate(taps(window))
-  )
-  return (put_back(parts, x.shape, strides, padding),)
+  found = list(homes(window, x.shape, slope.shape[1:3], strides, padding))
+  most = [[max(0, *ends) for ends in zip(*pairs)] for pairs in zip(*(a for _, a in found))]
+  winner, slope = lax.optimization_barrier((pad(winner, most), pad(slope, most)))  # else each tap's
+  parts = []
+  for number, (phase, around) in enumerate(found):
+    cut = [[a - b for a, b in zip(*both)] for both in zip(around, most)]
+    parts.append((phase, jnp.where(pad(winner, cut) == number, pad(slope, cut), 0)))
+  return (put_back(parts, x.shape, strides),)
 
 
 _max_pool.defvjp(_forward, _backward)

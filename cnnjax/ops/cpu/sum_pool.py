@@ -5,7 +5,7 @@ from functools import partial, reduce
 import jax
 import jax.numpy as jnp
 
-from cnnjax.ops.cpu.windows import Pairs, by_slices, pad, put_back, seen, taps
+from cnnjax.ops.cpu.windows import Pairs, by_slices, homes, pad, put_back, seen, taps
 
 MOST = 25  # taps of a window
 
@@ -30,8 +30,9 @@ def _forward(x, window, strides, padding):
 
 
 def _backward(window, strides, padding, x, slope):
-  parts = ((row, column, slope) for _, _, row, column in taps(window))
-  return (put_back(parts, x.shape, strides, padding),)
+  found = homes(window, x.shape, slope.shape[1:3], strides, padding)
+  parts = ((phase, pad(slope, around)) for phase, around in found)
+  return (put_back(parts, x.shape, strides),)
 
 
 _sum_pool.defvjp(_forward, _backward)

@@ -1,6 +1,6 @@
 """What the taps of a window see at all its places, and the way back."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import product
 from typing import Any
 
@@ -31,26 +31,37 @@ def seen(
   return padded[:, row : row + (h - 1) * s + 1 : s, column : column + (w - 1) * t + 1 : t]
 
 
-def put_back(
-  parts: Iterable[tuple[int, int, jax.Array]],
+def homes(
+  window: tuple[int, ...],
   x_shape: tuple[int, ...],
+  places: Sequence[int],
   strides: tuple[int, int],
   padding: Pairs,
-) -> jax.Array:
-  """Returns [B, H, W, C] to which each (row, column, part [B, H', W', C]) is added where it saw it.
+  dilation: tuple[int, int] = (1, 1),
+) -> Iterator[tuple[tuple[int, int], Pairs]]:
+  """Yields for each tap the phase of the pixels it saw, and what lies around its part among them.
 
-  Pixels of one phase (row and column modulo the strides) are seen by the same taps: each phase is a
-  sum of shifted parts of its own, and the phases are interleaved.
+  A phase is those with the same row and column modulo the strides; what is seen at the places, one
+  number each, then lies over it once it is padded by the pairs, or cut where they are negative.
   """
   (s, t), ((top, _), (left, _)) = strides, padding
   height, width = -(-x_shape[1] // s), -(-x_shape[2] // t)
-  phases = {}
-  for row, column, part in parts:
+  for _, _, row, column in taps(window, dilation):
     p, q = (row - top) % s, (column - left) % t
     down, right = (p + top - row) // s, (q + left - column) // t  # pixel s h + p: place h + down
-    around = ((-down, height + down - part.shape[1]), (-right, width + right - part.shape[2]))
-    moved = pad(part, around)
-    phases[p, q] = phases[p, q] + moved if (p, q) in phases else moved
+    around = (-down, height + down - places[0]), (-right, width + right - places[1])
+    yield (p, q), around
+
+
+def put_back(
+  parts: Iterable[tuple[tuple[int, int], jax.Array]],
+  x_shape: tuple[int, ...],
+  strides: tuple[int, int],
+) -> jax.Array:
+  """Returns [B, H, W, C] to whose phases the parts are added, each a (phase, array over it)."""
+  phases = {}
+  for phase, part in parts:
+    phases[phase] = phases[phase] + part if phase in phases else part
   return interleave(phases, x_shape, strides)
 
 
