@@ -140,11 +140,11 @@ def _computes(name, x_shape, kernel_shape, geometry, dtype):
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _formed(x, kernel, geometry, form):
-  return _found(x, kernel, geometry, form)
+  return _computed(x, kernel, geometry, form)
 
 
 @partial(jax.jit, static_argnums=(2, 3))
-def _found(x, kernel, geometry, form):
+def _computed(x, kernel, geometry, form):  # a function of its own: equal layers are traced once
   def cpu(x, kernel):
     return lax.optimization_barrier(FORMS[form].forward(x, kernel, geometry))
 

@@ -96,7 +96,7 @@ def _forward(x, scale, bias, residual, epsilon, within):
 
 
 @partial(jax.jit, static_argnums=(4, 5))
-def _normalised(x, scale, bias, residual, epsilon, within):
+def _normalised(x, scale, bias, residual, epsilon, within):  # equal layers are traced once
   with jax.named_scope("batch_norm"):
     mean, var = moments(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
     y = apply_norm(x, mean, var, scale, bias, residual, epsilon=epsilon, within=within)
