@@ -45,7 +45,7 @@ def _backward(window, strides, padding, kept, slope):
   winner, x = kept
   found = list(homes(window, x.shape, slope.shape[1:3], strides, padding))
   most = [[max(0, *ends) for ends in zip(*pairs)] for pairs in zip(*(a for _, a in found))]
-  winner, slope = lax.optimization_barrier((pad(winner, most), pad(slope, most)))  # else each tap's
+  winner, slope = lax.optimization_barrier((pad(winner, most), pad(slope, most)))  # once for all
   parts = []
   for number, (phase, around) in enumerate(found):
     cut = [[a - b for a, b in zip(*both)] for both in zip(around, most)]
