@@ -31,8 +31,8 @@ Padding = str | int | Sequence[int | tuple[int, int]]
 
 FORMS = {  # in the order in which they are asked whether they compute it, and whether that pays
   "volume": volume,
-  "pointwise": pointwise,
   "onednn": onednn,
+  "pointwise": pointwise,
   "depthwise": depthwise,
   "grouped": grouped,
   "patches": patches,

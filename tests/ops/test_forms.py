@@ -1,6 +1,7 @@
 """The CPU's own forms equal XLA's convolution and pooling, forward and all gradients."""
 
 from functools import partial
+from itertools import product
 
 import jax
 import jax.numpy as jnp
@@ -88,6 +89,22 @@ def test_padding_beyond_the_window_and_what_is_cut_off(form, padding):
 
   ours = all_of(partial(conv, padding=padding, form=form), x, kernel)
   for one, other in zip(ours, all_of(plain, x, kernel), strict=True):
+    np.testing.assert_allclose(one, other, atol=3e-6 * np.abs(other).max())
+
+
+@pytest.mark.parametrize(
+  "x, kernel, options",
+  [
+    ((1, 6, 3, 2), (2, 4, 2, 2), dict(strides=(2, 3), padding=((1, 1), (3, 1)), dilation=(1, 2))),
+    ((1, 10, 5, 2), (2, 4, 2, 1), dict(strides=2, padding=((1, 1), (3, 1)))),
+    ((2, 5, 5, 3), (4, 2, 1, 3), dict(strides=2, padding=((3, 1), (3, 2)), groups=3)),
+  ],
+)
+def test_windows_of_two_by_two_with_a_zero_on_both_sides(x, kernel, options):
+  """XLA's own way back to such an x ends the process."""
+  x, kernel = random(*x), random(*kernel)
+  ours = all_of(partial(conv, form="direct", **options), x, kernel)
+  for one, other in zip(ours, all_of(partial(laid_out, **options), x, kernel), strict=True):
     np.testing.assert_allclose(one, other, atol=3e-6 * np.abs(other).max())
 
 
@@ -199,8 +216,12 @@ def test_onednn_equals_xlas_convolution(data):
 @needs_onednn
 def test_onednn_is_taken_where_it_was_asked_for_and_pays():
   asked = {
-    "onednn": (((8, 14, 14, 64), (3, 3, 64, 64)), ((8, 14, 14, 8), (3, 3, 1, 8))),
-    "pointwise": (((8, 14, 14, 64), (1, 1, 64, 64)),),
+    "onednn": (
+      ((8, 14, 14, 64), (3, 3, 64, 64)),
+      ((8, 14, 14, 8), (3, 3, 1, 8)),
+      ((8, 14, 14, 64), (1, 1, 64, 64)),
+    ),
+    "pointwise": (((8, 14, 14, 256), (1, 1, 256, 256)), ((1, 14, 14, 64), (1, 1, 64, 64))),
     "winograd": (((8, 14, 14, 128), (3, 3, 128, 128)),),
     "direct": (((1, 14, 14, 64), (3, 3, 64, 64)),),  # too small to lay the kernel out for it
   }
@@ -208,20 +229,24 @@ def test_onednn_is_taken_where_it_was_asked_for_and_pays():
   try:
     for form, shapes in asked.items():
       for x, kernel in shapes:
-        geometry = Geometry((1, 1), ((1, 1), (1, 1)), (1, 1), x[3] // kernel[2])
-        geometry = geometry._replace(padding=((0, 0),) * 2) if form == "pointwise" else geometry
+        around = ((kernel[0] // 2,) * 2,) * 2
+        geometry = Geometry((1, 1), around, (1, 1), x[3] // kernel[2])
         assert choose(x, kernel, geometry, jnp.float32) == form
         assert choose(x, kernel, geometry, jnp.bfloat16) != "onednn"
   finally:
     use_onednn(False)
+  geometry = Geometry((1, 1), ((1, 1), (1, 1)), (1, 1), 1)
   assert choose((8, 14, 14, 64), (3, 3, 64, 64), geometry, jnp.float32) == "direct"
 
 
 @needs_onednn
 def test_onednn_is_mapped_over_images_and_over_kernels():
-  x, kernel = random(3, 2, 6, 5, 4), random(3, 3, 3, 4, 5)
-  ours, plain = (partial(conv, padding=1, form=form) for form in ("onednn", "plain"))
-  for axes, k in (((0, None), kernel[0]), ((None, 0), kernel), ((0, 0), kernel)):
+  x, kernels = random(3, 2, 6, 5, 4), (random(3, 3, 3, 4, 5), random(3, 1, 1, 4, 5))
+  mapped = (0, None), (None, 0), (0, 0)
+  for kernel, axes in product(kernels, mapped):
+    k = kernel if axes[1] == 0 else kernel[0]
+    padding = kernel.shape[1] // 2
+    ours, plain = (partial(conv, padding=padding, form=form) for form in ("onednn", "plain"))
     images = x if axes[0] == 0 else x[0]
     found, want = (all_of(jax.vmap(one, axes), images, k) for one in (ours, plain))
     for one, other in zip(found, want, strict=True):

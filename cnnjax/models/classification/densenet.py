@@ -3,7 +3,8 @@
 Huang, Liu, van der Maaten, Weinberger, "Densely connected convolutional networks",
 arXiv:1608.06993, table 1 (DenseNet-BC). Kept for the backward pass, the normed copies of all maps
 before take memory that grows with the square of the depth; `rematerialise` computes them again
-instead (arXiv:1707.06990).
+instead (arXiv:1707.06990). The slope of what was joined is summed layer by layer, behind a barrier:
+else XLA holds those of all layers and sums them at the end.
 """
 
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from cnnjax.layers import (
   KAIMING,
@@ -68,7 +70,7 @@ class Trunk(nn.Module):
       for i in range(1, depth + 1):
         y = layer(4 * growth, 1, name=f"stage{stage}_{i}_reduce", **options)(x, train)
         y = layer(growth, 3, name=f"stage{stage}_{i}", **options)(y, train)
-        x = jnp.concatenate([x, y], axis=-1)
+        x = lax.optimization_barrier(jnp.concatenate([x, y], axis=-1))
       if stage < len(self.depths):
         maps[f"stage{stage}"] = x
         half = x.shape[-1] // 2

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import jax
+from jax import lax
 
 from cnnjax.ops.geometry import Geometry, plain
 
@@ -38,4 +39,20 @@ def gradients(forward: Callable) -> tuple[Callable, Callable]:
 
 
 forward = plain
-input_gradient, kernel_gradient = gradients(plain)
+_transposed, kernel_gradient = gradients(plain)
+
+
+def input_gradient(
+  slope: jax.Array, kernel: jax.Array, x_shape: tuple[int, ...], geometry: Geometry
+) -> jax.Array:
+  """Returns the slope with respect to x [B, *space, C] from that of the result.
+
+  Where a window of two moves by two and has a zero on both sides, the one behind is taken for a
+  pixel: else XLA's compiler may end the process, with "Window dimensions do not match RHS shape".
+  """
+  sizes, padding = list(x_shape), list(geometry.padding)
+  for i, asked in enumerate(zip(kernel.shape, *geometry[:3])):
+    if asked == (2, 2, (1, 1), 1):
+      sizes[i + 1], padding[i] = sizes[i + 1] + 1, (1, 0)
+  found = _transposed(slope, kernel, tuple(sizes), geometry._replace(padding=tuple(padding)))
+  return lax.slice(found, (0,) * found.ndim, x_shape)

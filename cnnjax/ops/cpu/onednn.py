@@ -1,6 +1,6 @@
-"""oneDNN's convolution, which jaxlib's wheels for x86 processors hold and XLA itself never calls.
+"""oneDNN's convolution and product, which jaxlib's wheels for x86 hold and XLA itself never calls.
 
-It is not taken unasked (`use_onednn`): XLA can keep no program with such a call on disk, so that
+They are not taken unasked (`use_onednn`): XLA can keep no program with such a call on disk, so that
 each start compiles anew, and how a call is put down is no interface, but a matter of jaxlib's
 version (openxla/xla, `xla/service/cpu/onednn_config.proto`); what it cannot read ends the process.
 """
@@ -15,13 +15,14 @@ import jax
 from jax import lax
 
 from cnnjax.errors import UserError
-from cnnjax.ops.cpu import columns, depthwise, direct, winograd
+from cnnjax.ops.cpu import columns, depthwise, direct, pointwise, winograd
 from cnnjax.ops.cpu.windows import interleave, pad
 from cnnjax.ops.geometry import Geometry, places, plain
 
 VERSIONS = ("0.9.2", "0.10.0", "0.10.1", "0.10.2")  # of jaxlib, whose calls are put down as here
 INSTALLED = metadata.version("jaxlib")
 LEAST = 1000  # places of the result over the batch, from which it pays to lay the kernel out anew
+MOST = 2**16  # numbers of a 1x1 kernel, below which its gradient stays in the cache as it is summed
 
 _asked = False
 
@@ -51,15 +52,18 @@ def fits(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geom
 def pays(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geometry) -> bool:
   """Whether it is faster than the other forms, and asked for."""
   one = jax.default_backend() == "cpu" and jax.device_count() == 1
-  if not (_asked and one) or kernel_shape[:2] == (1, 1):
-    return False
   asked = x_shape, kernel_shape, geometry
-  few = x_shape[0] * math.prod(places(*asked)) < LEAST
-  return not few and not (winograd.fits(*asked) and winograd.pays(*asked))
+  if not (_asked and one) or x_shape[0] * math.prod(places(*asked)) < LEAST:
+    return False
+  if pointwise.fits(*asked):
+    return math.prod(kernel_shape) < MOST
+  return not (winograd.fits(*asked) and winograd.pays(*asked))
 
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
   """Returns x [B, H, W, C] by kernel [h, w, C/groups, D]."""
+  if pointwise.fits(x.shape, kernel.shape, geometry):
+    return pointwise.forward(x, kernel, geometry)
   window = [d * (k - 1) + 1 for k, d in zip(kernel.shape, geometry.dilation)]
   if any(not 0 <= n < k for k, pair in zip(window, geometry.padding) for n in pair):
     x, geometry = pad(x, geometry.padding), geometry._replace(padding=((0, 0), (0, 0)))
@@ -75,7 +79,7 @@ def input_gradient(
   phase is a convolution of the slope with those taps, turned round.
   """
   asked = x_shape, kernel.shape, geometry
-  for form in (depthwise, columns):  # faster where few channels come out
+  for form in (pointwise, depthwise, columns):  # as fast, or faster where few channels come out
     if form.fits(*asked) and form.pays(*asked):
       return form.input_gradient(slope, kernel, x_shape, geometry)
   if geometry.dilation != (1, 1):
@@ -92,7 +96,9 @@ def input_gradient(
 def kernel_gradient(
   x: jax.Array, slope: jax.Array, kernel_shape: tuple[int, ...], geometry: Geometry
 ) -> jax.Array:
-  """Returns the slope with respect to the kernel: not oneDNN's, which has no call for it."""
+  """Returns the slope with respect to the kernel: oneDNN has no call for it but of 1x1 ones."""
+  if pointwise.fits(x.shape, kernel_shape, geometry):
+    return _product(*pointwise.rows(x, slope, kernel_shape, geometry)).reshape(kernel_shape)
   form = depthwise if geometry.groups > 1 else direct
   return form.kernel_gradient(x, slope, kernel_shape, geometry)
 
@@ -126,11 +132,7 @@ def _call(geometry):
   def call(x, kernel):
     sizes = places(x.shape, kernel.shape, geometry)
     result = jax.ShapeDtypeStruct((x.shape[0], *sizes, kernel.shape[3]), x.dtype)
-    target, config = "__onednn$convolution", _config(geometry)
-    found = jax.ffi.ffi_call(
-      target, result, custom_call_api_version=1, legacy_backend_config=config
-    )
-    return found(x, kernel)
+    return _onednn("convolution", result, _config(geometry))(x, kernel)
 
   @call.def_vmap
   def mapped(size, batched, x, kernel):
@@ -143,25 +145,42 @@ def _call(geometry):
   return call
 
 
+@jax.custom_batching.custom_vmap
+def _product(x, slope):
+  """Returns x [N, C] transposed times slope [N, D]."""
+  result = jax.ShapeDtypeStruct((x.shape[1], slope.shape[1]), x.dtype)
+  return _onednn("matmul", result, {"onednn_matmul_config": {"transpose_a": True}})(x, slope)
+
+
+@_product.def_vmap
+def _products(size, batched, x, slope):  # XLA's own
+  axes = [0 if one else None for one in batched]
+  return jax.vmap(pointwise.product, axes)(x, slope), True
+
+
+def _onednn(what, result, config):
+  """Returns a call of oneDNN, with settings as XLA's CPU compiler reads them."""
+  options = dict(custom_call_api_version=1, legacy_backend_config=json.dumps(config))
+  return jax.ffi.ffi_call(f"__onednn${what}", result, **options)
+
+
 def _config(geometry):
-  """Returns a convolution's settings, as XLA's CPU compiler reads them."""
+  """Returns a convolution's settings."""
   image = {"dims": 4, "data": {"batch_dim": 0, "feature_dim": 3, "spatial_dims": [1, 2]}}
   kernel = {"input_feature_dim": 2, "output_feature_dim": 3, "spatial_dims": [0, 1]}
   before, after = zip(*geometry.padding)
-  return json.dumps(
-    {
-      "onednn_conv_config": {
-        "dims": 4,
-        "input": image,
-        "kernel": {"dims": 4, "filter": kernel},
-        "output": image,
-        "window": {
-          "strides": geometry.strides,
-          "pad_left": before,
-          "pad_right": after,
-          "window_dilations": geometry.dilation,
-        },
-        "feature_groups": geometry.groups,
-      }
+  return {
+    "onednn_conv_config": {
+      "dims": 4,
+      "input": image,
+      "kernel": {"dims": 4, "filter": kernel},
+      "output": image,
+      "window": {
+        "strides": geometry.strides,
+        "pad_left": before,
+        "pad_right": after,
+        "window_dilations": geometry.dilation,
+      },
+      "feature_groups": geometry.groups,
     }
-  )
+  }

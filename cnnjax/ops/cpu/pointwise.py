@@ -47,14 +47,21 @@ def input_gradient(
 def kernel_gradient(
   x: jax.Array, slope: jax.Array, kernel_shape: tuple[int, ...], geometry: Geometry
 ) -> jax.Array:
-  """Returns the slope with respect to the kernel; the narrower side is transposed, once."""
+  """Returns the slope with respect to the kernel: a product that reads both as they lie."""
+  return product(*rows(x, slope, kernel_shape, geometry)).reshape(kernel_shape)
+
+
+def product(x: jax.Array, slope: jax.Array) -> jax.Array:
+  """Returns x [N, C] transposed times slope [N, D]."""
+  return lax.dot_general(x, slope, (((0,), (0,)), ((), ())))
+
+
+def rows(
+  x: jax.Array, slope: jax.Array, kernel_shape: tuple[int, ...], geometry: Geometry
+) -> tuple[jax.Array, jax.Array]:
+  """Returns what is seen at each place and the slope there, as matrices of a row a place."""
   x = _seen(x, kernel_shape, geometry)
-  x, slope = x.reshape(-1, x.shape[-1]), slope.reshape(-1, slope.shape[-1])
-  if x.shape[1] <= slope.shape[1]:
-    found = lax.optimization_barrier(x.T) @ slope
-  else:
-    found = (lax.optimization_barrier(slope.T) @ x).T
-  return found.reshape(kernel_shape)
+  return x.reshape(-1, x.shape[-1]), slope.reshape(-1, slope.shape[-1])
 
 
 def _seen(x: jax.Array, kernel_shape: tuple[int, ...], geometry: Geometry) -> jax.Array:
