@@ -10,7 +10,9 @@ def keep_memory() -> bool:
 
   XLA's CPU client allocates a step's scratch memory anew each time. Large blocks are otherwise
   mapped, zeroed page by page and given back in each step, a quarter of ResNet-50's time. For a
-  script to call once, at its start; the process holds its peak of memory until it ends.
+  script to call once, at its start; the process holds its peak of memory until it ends, which at
+  times is that of two or three steps. Where that is too much, huge pages are nearly as fast: start
+  it with GLIBC_TUNABLES=glibc.malloc.hugetlb=1 and do not call this.
   """
   try:
     mallopt = ctypes.CDLL(None).mallopt
