@@ -8,6 +8,7 @@ version (openxla/xla, `xla/service/cpu/onednn_config.proto`); what it cannot rea
 import json
 import math
 import platform
+from functools import partial
 from importlib import metadata
 from itertools import product
 
@@ -22,7 +23,9 @@ from cnnjax.ops.geometry import Geometry, places, plain
 VERSIONS = ("0.9.2", "0.10.0", "0.10.1", "0.10.2")  # of jaxlib, whose calls are put down as here
 INSTALLED = metadata.version("jaxlib")
 LEAST = 1000  # places of the result over the batch, from which it pays to lay the kernel out anew
-MOST = 2**16  # numbers of a 1x1 kernel, below which its gradient stays in the cache as it is summed
+ROWS = 500  # likewise of a product, which reads the kernel as it lies
+SMALL = 2**16  # numbers of a 1x1 kernel, below which its gradient is faster as oneDNN's product
+LARGE = 2**20  # and from which all its products are
 
 _asked = False
 
@@ -53,17 +56,18 @@ def pays(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geom
   """Whether it is faster than the other forms, and asked for."""
   one = jax.default_backend() == "cpu" and jax.device_count() == 1
   asked = x_shape, kernel_shape, geometry
-  if not (_asked and one) or x_shape[0] * math.prod(places(*asked)) < LEAST:
+  rows = x_shape[0] * math.prod(places(*asked))
+  if not (_asked and one):
     return False
   if pointwise.fits(*asked):
-    return math.prod(kernel_shape) < MOST
-  return not (winograd.fits(*asked) and winograd.pays(*asked))
+    return rows >= ROWS and not SMALL <= math.prod(kernel_shape) < LARGE
+  return rows >= LEAST and not (winograd.fits(*asked) and winograd.pays(*asked))
 
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
   """Returns x [B, H, W, C] by kernel [h, w, C/groups, D]."""
   if pointwise.fits(x.shape, kernel.shape, geometry):
-    return pointwise.forward(x, kernel, geometry)
+    return pointwise.forward(x, kernel, geometry, _faster(kernel))
   window = [d * (k - 1) + 1 for k, d in zip(kernel.shape, geometry.dilation)]
   if any(not 0 <= n < k for k, pair in zip(window, geometry.padding) for n in pair):
     x, geometry = pad(x, geometry.padding), geometry._replace(padding=((0, 0), (0, 0)))
@@ -79,7 +83,9 @@ def input_gradient(
   phase is a convolution of the slope with those taps, turned round.
   """
   asked = x_shape, kernel.shape, geometry
-  for form in (pointwise, depthwise, columns):  # as fast, or faster where few channels come out
+  if pointwise.fits(*asked):
+    return pointwise.input_gradient(slope, kernel, x_shape, geometry, _faster(kernel))
+  for form in (depthwise, columns):  # as fast, or faster where few channels come out
     if form.fits(*asked) and form.pays(*asked):
       return form.input_gradient(slope, kernel, x_shape, geometry)
   if geometry.dilation != (1, 1):
@@ -98,7 +104,7 @@ def kernel_gradient(
 ) -> jax.Array:
   """Returns the slope with respect to the kernel: oneDNN has no call for it but of 1x1 ones."""
   if pointwise.fits(x.shape, kernel_shape, geometry):
-    return _product(*pointwise.rows(x, slope, kernel_shape, geometry)).reshape(kernel_shape)
+    return pointwise.kernel_gradient(x, slope, kernel_shape, geometry, _product)
   form = depthwise if geometry.groups > 1 else direct
   return form.kernel_gradient(x, slope, kernel_shape, geometry)
 
@@ -145,17 +151,26 @@ def _call(geometry):
   return call
 
 
-@jax.custom_batching.custom_vmap
-def _product(x, slope):
-  """Returns x [N, C] transposed times slope [N, D]."""
-  result = jax.ShapeDtypeStruct((x.shape[1], slope.shape[1]), x.dtype)
-  return _onednn("matmul", result, {"onednn_matmul_config": {"transpose_a": True}})(x, slope)
+def _faster(kernel):
+  """Returns the faster of oneDNN's product and XLA's, by which x or a slope is multiplied."""
+  return _product if math.prod(kernel.shape) >= LARGE else pointwise.product
 
 
-@_product.def_vmap
-def _products(size, batched, x, slope):  # XLA's own
-  axes = [0 if one else None for one in batched]
-  return jax.vmap(pointwise.product, axes)(x, slope), True
+def _product(a, b, over=(1, 0)):
+  """Returns the product of two matrices, as `pointwise.product`."""
+  result = jax.ShapeDtypeStruct((a.shape[1 - over[0]], b.shape[1 - over[1]]), a.dtype)
+  turned = {"transpose_a": over[0] == 0, "transpose_b": over[1] == 1}
+
+  @jax.custom_batching.custom_vmap
+  def call(a, b):
+    return _onednn("matmul", result, {"onednn_matmul_config": turned})(a, b)
+
+  @call.def_vmap
+  def mapped(size, batched, a, b):  # XLA's own
+    axes = [0 if one else None for one in batched]
+    return jax.vmap(partial(pointwise.product, over=over), axes)(a, b), True
+
+  return call(a, b)
 
 
 def _onednn(what, result, config):

@@ -1,13 +1,13 @@
 """1x1 convolutions, and those whose window sees all of the image: products of matrices."""
 
-import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from cnnjax.ops.cpu import dense
-from cnnjax.ops.geometry import STILL, Geometry, plain
+from cnnjax.ops.geometry import Geometry
 
 
 def fits(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geometry) -> bool:
@@ -22,20 +22,30 @@ def pays(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geom
   return True
 
 
-def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
+def product(a: jax.Array, b: jax.Array, over: tuple[int, int] = (1, 0)) -> jax.Array:
+  """Returns the product of two matrices, summed over a dimension of each: by (0, 0) a^T b."""
+  return lax.dot_general(a, b, (((over[0],), (over[1],)), ((), ())))
+
+
+def forward(
+  x: jax.Array, kernel: jax.Array, geometry: Geometry, product: Callable = product
+) -> jax.Array:
   """Returns x [B, H, W, C] by kernel [1, 1, C, D] or [H, W, C, D]."""
-  x, kernel = _seen(x, kernel.shape, geometry), _one(kernel)
-  return plain(x, kernel, STILL)
+  x = _seen(x, kernel.shape, geometry)
+  return product(_rows(x), _rows(kernel)).reshape(*x.shape[:3], -1)
 
 
 def input_gradient(
-  slope: jax.Array, kernel: jax.Array, x_shape: tuple[int, ...], geometry: Geometry
+  slope: jax.Array,
+  kernel: jax.Array,
+  x_shape: tuple[int, ...],
+  geometry: Geometry,
+  product: Callable = product,
 ) -> jax.Array:
   """Returns the slope with respect to x from that of the result, [B, H', W', D]."""
   if kernel.shape[:2] != (1, 1):
-    flat = slope.reshape(-1, slope.shape[3]), kernel.reshape(-1, kernel.shape[3])
-    return dense.input_gradient(*flat).reshape(x_shape)
-  found = plain(slope, kernel.swapaxes(2, 3), STILL)
+    return dense.input_gradient(_rows(slope), _rows(kernel)).reshape(x_shape)
+  found = product(_rows(slope), _rows(kernel), (1, 1)).reshape(*slope.shape[:3], -1)
   if geometry.strides == (1, 1):
     return found
   config = [(0, 0, 0)]
@@ -45,23 +55,15 @@ def input_gradient(
 
 
 def kernel_gradient(
-  x: jax.Array, slope: jax.Array, kernel_shape: tuple[int, ...], geometry: Geometry
+  x: jax.Array,
+  slope: jax.Array,
+  kernel_shape: tuple[int, ...],
+  geometry: Geometry,
+  product: Callable = product,
 ) -> jax.Array:
   """Returns the slope with respect to the kernel: a product that reads both as they lie."""
-  return product(*rows(x, slope, kernel_shape, geometry)).reshape(kernel_shape)
-
-
-def product(x: jax.Array, slope: jax.Array) -> jax.Array:
-  """Returns x [N, C] transposed times slope [N, D]."""
-  return lax.dot_general(x, slope, (((0,), (0,)), ((), ())))
-
-
-def rows(
-  x: jax.Array, slope: jax.Array, kernel_shape: tuple[int, ...], geometry: Geometry
-) -> tuple[jax.Array, jax.Array]:
-  """Returns what is seen at each place and the slope there, as matrices of a row a place."""
-  x = _seen(x, kernel_shape, geometry)
-  return x.reshape(-1, x.shape[-1]), slope.reshape(-1, slope.shape[-1])
+  seen = _seen(x, kernel_shape, geometry)
+  return product(_rows(seen), _rows(slope), (0, 0)).reshape(kernel_shape)
 
 
 def _seen(x: jax.Array, kernel_shape: tuple[int, ...], geometry: Geometry) -> jax.Array:
@@ -74,5 +76,5 @@ def _seen(x: jax.Array, kernel_shape: tuple[int, ...], geometry: Geometry) -> ja
   return lax.optimization_barrier(x[:, ::across, ::down])  # a stride is a slice in front
 
 
-def _one(kernel: jax.Array) -> jax.Array:
-  return kernel.reshape(1, 1, math.prod(kernel.shape[:3]), kernel.shape[3])
+def _rows(x: jax.Array) -> jax.Array:
+  return x.reshape(-1, x.shape[-1])
