@@ -98,11 +98,17 @@ class Trunk(nn.Module):
   depths: tuple[int, ...]
   block: Callable[..., nn.Module]
   stochastic_depth: float = 0.0
+  rematerialise: bool = False
   dtype: Any = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
     check_size("resnet", x, 32)
+
+    def apply(block, x):
+      return block(x, train=train)
+
+    apply = nn.remat(apply) if self.rematerialise else apply
     rates = iter(death_rates(sum(self.depths), self.stochastic_depth))
     x = ConvNorm(64, 7, 2, 3, dtype=self.dtype, name="stem")(x, train=train)
     maps = {"stem": x}
@@ -111,7 +117,7 @@ class Trunk(nn.Module):
       for i in range(depth):
         strides = 2 if stage > 1 and i == 0 else 1
         options = dict(drop=next(rates), dtype=self.dtype, name=f"stage{stage}_{i}")
-        x = self.block(32 * 2**stage, strides, **options)(x, train=train)
+        x = apply(self.block(32 * 2**stage, strides, **options), x)
       maps[f"stage{stage}"] = x
     return maps
 
@@ -124,11 +130,14 @@ class ResNet(nn.Module):
     block: `BasicBlock` or `Bottleneck`, or a partial of them.
     stochastic_depth: share of images for which training leaves the last block out; those before
       it less, in equal steps (arXiv:1603.09382).
+    rematerialise: whether the way back computes again what is within a block, instead of keeping
+      it: less memory, more time (arXiv:1604.06174).
   """
 
   depths: tuple[int, ...]
   block: Callable[..., nn.Module]
   stochastic_depth: float = 0.0
+  rematerialise: bool = False
   num_classes: int = 1000
   dtype: Any = jnp.float32
   preprocessing: Preprocessing = IMAGENET
@@ -136,7 +145,8 @@ class ResNet(nn.Module):
   @nn.nowrap
   def make_trunk(self) -> nn.Module:
     """Returns the trunk, for this network or another's."""
-    return Trunk(self.depths, self.block, self.stochastic_depth, self.dtype, name="trunk")
+    options = dict(rematerialise=self.rematerialise, dtype=self.dtype, name="trunk")
+    return Trunk(self.depths, self.block, self.stochastic_depth, **options)
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
