@@ -255,6 +255,24 @@ def test_onednn_is_mapped_over_images_and_over_kernels():
 
 
 @needs_onednn
+def test_large_kernels_are_its_products_both_ways(monkeypatch):
+  monkeypatch.setattr(onednn, "LARGE", 0)
+  x, kernels = random(3, 2, 7, 5, 6), random(3, 1, 1, 6, 11)
+  for strides in (1, 2):
+    ours, plain = (partial(conv, strides=strides, form=form) for form in ("onednn", "plain"))
+    slopes = jax.grad(lambda x, k, ours=ours: ours(x, k).sum(), (0, 1))
+    assert str(jax.make_jaxpr(slopes)(x[0], kernels[0])).count("__onednn$matmul") >= 3
+    for axes in ((0, None), (0, 0)):
+      k = kernels[0] if axes[1] is None else kernels
+      found, want = (all_of(jax.vmap(one, axes), x, k) for one in (ours, plain))
+      for one, other in zip(found, want, strict=True):
+        np.testing.assert_allclose(one, other, atol=3e-6 * np.abs(other).max())
+    found, want = (all_of(one, x[0], kernels[0]) for one in (ours, plain))
+    for one, other in zip(found, want, strict=True):
+      np.testing.assert_allclose(one, other, atol=3e-6 * np.abs(other).max())
+
+
+@needs_onednn
 def test_onednn_is_computed_again():
   """As `rematerialise` asks for."""
   x, kernel = random(2, 6, 5, 4), random(3, 3, 4, 5)

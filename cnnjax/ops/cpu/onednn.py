@@ -55,10 +55,10 @@ def fits(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geom
 def pays(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geometry) -> bool:
   """Whether it is faster than the other forms, and asked for."""
   one = jax.default_backend() == "cpu" and jax.device_count() == 1
-  asked = x_shape, kernel_shape, geometry
-  rows = x_shape[0] * math.prod(places(*asked))
   if not (_asked and one):
     return False
+  asked = x_shape, kernel_shape, geometry
+  rows = x_shape[0] * math.prod(places(*asked))
   if pointwise.fits(*asked):
     return rows >= ROWS and not SMALL <= math.prod(kernel_shape) < LARGE
   return rows >= LEAST and not (winograd.fits(*asked) and winograd.pays(*asked))
