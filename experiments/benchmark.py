@@ -39,7 +39,6 @@ pixels; how far tf.data's are from ours, of 256 levels, is told.
 """
 
 import importlib.util
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,6 +46,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import psutil
 from absl import flags
 
 from cnnjax.engine import log
@@ -54,15 +54,16 @@ from cnnjax.engine.environment import environment
 from cnnjax.engine.run import write_json
 from cnnjax.errors import UserError, unknown
 from cnnjax.models import zoo
-from experiments import launch
-from experiments.breakdown import profile
-from experiments.decoding import decoding
-from experiments.detector_peers import SIDES as DETECTORS
-from experiments.detector_peers import line_up as heads
-from experiments.detector_peers import operators
-from experiments.peers import COMPILED, FOLDED, PEERS, broken_compiler, line_up, reason
-from experiments.turns import Contestant, ratio, take_turns, timer, told
-from experiments.whole_path import path
+
+from . import launch
+from .timing.breakdown import profile
+from .timing.decoding import decoding
+from .timing.detector_peers import SIDES as DETECTORS
+from .timing.detector_peers import line_up as heads
+from .timing.detector_peers import operators
+from .timing.peers import COMPILED, FOLDED, PEERS, broken_compiler, line_up, reason
+from .timing.turns import Contestant, ratio, take_turns, timer, told
+from .timing.whole_path import path
 
 FLAGS = flags.FLAGS
 CONFIG = "configs/classification/lenet5_mnist.py:quick"  # of --path and --decode
@@ -197,7 +198,7 @@ def main(argv: list[str]) -> None:
   if alone and FLAGS["models"].present:
     raise UserError(f"{alone} times what --config says; name no model beside it")
   here = environment()
-  load = f"load {os.getloadavg()[0]:.1f}"  # of others too: PyTorch's threads suffer most from it
+  load = f"load {psutil.getloadavg()[0]:.1f}"  # PyTorch's threads suffer most from it
   by = ", oneDNN" * FLAGS.onednn
   print(f"{here['cpu']}, {here['cores']} cores, {load}; {here['devices'][0]}{by}")
   found = []

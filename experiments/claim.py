@@ -14,24 +14,25 @@ from absl import flags
 
 from cnnjax.engine import log
 from cnnjax.errors import UserError, unknown
-from experiments import launch
-from experiments.claims.any_size import any_size
-from experiments.claims.augment import augment
-from experiments.claims.counts import dense_counts, shared_counts
-from experiments.claims.degradation import degradation
-from experiments.claims.detectors import detectors
-from experiments.claims.finding import show
-from experiments.claims.inception_cost import inception_cost
-from experiments.claims.noise import noise
-from experiments.claims.permuted import permuted
-from experiments.claims.regularise import regularise
-from experiments.claims.separable import separable
-from experiments.claims.shift import shift
-from experiments.claims.small_filters import small_filters
-from experiments.claims.squeeze import squeeze
-from experiments.claims.transfer import transfer
-from experiments.claims.tumor import tumor
-from experiments.claims.xor import xor
+
+from . import launch
+from .claims.any_size import any_size
+from .claims.augment import augment
+from .claims.counts import dense_counts, shared_counts
+from .claims.degradation import degradation
+from .claims.detectors import detectors
+from .claims.finding import show
+from .claims.inception_cost import inception_cost
+from .claims.noise import noise
+from .claims.permuted import permuted
+from .claims.regularise import regularise
+from .claims.separable import separable
+from .claims.shift import shift
+from .claims.small_filters import small_filters
+from .claims.squeeze import squeeze
+from .claims.transfer import transfer
+from .claims.tumor import tumor
+from .claims.xor import xor
 
 FLAGS = flags.FLAGS
 CLAIMS = {  # name: (**options) -> findings

@@ -13,8 +13,7 @@ from absl import flags
 
 import cnnjax
 from cnnjax import tasks
-from cnnjax.data import catalogue, pipeline
-from cnnjax.data.image import prepare
+from cnnjax.data import catalogue, inputs, pipeline
 from cnnjax.data.table import Table
 from cnnjax.engine import log
 from cnnjax.engine.evaluate import evaluate, evaluator
@@ -25,7 +24,10 @@ from cnnjax.metrics.errors import KINDS, counts, errors
 from cnnjax.metrics.weights import zeros
 from cnnjax.tasks.detection import split_rows
 from cnnjax.visualise.figure import save
-from experiments import detections, launch, pictures
+
+from . import launch
+from .showing import detections
+from .showing import evaluation as pictures
 
 FLAGS = flags.FLAGS
 ROWS = 1 << 28  # probabilities, 1 GiB of them, that are kept to rank all examples
@@ -55,7 +57,7 @@ def examine(
   mesh = make_mesh()  # of this machine, whatever trained it
   kind = tasks.task(**config.task, **options, model=run.model)
   size = -(-config.data.batch_size // mesh.size) * mesh.size
-  table = prepare(splits[split], run.model.preprocessing)
+  table = inputs.kind(config.data.input).prepare(splits[split], run.model.preprocessing)
   rows = len(table) * len(splits[split].classes) <= ROWS
   step = evaluator(run.model, kind, mesh, rows=rows)
   sums = evaluate(step, run.variables, pipeline.eval_batches(table, size), mesh)

@@ -20,8 +20,9 @@ from cnnjax.engine.config import load_config, resolve
 from cnnjax.engine.run import read_rows, write_json
 from cnnjax.errors import UserError
 from cnnjax.models import zoo
-from experiments import launch
-from experiments.train import train
+
+from . import launch
+from .train import train
 
 FLAGS = flags.FLAGS
 FAMILIES = {  # name: side of its images

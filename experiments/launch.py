@@ -18,18 +18,23 @@ import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from cnnjax import keys
 from cnnjax.engine import hosts
 from cnnjax.engine.allocator import keep_memory
-from cnnjax.engine.config import flatten
+from cnnjax.engine.config import with_defaults
 from cnnjax.engine.environment import cpu_model
 from cnnjax.engine.hosts import Stopped
 from cnnjax.errors import UserError, unknown
+from cnnjax.keys import flatten
 from cnnjax.ops.cpu.onednn import use_onednn
 
 MODES = ("full", "quick")
-OPEN = (  # sections of any keys
-  *("augment", "data.arguments", "data.proposals", "model.arguments", "optim.arguments"),
-)
+CONFIGS = Path(__file__).parents[1] / "configs"  # beside this folder, in a checkout and installed
+
+
+def command(verb: str) -> str:
+  """Returns what a user types for a verb, here or where cnnjax is installed."""
+  return f"python -m experiments.{verb}" if __package__ == "experiments" else f"cnnjax {verb}"
 
 
 def run(main: Callable[[list[str]], None], config: str = "") -> None:
@@ -87,16 +92,40 @@ def keep_compiled() -> None:
   jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-def read_config(path: str) -> Any:
-  """Returns the config of FILE or FILE:MODE. Raises: UserError for a file or mode that is none."""
-  name, _, mode = path.partition(":")
-  if not Path(name).is_file() or Path(name).suffix != ".py":
-    known = (str(p) for p in Path("configs").rglob("*.py"))
-    raise unknown("config file", name, known)
-  if mode and mode not in MODES:
+def read_config(name: str) -> Any:
+  """Returns the config of FILE or FILE:MODE, all its keys there; FILE is a path or a name.
+
+  Raises: UserError for a file or mode that is none, and a key that is none.
+  """
+  file, mode = split_mode(name)
+  if mode not in MODES:
     raise unknown("config mode", mode, MODES)
-  with of_user(name, "config"):
-    return load_module(name, "config").get_config(mode or "full")
+  path = find(file, "config")
+  with of_user(path, "config"):
+    config = load_module(path, "config").get_config(mode)
+    keys.check(keys.fill(config.to_dict()))
+    return with_defaults(config)
+
+
+def split_mode(name: str) -> tuple[str, str]:
+  """Returns the file and the mode of FILE or FILE:MODE; a disk's letter is no file."""
+  file, colon, mode = name.rpartition(":")
+  return (file, mode) if colon and not {"/", "\\"} & {*mode} else (name, "full")
+
+
+def find(name: str, kind: str) -> str:
+  """Returns the path of a config or a space: of a file, or of one of ours, by its name or path.
+
+  Raises: UserError for a name that is none, with the nearest.
+  """
+  if Path(name).is_file() and Path(name).suffix == ".py":
+    return name
+  ours = {path.relative_to(CONFIGS.parent).as_posix(): path for path in CONFIGS.rglob("*.py")}
+  ours = {path: file for path, file in ours.items() if ("/spaces/" in path) == (kind == "space")}
+  for path, file in ours.items():
+    if name in (path, file.stem):
+      return str(file)
+  raise unknown(f"{kind} file", name, [*ours, *(file.stem for file in ours.values())])
 
 
 def load_module(path: str, kind: str) -> ModuleType:
@@ -156,8 +185,7 @@ def _guarded(main, argv):
 def _parse(argv, config):
   try:
     if config:
-      _check_overrides(argv, config)
-      config_flags.DEFINE_config_file("config", config, "config file; FILE:quick is a short try")
+      argv = _define_config(argv, config)
     for flag in flags.FLAGS.get_flags_for_module(__name__):
       flags.FLAGS.register_key_flag_for_module(argv[0], flag)  # so that --help shows them
     return flags.FLAGS(argv)
@@ -165,17 +193,40 @@ def _parse(argv, config):
     _stop(str(error).strip().splitlines()[-1])
 
 
-def _check_overrides(argv, default):
+def _define_config(argv, default):
+  """Makes a flag of each key of --config=FILE, and returns the other arguments."""
+  name, rest = default, []
+  arguments = iter(argv)
+  for argument in arguments:
+    if re.match("--?config=", argument):
+      name = argument.partition("=")[2]
+    elif re.fullmatch("--?config", argument):
+      name = next(arguments, "")
+    else:
+      rest.append(argument)
+  config = read_config(name)
+  _check_overrides(rest, flatten(config.to_dict()))
+  config_flags.DEFINE_config_dict(
+    "config",
+    config,
+    "a config's path or name, such as lenet5_digits; NAME:quick is a short try. Its keys, which "
+    f"{command('keys')} lists, are flags too: --config.optim.learning_rate=0.01",
+    sys_argv=rest,
+  )
+  file, mode = split_mode(name)
+  own = "_".join([Path(file).stem, *([mode] if mode != "full" else [])])
+  flags.DEFINE_string("name", own, "of the run: without --workdir it lies in runs/NAME/<n>")
+  return rest
+
+
+def _check_overrides(arguments, known):
   """Raises: UserError for --config.KEY where the config has no such key."""
-  paths = [a.partition("=")[2] for a in argv if re.match("--?config=", a)]
-  paths += [b for a, b in zip(argv, argv[1:]) if re.fullmatch("--?config", a)]
-  known = flatten(read_config(paths[-1] if paths else default).to_dict())
   sections = {key.rpartition(".")[0] for key in known}
-  for argument in argv:
+  for argument in arguments:
     found = re.match(r"--?(?:no)?config\.([^=]+)", argument)
     if found and found[1] not in known.keys() | sections:
       parent, _, last = found[1].rpartition(".")
-      if parent in OPEN:
+      if parent in keys.FREE:
         given = {
           k.removeprefix(f"{parent}."): v for k, v in known.items() if k.startswith(f"{parent}.")
         }

@@ -1,9 +1,9 @@
-"""Asks a run about image files: python -m experiments.predict --workdir=RUN IMAGE...
+"""Asks a run about files: python -m experiments.predict --workdir=RUN FILE...
 
-An IMAGE is a file, a folder or a "glob*.png". Prints the answers and writes predictions.json and
-predictions.png into the run folder, or into --out. A detector's are also written as COCO's JSON,
-predictions.coco.json, and what has a score of --least or more is drawn on each image, at its full
-size, in the folder predictions.
+A FILE is an image, or what else the run was trained on, a folder or a "glob*.png". Prints the
+answers and writes predictions.json and predictions.png into the run folder, or into --out. A
+detector's are also written as COCO's JSON, predictions.coco.json, and what has a score of --least
+or more is drawn on each image, at its full size, in the folder predictions.
 """
 
 import glob
@@ -12,44 +12,47 @@ from pathlib import Path
 from absl import flags
 
 import cnnjax
-from cnnjax.data import image
+from cnnjax.data import inputs
 from cnnjax.engine import log
+from cnnjax.engine.config import load_config
 from cnnjax.engine.run import write_json
 from cnnjax.errors import UserError
 from cnnjax.metrics.coco_results import results
 from cnnjax.visualise.answers import above, ranked, told
 from cnnjax.visualise.figure import save
 from cnnjax.visualise.sheet import contact_sheet
-from experiments import detections, launch
+
+from . import launch
+from .showing import detections
 
 FLAGS = flags.FLAGS
-CHUNK = 64  # images in memory at once, as large as they come
+CHUNK = 64  # examples in memory at once, as large as they come
 FEW = 4  # of a detector, whose every mask is as large as its image
-SHOWN, SIDE = 100, 256  # images on a contact sheet, and their largest side there
+SHOWN, SIDE = 100, 256  # examples on a contact sheet, and their largest side there
 
 
-def find(patterns: list[str], out: Path) -> list[Path]:
-  """Returns the image files that paths, folders and globs name, each once, in their order.
+def find(patterns: list[str], out: Path, input: str = "image") -> list[Path]:
+  """Returns the files that paths, folders and globs name, each once, in their order.
 
-  Of folders, without what an earlier call has drawn into `out`.
+  Of folders those of the kind of input, without what an earlier call has drawn into `out`.
 
   Raises: UserError where one names none.
   """
-  drawn = out.resolve() / "predictions"
+  drawn, suffixes = out.resolve() / "predictions", inputs.kind(input).SUFFIXES
   found = []
   for pattern in patterns:
     path = Path(pattern).expanduser()
     if path.is_dir():
-      inside = (p for p in path.rglob("*") if p.suffix.lower() in image.SUFFIXES)
+      inside = (p for p in path.rglob("*") if p.suffix.lower() in suffixes)
       files = sorted(p for p in inside if p.is_file() and not _within(p, drawn))
       if not files:
-        raise UserError(f"folder {path} holds no image ({', '.join(image.SUFFIXES)})")
+        raise UserError(f"folder {path} holds no {input} ({', '.join(suffixes)})")
     elif path.exists():
       files = [path]
     else:
       files = sorted(p for p in map(Path, glob.glob(str(path), recursive=True)) if p.is_file())
       if not files:
-        raise UserError(f"no image file at {pattern}")
+        raise UserError(f"no {input} file at {pattern}")
     found += files
   return list(dict.fromkeys(found))
 
@@ -63,9 +66,10 @@ def _within(path: Path, drawn: Path) -> bool:
 def main(argv: list[str]) -> None:
   """Prints and writes the answers."""
   if not argv[1:]:
-    raise UserError("name at least one image: a file, a folder or a glob")
+    raise UserError("name at least one file, folder or glob")
   out = Path(FLAGS.out or FLAGS.workdir)
-  files = find(argv[1:], out)
+  input = load_config(FLAGS.workdir).data.input
+  files, kind = find(argv[1:], out, input), inputs.kind(input)
   run = cnnjax.restore(FLAGS.workdir, FLAGS.checkpoint, FLAGS.parameters)
   classes, least = run.config.data.classes, detections.least(run, FLAGS.least)
   boxes = run.config.task.name == "detection"
@@ -73,13 +77,18 @@ def main(argv: list[str]) -> None:
   many = FEW if boxes else CHUNK
   for start in range(0, len(files), many):  # to the end before anything is written
     chunk = files[start : start + many]
-    pixels = [255 - image.read(p) if FLAGS.invert else image.read(p) for p in chunk]
+    found = {}
+    for path in chunk:
+      found |= kind.load(path, run.model.preprocessing)
+    if FLAGS.invert:
+      found = {name: kind.invert(example) for name, example in found.items()}
+    examples = list(found.values())
     if not boxes:
-      shown += [image.thumbnail(p, SIDE) for p in pixels[: SHOWN - len(shown)]]
-    for path, one, answer in zip(chunk, pixels, run.predict(pixels)):
+      shown += [kind.picture(one, SIDE) for one in examples[: SHOWN - len(shown)]]
+    for name, one, answer in zip(found, examples, run.predict(examples)):
       top = {"top": ranked(answer, classes)} if "probabilities" in answer else {}
       answer = detections.packed(answer, one) if boxes else answer
-      answers.append({"file": str(path), **answer, **top})
+      answers.append({"file": name, **answer, **top})
   seen = [above(answer, least) for answer in answers] if boxes else answers
   tellings = [told(answer, classes) for answer in seen]
   rows = {answer["file"]: row for answer, (row, _) in zip(answers, tellings)}
@@ -89,10 +98,10 @@ def main(argv: list[str]) -> None:
     write_json(out / "predictions.coco.json", results(answers, classes))
     shown = detections.draw(files, seen, out / "predictions", SHOWN, SIDE)
     print(f"wrote {out / 'predictions.coco.json'} and {len(files)} images in {out / 'predictions'}")
-  captions = [f"{caption}\n{f.name[-24:]}" for (_, caption), f in zip(tellings, files)]
+  captions = [f"{caption}\n{Path(row).name[-24:]}" for (_, caption), row in zip(tellings, rows)]
   save(contact_sheet(shown, captions[:SHOWN]), out / "predictions.png")
   write_json(out / "predictions.json", answers)
-  more = f" (the first {SHOWN} of {len(files)})" if len(files) > SHOWN else ""
+  more = f" (the first {SHOWN} of {len(answers)})" if len(answers) > SHOWN else ""
   print(f"wrote {out / 'predictions.json'} and {out / 'predictions.png'}{more}")
 
 

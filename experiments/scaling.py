@@ -17,7 +17,8 @@ from typing import Any
 from absl import flags
 
 from cnnjax.errors import UserError
-from experiments import launch
+
+from . import launch
 
 FLAGS = flags.FLAGS
 CONFIG = "configs/classification/lenet5_digits.py:quick"
@@ -54,9 +55,10 @@ def measure(config: str, parameters: str, batch: int, seconds: float) -> dict[st
   """Returns the cost of a step on all devices of this process."""
   import jax
 
+  from cnnjax.engine.compiler import compile_once
   from cnnjax.engine.config import resolve
   from cnnjax.engine.fit import plan
-  from cnnjax.engine.mesh import compile_once, shard
+  from cnnjax.engine.mesh import shard
 
   config = launch.read_config(config)
   with config.unlocked():

@@ -24,7 +24,8 @@ from cnnjax.errors import UserError
 from cnnjax.visualise import boxes
 from cnnjax.visualise.figure import save
 from cnnjax.visualise.grid import grid
-from experiments import launch
+
+from . import launch
 
 FLAGS = flags.FLAGS
 SHOWN = 8  # images

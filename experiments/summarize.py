@@ -11,7 +11,9 @@ import cnnjax
 from cnnjax.engine import log
 from cnnjax.errors import UserError
 from cnnjax.visualise.figure import save
-from experiments import comparison, launch
+
+from . import launch
+from .showing import comparison
 
 FLAGS = flags.FLAGS
 

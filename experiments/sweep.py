@@ -26,11 +26,11 @@ from ml_collections import ConfigDict
 
 from cnnjax.engine.config import resolve
 from cnnjax.engine.fit import plan
-from cnnjax.engine.hosts import sole
-from cnnjax.engine.run import new_folder, open_folder
+from cnnjax.engine.run import locked, new_folder, open_folder
 from cnnjax.errors import UserError
-from experiments import launch
-from experiments.space import read_space
+
+from . import launch
+from .searching.space import read_space
 
 FLAGS = flags.FLAGS
 
@@ -61,15 +61,15 @@ def sweep(
   Raises: UserError for whatever in the config, the space or the folder is not as it should be, or
     where no trial has finished; Stopped after SIGTERM, once what trains has saved.
   """
-  from experiments.outcome import report  # these import optuna, which `check` needs not
-  from experiments.study import begun, draw, open_study, search
+  from .searching.outcome import report  # these import optuna, which `check` needs not
+  from .searching.study import begun, draw, open_study, search
 
   space = read_space(space_file)
   draw(space, config)
   check(config)
   folder = Path(folder) if folder else new_folder(f"{name}_sweep")
   open_folder(folder, config)
-  with sole(folder):
+  with locked(folder):
     study = open_study(config, folder, storage)
     print(f"sweep    {folder}: {begun(study)} of {trials} trials have begun", flush=True)
     options = dict(trials=trials, jobs=jobs, sampler=sampler, shared=bool(storage))
@@ -108,7 +108,6 @@ def main(argv: list[str]) -> None:
   if FLAGS.metric:
     config.checkpoint.best = FLAGS.metric
     config.checkpoint.mode = "min" if FLAGS.metric.endswith(("loss", "error")) else "max"
-  file, _, mode = FLAGS["config"].config_filename.partition(":")
   sweep(
     config,
     FLAGS.space,
@@ -117,7 +116,7 @@ def main(argv: list[str]) -> None:
     jobs=FLAGS.jobs,
     sampler=FLAGS.sampler,
     storage=FLAGS.storage,
-    name="_".join(filter(None, (Path(file).stem, mode))),
+    name=FLAGS.name,
   )
 
 

@@ -16,9 +16,10 @@ from cnnjax.data.describe import describe
 from cnnjax.engine import log
 from cnnjax.engine.config import resolve
 from cnnjax.engine.fit import fit, plan
-from cnnjax.engine.hosts import by_primary, is_primary, sole
+from cnnjax.engine.hosts import by_primary, is_primary
 from cnnjax.engine.run import (
   is_begun,
+  locked,
   new_folder,
   note_data,
   note_environment,
@@ -27,7 +28,8 @@ from cnnjax.engine.run import (
 )
 from cnnjax.engine.start import begin
 from cnnjax.errors import UserError
-from experiments import launch
+
+from . import launch
 
 FLAGS = flags.FLAGS
 SHOWN = 20  # classes in a table
@@ -63,25 +65,22 @@ def train(
   start = None if begun else begin(config, job.model, splits["train"])
   folder = Path(folder) if folder else new_folder(name)
   by_primary(lambda: open_folder(folder, config))
-  with sole(folder) if is_primary() else nullcontext():
-    return folder, _run(job, config, splits, folder, start, profile, test)
-
-
-def _run(job, config, splits, folder, start, profile, test):
   facts = {key: config.data[key] for key in ("name", "root", "classes", "mean", "std")}
   facts["splits"] = describe(splits)
-  if is_primary():
-    _describe(job, config, facts, folder)
-  by_primary(lambda: note_data(folder, facts))
-  rows = read_rows(folder / "metrics.jsonl")
-  if rows and "zero_weights" in rows[-1]:  # which only the last row has
-    print(f"finished: this run has ended after step {rows[-1]['step']} of {job.steps}")
-    return rows[-1]
-  by_primary(lambda: note_environment(folder))
-  variables, said = start or (None, ())
-  for line in said if is_primary() else ():
-    print(f"starts   {line}", flush=True)
-  return fit(job, config, splits, folder, start=variables, profile=profile, test=test)
+  with locked(folder) if is_primary() else nullcontext():
+    if is_primary():
+      _describe(job, config, facts, folder)
+    by_primary(lambda: note_data(folder, facts))
+    rows = read_rows(folder / "metrics.jsonl")
+    if rows and "zero_weights" in rows[-1]:  # which only the last row has
+      print(f"finished: this run has ended after step {rows[-1]['step']} of {job.steps}")
+      return folder, rows[-1]
+    by_primary(lambda: note_environment(folder))
+    variables, said = start or (None, ())
+    for line in said if is_primary() else ():
+      print(f"starts   {line}", flush=True)
+    figures = fit(job, config, splits, folder, start=variables, profile=profile, test=test)
+    return folder, figures
 
 
 def _describe(job, config, facts, folder):
@@ -89,7 +88,7 @@ def _describe(job, config, facts, folder):
   print(f"run      {folder}")
   counts = ", ".join(f"{name} {split['examples']}" for name, split in facts["splits"].items())
   print(f"data     {config.data.name}: {counts}")
-  print(f"images   {job.model.preprocessing}")
+  print(f"{config.data.input:8} {job.model.preprocessing}")
   print(f"model    {config.model.name}, {parameters:,} parameters")
   hosts = f" on {jax.process_count()} hosts" if jax.process_count() > 1 else ""
   _describe_classes(facts["classes"], facts["splits"])
@@ -109,7 +108,7 @@ def _describe_classes(names, splits):
     rows = {name: {s: cells[s][place] for s in splits} for place, name in enumerate(names)}
     log.grid("boxes in each split" if boxes else "in each split", rows)
   elif "mean" not in splits["train"]:
-    counts, what = cells["train"], "training boxes" if boxes else "training images"
+    counts, what = cells["train"], "training boxes" if boxes else "training examples"
     print(f"classes  {len(counts)}, with {min(counts)} to {max(counts)} {what} each")
 
 
@@ -117,14 +116,12 @@ def main(argv: list[str]) -> None:
   """Trains, prints the test metrics and what to run next."""
   if argv[1:]:
     raise UserError(f"unexpected argument {argv[1]!r}; train takes flags only")
-  file, _, mode = FLAGS["config"].config_filename.partition(":")
-  name = "_".join(filter(None, (Path(file).stem, mode)))
-  folder, figures = train(FLAGS.config, FLAGS.workdir, name=name, profile=FLAGS.profile)
+  folder, figures = train(FLAGS.config, FLAGS.workdir, name=FLAGS.name, profile=FLAGS.profile)
   if not is_primary():
     return
   log.table("test", log.scalars(figures))
-  print(f"next: python -m experiments.evaluate --workdir={folder}")
-  print(f"      python -m experiments.predict --workdir={folder} IMAGE...")
+  print(f"next: {launch.command('evaluate')} --workdir={folder}")
+  print(f"      {launch.command('predict')} --workdir={folder} FILE...")
 
 
 if __name__ == "__main__":

@@ -18,21 +18,22 @@ import numpy as np
 from absl import flags
 
 import cnnjax
-from cnnjax.data import pipeline
+from cnnjax.data import inputs, pipeline
 from cnnjax.data.table import Table
 from cnnjax.engine import log
+from cnnjax.engine.compiler import compile_step
 from cnnjax.engine.config import resolve
 from cnnjax.engine.fit import Plan, plan
-from cnnjax.engine.hosts import sole
-from cnnjax.engine.mesh import compile_step, replicated, shard
-from cnnjax.engine.run import open_store, writing
+from cnnjax.engine.mesh import replicated, shard
+from cnnjax.engine.run import locked, open_store, writing
 from cnnjax.errors import UserError
 from cnnjax.models.detection import svm
 from cnnjax.models.detection.rcnn import encode
 from cnnjax.tasks import detection
-from experiments import launch
-from experiments.evaluate import score
-from experiments.train import train
+
+from . import launch
+from .evaluate import score
+from .train import train
 
 FLAGS = flags.FLAGS
 MODELS = ("rcnn", "sppnet")
@@ -67,7 +68,7 @@ def train_rcnn(
   _say("fine-tuning", started)
   config, splits = resolve(config)
   job = plan(config, splits)
-  with sole(folder), open_store(folder, config) as store:
+  with locked(folder), open_store(folder, config) as store:
     step = store.find("latest")
     if step <= job.steps:
       now = store.restore(step, job.shapes, job.place)
@@ -187,7 +188,7 @@ def _describe(
   """Writes features [N, R + P, F] of proposals and true boxes, and maps [M, G] of those near."""
 
   def describe(variables, batch):
-    x = job.task.inputs(pipeline.scale(batch, job.model.preprocessing))
+    x = job.task.inputs(inputs.scale(batch, job.model.preprocessing))
     for key, more in (("proposals", "boxes"), ("proposed", "valid")):
       x[key] = jnp.concatenate([x[key], x[more]], 1)
     found = job.model.apply(variables, x, train=False)
@@ -221,12 +222,10 @@ def main(argv: list[str]) -> None:
   """Trains, prints the test metrics and what to run next."""
   if argv[1:]:
     raise UserError(f"unexpected argument {argv[1]!r}; train_rcnn takes flags only")
-  file, _, mode = FLAGS["config"].config_filename.partition(":")
-  name = "_".join(filter(None, (Path(file).stem, mode)))
-  folder, figures = train_rcnn(FLAGS.config, FLAGS.workdir, name=name)
+  folder, figures = train_rcnn(FLAGS.config, FLAGS.workdir, name=FLAGS.name)
   log.table("test", log.scalars(figures))
-  print(f"next: python -m experiments.evaluate --workdir={folder}")
-  print(f"      python -m experiments.predict --workdir={folder} IMAGE...")
+  print(f"next: {launch.command('evaluate')} --workdir={folder}")
+  print(f"      {launch.command('predict')} --workdir={folder} FILE...")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ def train(parameters, accumulate, dtype, steps):
   import optax
 
   from cnnjax.engine import state
-  from cnnjax.engine.mesh import compile_step, make_mesh, placement, shard
+  from cnnjax.engine.compiler import compile_step
+  from cnnjax.engine.mesh import make_mesh, placement, shard
   from cnnjax.engine.step import train_step
   from cnnjax.layers import BatchNorm, Conv, Dense, Flatten, MaxPool
   from cnnjax.tasks import classification as task
@@ -85,7 +86,7 @@ def test_one_device_and_eight(tmp_path, dtype, steps, bound):
     out = tmp_path / f"{devices}.npz"
     environment = {
       **os.environ,
-      "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+      "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}",
       "JAX_ENABLE_X64": str(int(dtype == "float64")),
     }
     program = f"from tests.test_devices import main; main({str(out)!r}, {dtype!r}, {steps})"

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 RUNGS = (
-  "errors ops layers models data metrics tasks checkpoints engine visualise".split()
+  "errors keys ops layers models data metrics tasks checkpoints engine visualise".split()
 )  # each may import itself and those before it
 LIGHT = {"numpy", "jax", "flax", "optax", "orbax", "cnnjax"}  # all that `import cnnjax` needs
 FILES = sorted((ROOT / "cnnjax").rglob("*.py"))

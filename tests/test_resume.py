@@ -62,7 +62,7 @@ def test_saved_on_eight_devices_restored_on_one_on_two_and_back(tmp_path):
   flags = [f"--workdir={folder}", *CONFIG, "--config.mesh.parameters=sharded"]
   for devices in (8, 1, 2, 8):
     environment = os.environ | {
-      "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+      "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}",
     }
     process = subprocess.Popen(
       [sys.executable, "-m", "experiments.train", *flags],

@@ -1,4 +1,4 @@
-"""NumPy's own files: one .npz of images and labels, or a folder of memory-mapped .npy."""
+"""NumPy's own files: one .npz of images or series and labels, or a folder of memory-mapped .npy."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from cnnjax.data.stream import Stream, column
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
 
-NAMES = {  # split: images, labels, as Keras names them and as MedMNIST does
+NAMES = {  # split: examples, labels, as Keras names them and as MedMNIST does
   "train": (("x_train", "y_train"), ("train_images", "train_labels"), ("image", "label")),
   "validation": (("x_val", "y_val"), ("val_images", "val_labels")),
   "test": (("x_test", "y_test"), ("test_images", "test_labels")),
@@ -21,17 +21,24 @@ NAMES = {  # split: images, labels, as Keras names them and as MedMNIST does
 
 
 def load(
-  root: str, seed: int, *, classes: Sequence[str] = (), test: float = 0.2, stream: str = ""
+  root: str,
+  seed: int,
+  *,
+  input: str = "image",
+  classes: Sequence[str] = (),
+  test: float = 0.2,
+  stream: str = "",
 ) -> dict[str, Table]:
   """Returns the splits of FILE.npz, or of a folder with a .npy file for each array.
 
-  Images are [N, H, W] or [N, H, W, C], uint8 or float from 0 to 1; labels [N] or [N, 1], integers
-  from 0 or names; or numbers: floats [N], or anything [N, T]. Arrays of uint8 in a folder stay on
-  disk until a batch, or a resize, asks.
+  Images are [N, H, W] or [N, H, W, C], uint8 or float from 0 to 1; series [N, L] or [N, L, C], any
+  numbers. Labels are [N] or [N, 1], integers from 0 or names; or numbers: floats [N], or anything
+  [N, T]. Arrays of uint8 in a folder stay on disk until a batch, or a resize, asks.
 
   Args:
     root: the file or the folder.
     seed: of the test split, where it has to be made.
+    input: what the arrays hold, "image" or "series".
     classes: the names of the classes, or of the numbers, in order; by default those of the array
       `classes`, if any.
     test: the part of each class that becomes the test split, where there is no array of it.
@@ -39,7 +46,7 @@ def load(
       them, for sets larger than the memory.
 
   Raises: UserError for a file that is missing or damaged, an array of Python objects (it would
-    have to be unpickled), and arrays that are no images or labels, or not of each other.
+    have to be unpickled), and arrays that are no examples or labels, or not of each other.
   """
   arrays = _arrays(root)
   chosen = {split: pair for split, pairs in NAMES.items() for pair in pairs if pair[0] in arrays}
@@ -48,27 +55,42 @@ def load(
       f"{root} holds {', '.join(sorted(arrays)) or 'no array'}; expected x_train and y_train, "
       "train_images and train_labels, or image and label"
     )
-  images, labels = {}, {}
-  for split, (image, label) in chosen.items():
+  if input not in READERS:
+    raise UserError(f"data.input {input} is not read from arrays; known: {', '.join(READERS)}")
+  examples, labels = {}, {}
+  for split, (example, label) in chosen.items():
     if label not in arrays:
-      raise UserError(f"{root} has an array {image}, but no {label}")
-    images[split] = _images(arrays[image](), f"{image} of {root}")
+      raise UserError(f"{root} has an array {example}, but no {label}")
+    examples[split] = READERS[input](arrays[example](), f"{example} of {root}")
     found = arrays[label]()
     labels[split] = found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
-    if found.ndim not in (1, 2) or len(found) != len(images[split]):
+    if found.ndim not in (1, 2) or len(found) != len(examples[split]):
       raise UserError(
         f"{label} of {root} has shape {found.shape}; expected a label for each of "
-        f"{len(images[split])} images, [N], or numbers, [N, T]"
+        f"{len(examples[split])} examples, [N], or numbers, [N, T]"
       )
   if stream:
-    images = _streamed(root, {split: name for split, (name, _) in chosen.items()}, images, stream)
+    names = {split: name for split, (name, _) in chosen.items()}
+    examples = _streamed(root, names, examples, stream)
   if not classes and "classes" in arrays:
     classes = arrays["classes"]().tolist()
   several = any(part.ndim == 2 or part.dtype.kind == "f" for part in labels.values())
   labels, names = (numbers if several else number)(root, labels, classes)
   key = "target" if several else "label"
-  splits = {s: Table({"image": images[s], key: labels[s]}, names) for s in images}
+  splits = {s: Table({input: examples[s], key: labels[s]}, names) for s in examples}
   return with_test(splits, test, seed)
+
+
+def arrays_of(path: Path) -> dict[str, np.ndarray]:
+  """Returns the examples' arrays of FILE.npy, or FILE.npz by FILE:NAME, those of labels left out.
+
+  Raises: UserError for a file that is missing, damaged, or holds Python objects.
+  """
+  file = _read(path)
+  if isinstance(file, np.ndarray):
+    return {str(path): file}
+  labels = {"classes", *(label for pairs in NAMES.values() for _, label in pairs)}
+  return {f"{path}:{name}": _read(path, name) for name in file.files if name not in labels}
 
 
 @dataclass(frozen=True)
@@ -136,7 +158,7 @@ def _read(path: Path, name: str = "") -> np.ndarray | np.lib.npyio.NpzFile:
     found = np.load(path, mmap_mode="r", allow_pickle=False)
     return found[name] if name else found
   except FileNotFoundError:
-    raise UserError(f"data.root {path} does not exist; expected a .npz file") from None
+    raise UserError(f"{path} does not exist; expected a file of NumPy's") from None
   except Exception as error:  # damage shows as errors of zipfile, zlib, struct, ast, the memory ...
     what = f"{name} of {path}" if name else str(path)
     refused = "object" in str(error).lower() or "pickle" in str(error)
@@ -161,3 +183,18 @@ def _images(image: np.ndarray, what: str) -> np.ndarray:
     return image if image.dtype == np.uint8 else to_bytes(image)
   except UserError as error:
     raise UserError(f"{what}: {error}") from error
+
+
+def _series(series: np.ndarray, what: str) -> np.ndarray:
+  """Returns series as float32 [N, L, C]."""
+  if series.ndim not in (2, 3) or 0 in series.shape or series.dtype.kind not in "biuf":
+    raise UserError(
+      f"{what} is {series.dtype} {series.shape}; expected numbers, [N, L] or [N, L, C]"
+    )
+  series = series.reshape(*series.shape[:2], -1).astype(np.float32)
+  if not np.isfinite(series).all():
+    raise UserError(f"{what} holds a number that is not finite")
+  return series
+
+
+READERS = {"image": _images, "series": _series}

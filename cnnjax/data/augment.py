@@ -12,6 +12,7 @@ from cnnjax.data import colour, mix, patch
 from cnnjax.data.rand_augment import rand_augment
 from cnnjax.data.warp import BOXES, MASKS, compose, random_maps, warp_batch
 from cnnjax.errors import UserError, unknown
+from cnnjax.keys import KEYS
 
 Batch = dict[str, Any]
 
@@ -105,49 +106,42 @@ class Operation(NamedTuple):
 
   Attributes:
     apply: (key, batch, value) -> batch; for mixing (key, batch, value, classes).
-    kind: of its value.
     floats: whether bytes have to become floats for it.
   """
 
   apply: Callable
-  kind: type
   floats: bool = True
 
 
 # In the order in which they are made. The first two keep the keys that earlier runs had; a new one
 # comes last, so that all do.
 OPERATIONS = {
-  "flip": Operation(partial(_flip, axis=1), bool, False),
-  "shift": Operation(_shift, int, False),
-  "flip_vertical": Operation(partial(_flip, axis=0), bool, False),
-  "affine": Operation(_affine, dict),  # what of AFFINE is asked for, sampled once
-  "rand_augment": Operation(_each(_drawn), tuple),
-  "brightness": Operation(_each(colour.brightness), float),
-  "contrast": Operation(_each(colour.contrast), float),
-  "saturation": Operation(_each(colour.saturation), float),
-  "hue": Operation(_each(colour.hue), float),
-  "pca": Operation(_each(colour.pca), float),
-  "grey": Operation(_each(colour.fade), float),
-  "blur": Operation(_each(colour.blur), float),
-  "noise": Operation(_each(colour.noise), float),
-  "cut_out": Operation(_each(mix.cut_out), int, False),
-  "mixup": Operation(mix.mixup, float),
-  "cutmix": Operation(mix.cutmix, float, False),
-  "alternate_flip": Operation(_alternate, bool, False),
-  "reflect_shift": Operation(_each(partial(random_shift, mode="reflect")), int, False),
+  "flip": Operation(partial(_flip, axis=1), False),
+  "shift": Operation(_shift, False),
+  "flip_vertical": Operation(partial(_flip, axis=0), False),
+  "affine": Operation(_affine),  # what of AFFINE is asked for, sampled once
+  "rand_augment": Operation(_each(_drawn)),
+  "brightness": Operation(_each(colour.brightness)),
+  "contrast": Operation(_each(colour.contrast)),
+  "saturation": Operation(_each(colour.saturation)),
+  "hue": Operation(_each(colour.hue)),
+  "pca": Operation(_each(colour.pca)),
+  "grey": Operation(_each(colour.fade)),
+  "blur": Operation(_each(colour.blur)),
+  "noise": Operation(_each(colour.noise)),
+  "cut_out": Operation(_each(mix.cut_out), False),
+  "mixup": Operation(mix.mixup),
+  "cutmix": Operation(mix.cutmix, False),
+  "alternate_flip": Operation(_alternate, False),
+  "reflect_shift": Operation(_each(partial(random_shift, mode="reflect")), False),
 }
-AFFINE = {
-  "crop": tuple,
-  "rotate": float,
-  "scale": tuple,
-  "shear": float,
-  "translate": float,
-  "zoom_out": float,  # most times as high and as wide (arXiv:1512.02325, section 3.6: 4)
-  "ssd_crop": bool,
-}
+AFFINE = ("crop", "rotate", "scale", "shear", "translate", "zoom_out", "ssd_crop")
 MIXES = ("mixup", "cutmix")  # they need to know how many classes there are
 STILL = ("rand_augment", *MIXES, "reflect_shift")  # they leave boxes and masks where they are
-KINDS = {**AFFINE, **{name: o.kind for name, o in OPERATIONS.items() if name != "affine"}}
+KINDS = {  # of their values
+  name: type(KEYS[f"augment.{name}"].default)
+  for name in (*AFFINE, *(name for name in OPERATIONS if name != "affine"))
+}
 
 
 def augment(key: jax.Array, batch: Batch, *, classes: int = 0, **options: Any) -> Batch:

@@ -12,13 +12,13 @@ from cnnjax.data import (
   idx,
   instances,
   open_images,
-  pipeline,
   proposals,
   scenes,
   sheet,
   tfds,
   voc,
 )
+from cnnjax.data.inputs import kind
 from cnnjax.data.split import fold, hold_out
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError, unknown
@@ -45,7 +45,8 @@ def load(data: Any, seed: int) -> dict[str, Table]:
   With `data.folds` the source's train and test are joined, and fold `data.fold` of them is the test
   split. Of train a `data.fraction` is kept, the rest left aside. Both are equal in each class where
   an image has one. A source with a parameter `to` is given the run's preprocessing, to resize as it
-  reads. With `data.proposals` each image has windows beside it, as `proposals.add` finds them.
+  reads, one with `input` the kind of input. With `data.proposals` each image has windows beside it,
+  as `proposals.add` finds them.
 
   Raises: UserError for an unknown source, or whatever the source finds wrong.
   """
@@ -53,7 +54,8 @@ def load(data: Any, seed: int) -> dict[str, Table]:
     raise unknown("data.name", data.name, SOURCES)
   source, arguments = SOURCES[data.name], dict(data.arguments)
   signature = inspect.signature(source)
-  given = {"to": pipeline.preprocessing(data)} if "to" in signature.parameters else {}
+  offered = {"to": kind(data.input).preprocessing(data), "input": data.input}
+  given = {name: value for name, value in offered.items() if name in signature.parameters}
   try:
     signature.bind(data.root, seed, **given, **arguments)
   except TypeError as error:
@@ -62,7 +64,7 @@ def load(data: Any, seed: int) -> dict[str, Table]:
   for name, table in splits.items():
     if not len(table):
       raise UserError(f"the {name} split of {data.name} {data.root} holds no example")
-  if data.proposals:
+  if data.get("proposals"):  # which only images have
     splits = _with_proposals(splits, data, seed)
   if data.folds:
     whole = splits["train"].join(splits["test"])
@@ -75,7 +77,10 @@ def load(data: Any, seed: int) -> dict[str, Table]:
 
 
 def _with_proposals(splits: dict[str, Table], data: Any, seed: int) -> dict[str, Table]:
-  wanted, found = pipeline.preprocessing(data).shape, splits["train"].columns["image"].shape[1:]
+  wanted, found = (
+    kind(data.input).preprocessing(data).shape,
+    splits["train"].columns["image"].shape[1:],
+  )
   if wanted and wanted[:2] != found[:2]:
     raise UserError(
       f"proposals stand in pixels of the images as {data.name} reads them, "

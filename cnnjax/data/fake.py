@@ -1,4 +1,4 @@
-"""Generated examples: unlimited data without a network, learnable in a few steps."""
+"""Generated examples: images or series without a download, learnable in a few steps."""
 
 import numpy as np
 
@@ -12,6 +12,7 @@ def load(
   root: str,
   seed: int,
   *,
+  input: str = "image",
   examples: int = 512,
   classes: int = 10,
   size: int = 28,
@@ -20,13 +21,16 @@ def load(
 ) -> dict[str, Table]:
   """Returns noisy gratings of so many directions, `examples` a split; root is not read.
 
+  As series they are waves, and what differs is their frequency.
+
   Args:
     root: of no use here.
     seed: of all that is drawn.
+    input: "image" or "series".
     examples: of a split.
-    classes: directions.
-    size: of the images' sides, in pixels.
-    channels: of the images.
+    classes: directions, or frequencies.
+    size: of the images' sides, in pixels, or the series' length.
+    channels: of the examples.
     label: "class": an image has one direction, its class; "flags": any number of them, each there
       or not, 0 or 1; "numbers": all, each with a strength from 0 to 100.
   """
@@ -34,7 +38,12 @@ def load(
   if label not in LABELS:
     raise unknown("data.arguments.label", str(label), LABELS)
   rng = np.random.default_rng([seed, 0xFA4E])
-  names = tuple(f"{180 * c // classes} degrees" for c in range(classes))
+  if input == "image":
+    names = tuple(f"{180 * c // classes} degrees" for c in range(classes))
+  elif input == "series":
+    names = tuple(f"{c + 1} periods" for c in range(classes))
+  else:
+    raise unknown("data.input of fake", input, ("image", "series"))
 
   def split() -> Table:
     if label == "class":
@@ -45,6 +54,13 @@ def load(
     else:
       strength = rng.uniform(0, 1, (examples, classes)).astype(np.float32)
       answer = 100 * strength
+    if input == "series":
+      phase = rng.uniform(0, 2 * np.pi, (examples, 1, 1))
+      time = 2 * np.pi * np.arange(1, classes + 1)[:, None] * np.arange(size) / size
+      wave = np.einsum("nc,ncl->nl", strength, np.sin(time + phase))
+      series = wave[..., None] + rng.normal(0, 0.3, (examples, size, channels))
+      columns = {"series": series.astype(np.float32)}
+      return Table({**columns, "label" if label == "class" else "target": answer}, names)
     phase = rng.uniform(0, 2 * np.pi, (examples, 1, 1))
     wave = _gratings(strength, phase, size)
     noise = rng.normal(0, 0.3, (examples, size, size, channels))

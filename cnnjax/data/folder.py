@@ -8,7 +8,7 @@ import numpy as np
 
 from cnnjax.data import imagenet
 from cnnjax.data.files import tables
-from cnnjax.data.image import SUFFIXES
+from cnnjax.data.inputs.image import SUFFIXES
 from cnnjax.data.labels import listed
 from cnnjax.data.split import SPLITS, with_test
 from cnnjax.data.table import Table

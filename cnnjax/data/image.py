@@ -14,8 +14,6 @@ from cnnjax.data.table import Table
 from cnnjax.errors import UserError
 from cnnjax.ops.preprocess import Preprocessing
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-
 
 def read(file: str | Path | BinaryIO, name: str = "") -> np.ndarray:
   """Returns the pixels of an image file as uint8 [H, W] if it is grey, else [H, W, 3].

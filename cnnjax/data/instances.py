@@ -9,7 +9,8 @@ import numpy as np
 
 from cnnjax.data.boxes import check_resize
 from cnnjax.data.files import check_inside, read_all
-from cnnjax.data.image import SUFFIXES, open_image
+from cnnjax.data.image import open_image
+from cnnjax.data.inputs.image import SUFFIXES
 from cnnjax.data.labels import listed
 from cnnjax.data.masks import bounds, nearest, number
 from cnnjax.data.places import pack

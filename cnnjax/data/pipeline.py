@@ -7,57 +7,13 @@ from typing import Any
 import numpy as np
 
 from cnnjax.data.sampling import epochs
-from cnnjax.data.stream import Stream, ahead
+from cnnjax.data.stream import ahead
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
-from cnnjax.ops.preprocess import Preprocessing, normalize
 
 Batch = dict[str, Any]
 ByStep = Callable[[int], np.ndarray]
 FAR = 2**62  # a step that no training reaches
-
-
-def preprocessing(data: Any) -> Preprocessing:
-  """Returns what a config's `data` section does to an image, as far as it is complete.
-
-  Raises: UserError for a resize or a crop that is no size, or leaves images of several sizes.
-  """
-  resize, crop = _size("resize", data.resize, (0, 1, 2)), _size("crop", data.crop, (0, 2))
-  if len(resize) == 1 and not crop:
-    raise UserError(
-      f"data.resize {resize[0]} is the length of the shorter side; set data.crop to "
-      "(height, width) too, for images of one size"
-    )
-  return Preprocessing(
-    resize=(resize[0] if len(resize) == 1 else resize) or None,
-    crop=crop or None,
-    channels=data.channels,
-    mean=tuple(data.mean),
-    std=tuple(data.std),
-  )
-
-
-def _size(key: str, value: Any, lengths: tuple[int, ...]) -> tuple[int, ...]:
-  value = (value,) if isinstance(value, int) else tuple(value)
-  if len(value) not in lengths or not all(isinstance(v, int) and v > 0 for v in value):
-    raise UserError(f"data.{key} must be (height, width) in pixels, or (); found {value}")
-  return value
-
-
-def moments(table: Table) -> tuple[tuple[float, ...], tuple[float, ...]]:
-  """Returns mean and deviation a channel of a table's images, of pixels scaled to 0..1."""
-  image = table.columns["image"]
-  counts = sum(image.each(_counts)) if isinstance(image, Stream) else _counts(0, image)
-  levels = np.arange(256) / 255
-  mean = [float(np.average(levels, weights=n)) for n in counts]
-  var = [float(np.average((levels - m) ** 2, weights=n)) for n, m in zip(counts, mean)]
-  return tuple(round(m, 6) for m in mean), tuple(round(max(v**0.5, 1e-3), 6) for v in var)
-
-
-def _counts(start: int, image: np.ndarray) -> np.ndarray:
-  """Returns how often each of 256 levels is there: [C, 256]."""
-  channels = np.moveaxis(image, -1, 0)
-  return np.stack([np.bincount(channel.ravel(), minlength=256) for channel in channels])
 
 
 def train_places(
@@ -200,8 +156,3 @@ def pad(columns: dict[str, np.ndarray], size: int) -> Batch:
     for key, column in columns.items()
   }
   return {**filled, "mask": (np.arange(size) < count).astype(np.float32)}
-
-
-def scale(batch: Batch, preprocessing: Preprocessing) -> Batch:
-  """Returns the batch with its uint8 images normalised to what the network reads."""
-  return {**batch, "image": normalize(batch["image"], preprocessing)}

@@ -94,7 +94,9 @@ def check_memory(what: str, shape: tuple[int, ...], how: str) -> None:
 
   Twice, since splitting them takes a copy.
   """
-  memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+  import psutil  # not needed to build and train
+
+  memory = psutil.virtual_memory().total
   needed, row = math.prod(shape), "x".join(map(str, shape[1:]))
   if 2 * needed > memory:
     raise UserError(

@@ -5,7 +5,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from cnnjax.data.boxes import Box, Example, tables
-from cnnjax.data.image import SUFFIXES
+from cnnjax.data.inputs.image import SUFFIXES
 from cnnjax.data.split import SPLITS
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError

@@ -16,7 +16,7 @@ def keep_memory() -> bool:
   """
   try:
     mallopt = ctypes.CDLL(None).mallopt
-  except (AttributeError, OSError):  # no glibc
+  except (AttributeError, OSError, TypeError):  # no glibc; TypeError: Windows
     return False
   wanted = {ARENA_MAX: 1, MMAP_MAX: 0, TRIM_THRESHOLD: -1, TOP_PAD: 64 << 20}
   return all([mallopt(key, value) for key, value in wanted.items()])

@@ -1,4 +1,4 @@
-"""How many steps one call to the device takes: one, or many on data that lie there."""
+"""Many steps by one call to the device, on data that lie there."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,13 +10,14 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from cnnjax.data import pipeline
 from cnnjax.data.table import Table
-from cnnjax.engine.mesh import compile_step, replicated, shard
+from cnnjax.engine.compiler import compile_step
+from cnnjax.engine.mesh import replicated
 from cnnjax.errors import UserError
 
 MANY = 50  # steps: few calls, yet an end soon after SIGTERM
 ROOM = 0.25  # of a device's memory that data may fill
 
-Advance = Callable[[Any, int, int], tuple[Any, dict[str, Any], int]]
+Many = Callable[[Any, int, int], tuple[Any, dict[str, Any], int]]
 
 
 def steps_per_dispatch(asked: int, table: Table, mesh: Mesh) -> int:
@@ -41,15 +42,6 @@ def steps_per_dispatch(asked: int, table: Table, mesh: Mesh) -> int:
   return MANY if sum(column.nbytes for column in table.columns.values()) <= room else 1
 
 
-def one(step: Callable, batches: Callable[[int], pipeline.Batch], mesh: Mesh) -> Advance:
-  """Returns advance(state, at, most) -> (state, logs, 1), which takes the step after step `at`."""
-
-  def advance(state, at, most):
-    return *step(state, shard(batches(at), mesh)), 1
-
-  return advance
-
-
 def many(
   step: Callable,
   table: Table,
@@ -59,8 +51,8 @@ def many(
   limit: int,
   more: Mapping[str, pipeline.ByStep] = {},
   **options: Any,
-) -> Advance:
-  """Returns advance(state, at, most) -> (state, logs, count): steps `at` + 1 to `at` + count.
+) -> Many:
+  """Returns many(state, at, most) -> (state, logs, count): steps `at` + 1 to `at` + count.
 
   The table lies whole on each device, and each step gathers its batch there. Logs have a leading
   axis of `limit`, of which the first `count` places are filled; `count` is at most `most`.

@@ -8,8 +8,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from cnnjax.data import pipeline
-from cnnjax.engine.mesh import compile_step, replicated, shard
+from cnnjax.data import inputs
+from cnnjax.engine.compiler import compile_step
+from cnnjax.engine.mesh import replicated, shard
 from cnnjax.engine.step import eval_step
 from cnnjax.tasks import Task
 
@@ -19,7 +20,7 @@ def evaluator(model: Any, task: Task, mesh: Mesh, **options: Any) -> Callable:
 
   The options are those of the task's `metrics`, such as `rows`.
   """
-  scale = partial(pipeline.scale, preprocessing=model.preprocessing)
+  scale = partial(inputs.scale, preprocessing=model.preprocessing)
   return compile_step(partial(eval_step, model=model, task=task, scale=scale, **options), mesh)
 
 

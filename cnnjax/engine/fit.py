@@ -15,22 +15,15 @@ from jax.sharding import Mesh
 
 from cnnjax import tasks
 from cnnjax.checkpoints.store import Store
-from cnnjax.data import pipeline
-from cnnjax.data.augment import augment
+from cnnjax.data import inputs, pipeline
 from cnnjax.data.table import Table
 from cnnjax.engine import dispatch, optim, penalty, state
-from cnnjax.engine.config import build, example
+from cnnjax.engine.compiler import compile_once, compile_step
+from cnnjax.engine.config import build
 from cnnjax.engine.evaluate import evaluate, evaluator
 from cnnjax.engine.hosts import Stopped, asked_to_stop, is_primary
 from cnnjax.engine.log import Diverged, Log
-from cnnjax.engine.mesh import (
-  check_batch,
-  compile_once,
-  compile_step,
-  local_rows,
-  make_mesh,
-  placement,
-)
+from cnnjax.engine.mesh import check_batch, local_rows, make_mesh, placement, shard
 from cnnjax.engine.run import open_store
 from cnnjax.engine.step import train_step
 from cnnjax.errors import UserError, unknown
@@ -51,7 +44,8 @@ class Plan(NamedTuple):
     place: where its leaves lie on the devices.
     batches: step -> the training batch of that place.
     step: (state, batch) -> (state, logs), compiled for the mesh.
-    advance: (state, at, most) -> (state, logs, count): one dispatch, of at most so many steps.
+    many: (state, at, most) -> (state, logs, count): at most so many steps by one dispatch; None
+      where each step is a dispatch of its own.
     sums: (variables, batch) -> the sums of the metrics, compiled for the mesh.
     rate: step -> learning rate.
     steps: of the whole run.
@@ -67,7 +61,7 @@ class Plan(NamedTuple):
   place: state.State
   batches: pipeline.Batches
   step: Callable
-  advance: dispatch.Advance
+  many: dispatch.Many | None
   sums: Callable
   rate: optax.Schedule
   steps: int
@@ -100,14 +94,15 @@ def plan(config: Any, splits: dict[str, Table]) -> Plan:
 
   model = build(config)
   task = tasks.task(**config.task, model=model)
-  made = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), example(model))
+  empty = partial(inputs.empty, model.preprocessing)
+  made = jax.eval_shape(lambda key: model.init(key, empty(), train=False), jax.random.key(0))
   optim.check(config.optim, made["params"])
   rate = optim.schedule(config.optim, per_epoch, steps)
   optimizer = optim.optimizer(config.optim, rate, per_epoch)
   step = _step(config, model, task, optimizer, steps)
 
   def fresh(key):
-    variables = model.init(key, example(model), train=False)
+    variables = model.init(key, empty(), train=False)
     return state.create(variables, optimizer, bool(train.ema))
 
   shapes, sums = jax.eval_shape(fresh, jax.random.key(0)), evaluator(model, task, mesh)
@@ -119,10 +114,9 @@ def plan(config: Any, splits: dict[str, Table]) -> Plan:
     more["turned"] = pipeline.train_turns(table, places, batch_size, config.seed, rows)
   batches = pipeline.Batches(table, places, more)
   limit = dispatch.steps_per_dispatch(train.steps_per_dispatch, table, mesh)
-  if limit == 1:
-    advance = dispatch.one(compiled, batches, mesh)
-  else:
-    advance = dispatch.many(step, table, places, mesh, place, limit, more, **options)
+  many = None
+  if limit > 1:
+    many = dispatch.many(step, table, places, mesh, place, limit, more, **options)
   batch = jax.tree.map(
     lambda a: jax.ShapeDtypeStruct((batch_size, *a.shape[1:]), a.dtype), batches.make(0)
   )
@@ -142,7 +136,7 @@ def plan(config: Any, splits: dict[str, Table]) -> Plan:
     place=place,
     batches=batches,
     step=compiled,
-    advance=advance,
+    many=many,
     sums=sums,
     rate=rate,
     steps=steps,
@@ -172,7 +166,7 @@ def _step(config: Any, model: Any, task: tasks.Task, optimizer: Any, steps: int)
     inputs=task.inputs,
     loss=task.loss,
     transform=partial(
-      _transform,
+      inputs.transform,
       preprocessing=model.preprocessing,
       options={**config.augment, "classes": config.model.num_classes},
     ),
@@ -245,7 +239,11 @@ def fit(
         log.say(f"goes on from step {begun} of {job.steps}")
       try:
         while step < job.steps and not _in_vain(scores, config):
-          now, logs, count = job.advance(now, step, _until_due(step, job, config))
+          if job.many:
+            now, logs, count = job.many(now, step, _until_due(step, job, config))
+          else:
+            now, logs = job.step(now, shard(job.batches(step), job.mesh))
+            count = 1
           step += count
           trace(step - begun, now)
           log.step(step, logs, count)
@@ -352,7 +350,3 @@ def _trace(log: Log, folder: Path | None) -> Iterator[Callable]:
 def _metric_names(task: tasks.Task, sums: Any) -> list[str]:
   ones = jax.tree.map(lambda s: np.ones(s.shape, s.dtype), sums)
   return sorted(k for k, v in task.summarise(ones).items() if isinstance(v, int | float))
-
-
-def _transform(key, batch, *, preprocessing, options):
-  return pipeline.scale(augment(key, batch, **options), preprocessing)

@@ -1,14 +1,10 @@
 """Several processes as one run: finding each other, agreeing, one of them writing."""
 
-import fcntl
 import itertools
-import os
 import signal
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -67,24 +63,6 @@ def by_primary(function: Callable[[], Any]) -> None:
     failure = failure or UserError("process 0 has stopped; its message says why")
   if failure:
     raise failure
-
-
-@contextmanager
-def sole(folder: Path) -> Iterator[None]:
-  """Keeps other runs out of a run folder, by a lock that ends with the process.
-
-  Raises: UserError where another process holds it.
-  """
-  with (folder / "lock").open("a+") as file:
-    try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-      file.seek(0)
-      raise UserError(f"{folder} is in use: {file.read().strip()} trains in it") from None
-    file.truncate(0)
-    file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-    file.flush()
-    yield
 
 
 @contextmanager

@@ -1,13 +1,11 @@
-"""Devices: one mesh, where arrays live on it, and the one `jit`."""
+"""Devices: one mesh, and how arrays are sharded over it."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from cnnjax.engine.compiler import options
 from cnnjax.errors import UserError, unknown
 
 PARAMETERS = ("replicated", "sharded")
@@ -83,43 +81,3 @@ def shard(batch: Any, mesh: Mesh) -> Any:
   if jax.process_count() == 1:
     return jax.device_put(batch, place)  # takes two thirds of the time
   return jax.tree.map(lambda a: jax.make_array_from_process_local_data(place, a), batch)
-
-
-def compile_step(
-  step: Callable,
-  mesh: Mesh,
-  place: Any = None,
-  *,
-  inputs: tuple = (),
-  donate: bool = False,
-  deterministic: bool = False,
-) -> Callable:
-  """Returns step(state, *inputs) compiled for the mesh.
-
-  Args:
-    step: a pure function that returns logs, or with `place` (state, logs).
-    mesh: of devices.
-    place: of `placement`, for a step that returns its state; without it the state is whole on each.
-    inputs: where each of these lies; without it there is one, a batch cut along its first axis.
-    donate: whether the state that comes in may be overwritten.
-    deterministic: whether a GPU must give the same bits again, at a price in speed; a CPU does.
-  """
-  whole, platform = replicated(mesh), mesh.devices.flat[0].platform
-  return jax.jit(
-    step,
-    in_shardings=(place or whole, *(inputs or (split(mesh),))),
-    out_shardings=(place, whole) if place else whole,
-    donate_argnums=(0,) if donate else (),
-    compiler_options=options(platform, deterministic) or None,
-  )
-
-
-def compile_once(function: Callable, place: Any) -> Callable:
-  """Returns function(key) compiled for a single call, its result placed on the devices.
-
-  On the CPU LLVM's optimiser takes most of the time (LeNet-5's first variables: 3.3 s with it, 0.8
-  without), which no single call earns back.
-  """
-  cpu = jax.tree.leaves(place)[0].mesh.devices.flat[0].platform == "cpu"
-  options = {"xla_backend_optimization_level": 0} if cpu else None
-  return jax.jit(function, out_shardings=place, compiler_options=options)

@@ -1,4 +1,4 @@
-"""Answers for images that a user has."""
+"""Answers for examples that a user has."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
@@ -8,9 +8,10 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from cnnjax.data import pipeline
+from cnnjax.data import inputs, pipeline
+from cnnjax.engine.compiler import compile_step
 from cnnjax.engine.config import tuples
-from cnnjax.engine.mesh import compile_step, make_mesh, shard
+from cnnjax.engine.mesh import make_mesh, shard
 from cnnjax.engine.step import predict_step
 from cnnjax.metrics.masks import paste
 from cnnjax.models.weights import labels
@@ -22,7 +23,7 @@ Answers = list[dict[str, Any]]
 def predict(
   model: Any,
   variables: dict[str, Any],
-  images: np.ndarray | Sequence[np.ndarray],
+  examples: np.ndarray | Sequence[np.ndarray],
   *,
   task: str = "",
   classes: Sequence[str] = (),
@@ -30,7 +31,7 @@ def predict(
   proposals: Mapping[str, Any] | None = None,
   **options: Any,
 ) -> Answers:
-  """Returns one answer for each image, prepared as the model's `preprocessing` says.
+  """Returns one answer for each example, prepared as the model's `preprocessing` says.
 
   For classification: `label`, `probability`, `probabilities` [C]; for several labels: `labels` [L]
   of 0 and 1, `probabilities` [L]; for regression: `values` [T]; for detection, best first: `boxes`
@@ -41,14 +42,15 @@ def predict(
   Args:
     model: of the zoo.
     variables: of the model.
-    images: uint8, or float from 0 to 1: [N, H, W, C], or any sequence of [H, W] or [H, W, C].
+    examples: images, uint8 or float from 0 to 1: [N, H, W, C], or any sequence of [H, W] or
+      [H, W, C]; or of another kind what its `fit` takes, such as series [N, L, C], [L] or [L, C].
     task: whose answers to give; by default detection of a detector, else classification.
     classes: names of the labels; by default those of the model's published weights, if any.
-    batch_size: largest number of images computed at once.
+    batch_size: largest number of examples computed at once.
     proposals: options of `data.proposals.find`, for a detector that reads windows.
     options: of the task, such as the `mean` and `std` of regression.
 
-  Raises: UserError for an array that is no image, and for an unknown task or option of it.
+  Raises: UserError for an array that is no example, and for an unknown task or option of it.
   """
   task = task or getattr(model, "task", "classification")
   compiled, mesh = _predictor(model, task, tuple(tuples(options).items()))
@@ -57,7 +59,7 @@ def predict(
     return jax.device_get(compiled(variables, shard(pipeline.pad(batch, size), mesh)))
 
   ask = partial(_boxes, proposals=proposals) if task == "detection" else _values
-  answers = ask(step, images, model.preprocessing, batch_size)
+  answers = ask(step, examples, model.preprocessing, batch_size)
   names = labels(model.preprocessing.labels)
   if not classes and len(names) == model.num_classes:
     classes = names
@@ -66,16 +68,15 @@ def predict(
   return answers
 
 
-def _values(step: Callable, images: Any, to: Any, most: int) -> Answers:
-  """Returns what a network of one fixed input says of each image."""
-  from cnnjax.data.image import fit  # Pillow: not needed to build and train
-
-  pixels, answers = fit(images, to), []
-  size = _few(len(pixels), most)
-  for start in range(0, len(pixels), size):
-    part = pixels[start : start + size]
-    found = step({"image": part}, size)
-    answers += [{k: v[i].tolist() for k, v in found.items()} for i in range(len(part))]
+def _values(step: Callable, examples: Any, to: Any, most: int) -> Answers:
+  """Returns what a network of one fixed input says of each example."""
+  columns, answers = inputs.kind(to.input).fit(examples, to), []
+  count = len(next(iter(columns.values())))
+  size = _few(count, most)
+  for start in range(0, count, size):
+    found = step({key: column[start : start + size] for key, column in columns.items()}, size)
+    there = range(min(size, count - start))
+    answers += [{k: v[i].tolist() for k, v in found.items()} for i in there]
   return answers
 
 
@@ -111,7 +112,7 @@ def _few(count: int, most: int) -> int:
 def _predictor(model: Any, task: str, options: tuple) -> tuple[Callable, Mesh]:
   """Returns the compiled step for a model on one device, kept for the next call."""
   mesh = make_mesh(1)
-  scale = partial(pipeline.scale, preprocessing=model.preprocessing)
+  scale = partial(inputs.scale, preprocessing=model.preprocessing)
   own = task_of(task, model=model, **dict(options))
   step = partial(predict_step, model=model, task=own, scale=scale)
   return compile_step(step, mesh), mesh

@@ -1,6 +1,8 @@
 """The run folder: what stands in it, and a finished or running one brought back."""
 
 import json
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,11 +13,13 @@ from typing import Any
 import jax
 
 from cnnjax.checkpoints.store import Store
-from cnnjax.engine.config import build, example, flatten, load_config, tuples
+from cnnjax.data import inputs
+from cnnjax.engine.config import build, load_config, tuples
 from cnnjax.engine.environment import environment
 from cnnjax.engine.mesh import make_mesh, replicated
 from cnnjax.engine.predict import predict
 from cnnjax.errors import UserError
+from cnnjax.keys import flatten
 
 
 def new_folder(name: str, under: str | Path = "runs") -> Path:
@@ -54,6 +58,26 @@ def open_folder(folder: Path, config: Any) -> None:
     with writing(folder):
       folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "config.json", config.to_dict())
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+  """Keeps other processes out of a run folder, by a lock that ends with this one.
+
+  Raises: UserError where another process holds it.
+  """
+  from filelock import FileLock, Timeout
+
+  holder = folder / "locked_by"  # not the lock itself, which Windows lets nobody else read
+  lock = FileLock(folder / "lock", blocking=False)
+  try:
+    lock.acquire()
+  except Timeout:
+    who = holder.read_text().strip() if holder.exists() else "another process"
+    raise UserError(f"{folder} is in use: {who} trains in it") from None
+  with lock:
+    write_text(holder, f"process {os.getpid()} on {socket.gethostname()}\n")
+    yield
 
 
 def is_begun(folder: str | Path) -> bool:
@@ -135,7 +159,7 @@ def writing(path: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Run:
-  """A run brought back: `run.predict(images)` answers for images of any size.
+  """A run brought back: `run.predict(images)` answers for images of any size, or other examples.
 
   Attributes:
     folder: where it lies.
@@ -155,13 +179,13 @@ class Run:
   parameters: str
   metrics: list[dict[str, Any]]
 
-  def predict(self, images: Any, **options: Any) -> list[dict[str, Any]]:
-    """Returns one answer for each image; see `cnnjax.predict`."""
+  def predict(self, examples: Any, **options: Any) -> list[dict[str, Any]]:
+    """Returns one answer for each example; see `cnnjax.predict`."""
     task, classes = self.config.task.to_dict(), self.config.data.classes
     given = {"task": task.pop("name"), "classes": classes, **task, **options}
-    if self.config.data.proposals:
+    if self.config.data.get("proposals"):
       given = {"proposals": {"seed": self.config.seed, **self.config.data.proposals}, **given}
-    return predict(self.model, self.variables, images, **given)
+    return predict(self.model, self.variables, examples, **given)
 
 
 def restore(folder: str | Path, checkpoint: str | int = "latest", parameters: str = "auto") -> Run:
@@ -183,7 +207,8 @@ def restore(folder: str | Path, checkpoint: str | int = "latest", parameters: st
   if not (Path(folder) / "checkpoints").is_dir():
     raise UserError(f"{folder} holds no checkpoint yet")
   model = build(config)
-  shapes = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), example(model))
+  empty = inputs.empty(model.preprocessing)
+  shapes = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), empty)
   with open_store(folder, config, read_only=True) as store:
     step = store.find(checkpoint)
     found = store.restore(step, {key: shapes}, replicated(make_mesh(1)))

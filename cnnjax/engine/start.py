@@ -8,9 +8,8 @@ import jax
 import numpy as np
 
 from cnnjax.checkpoints.transfer import load_pretrained
-from cnnjax.data import pipeline
+from cnnjax.data import inputs
 from cnnjax.data.table import Table
-from cnnjax.engine.config import example
 from cnnjax.errors import UserError
 
 Start = tuple[dict[str, Any], list[str]]
@@ -27,11 +26,11 @@ def begin(config: Any, model: Any, table: Table) -> Start | None:
   Raises: UserError where what the config asks for is not there, or does not fit the model.
   """
   if config.init.source:
-    return pretrained(config)
+    return pretrained(config, model)
   return from_images(config, model, table) if config.init.from_images else None
 
 
-def pretrained(config: Any) -> Start:
+def pretrained(config: Any, model: Any) -> Start:
   """Returns the variables of the config's model with the weights of init.source, and what to say.
 
   Raises: UserError where the source cannot be read, or does not fit the model.
@@ -44,7 +43,7 @@ def pretrained(config: Any) -> Start:
       seed=config.seed,
       trunk_only=config.init.trunk_only,
       num_classes=config.model.num_classes,
-      preprocessing=pipeline.preprocessing(config.data),
+      preprocessing=model.preprocessing,
       **config.model.arguments,
     )
   part = "the trunk of " if config.init.trunk_only else ""
@@ -66,8 +65,9 @@ def from_images(config: Any, model: Any, table: Table) -> Start:
     )
   count = min(int(config.init.from_images), len(table))
   places = np.arange(count) * len(table) // count
-  batch = pipeline.scale({"image": table.columns["image"][places]}, model.preprocessing)
+  batch = {key: table.columns[key][places] for key in inputs.kind(config.data.input).COLUMNS}
+  seen = inputs.read(inputs.scale(batch, model.preprocessing))
   init = jax.jit(partial(model.init, train=False))
-  variables = jax.device_get(init(jax.random.key(config.seed), example(model)))
+  variables = jax.device_get(init(jax.random.key(config.seed), inputs.empty(model.preprocessing)))
   said = f"its first layer made from {count} training images"
-  return model.from_images(variables, np.asarray(batch["image"])), [said]
+  return model.from_images(variables, np.asarray(seen)), [said]

@@ -1,4 +1,4 @@
-"""Layers that two papers or more use; each can say how many multiply-adds it costs."""
+"""Layers that two papers or more use, each with the count of its multiply-adds."""
 
 from cnnjax.layers.conv import Conv, Dense
 from cnnjax.layers.conv_norm import KAIMING, ConvNorm

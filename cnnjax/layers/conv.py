@@ -1,4 +1,4 @@
-"""The learnt linear layers. Their parameters are those of Flax's layers of the same names."""
+"""Convolution and dense layers, with the parameters of Flax's layers of the same names."""
 
 import math
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ class Conv(nn.Module):
 
   Attributes:
     features: output channels.
-    kernel_size: of the window, one a spatial dimension; an int means a square.
+    kernel_size: of the window, for each spatial dimension, or one int for all.
     padding: zeros on each side (as in PyTorch), pairs of them, "SAME" or "VALID".
-    groups: the input's channels are cut into so many groups that do not see each other.
+    groups: of channels; the outputs of a group read only its own inputs.
     dtype: of the computation; parameters stay float32.
   """
 
@@ -59,7 +59,7 @@ class Conv(nn.Module):
     return y
 
   def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
-    """Multiply-adds from an input to an output of these shapes."""
+    """Returns the multiply-adds from an input to an output of these shapes."""
     return math.prod(each(self.kernel_size, len(x) - 2)) * x[-1] // self.groups * math.prod(y)
 
 
@@ -87,5 +87,5 @@ class Dense(nn.Module):
     return y
 
   def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
-    """Multiply-adds from an input to an output of these shapes."""
+    """Returns the multiply-adds from an input to an output of these shapes."""
     return x[-1] * math.prod(y)

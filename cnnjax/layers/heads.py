@@ -1,4 +1,4 @@
-"""What turns a feature map into answers."""
+"""The head that turns a feature map into logits."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from cnnjax.layers.pool import GlobalAvgPool
 
 
 def wide(x: jax.Array) -> jax.Array:
-  """Returns logits in float32, or wider where they are: a loss in bfloat16 loses too much."""
+  """Returns logits in float32, or in a wider type as it is: bfloat16 is too coarse for a loss."""
   return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 

@@ -10,17 +10,17 @@ import jax.numpy as jnp
 
 from cnnjax.ops.norm import apply_norm, batch_norm, local_response_norm
 
-RANGES = {None: None, nn.relu: (0.0, math.inf), nn.relu6: (0.0, 6.0)}  # joined with the norm
+RANGES = {None: None, nn.relu: (0.0, math.inf), nn.relu6: (0.0, 6.0)}  # the norm clips to these
 
 EPSILON = 1e-5  # as PyTorch's
 
 
 class BatchNorm(nn.Module):
-  """Batch normalisation of x [B, *space, C] over all but the channels (Ioffe and Szegedy 2015).
+  """Batch normalisation of x [B, *space, C] over all axes but the last (Ioffe and Szegedy 2015).
 
-  As PyTorch has it, where Flax differs: epsilon 1e-5, and the running variance is the unbiased one.
-  The statistics are those of the global batch, whatever devices it is spread over. Where training
-  may not change the running ones (batch_stats is not mutable), these are used as they are.
+  It follows PyTorch where Flax differs: epsilon 1e-5, and the running variance is unbiased. The
+  statistics are those of the global batch, however it is sharded. Training that may not change the
+  running statistics (`batch_stats` is not mutable) normalises by them instead.
 
   Attributes:
     momentum: share of the running statistics that a step keeps.
@@ -64,12 +64,12 @@ class BatchNorm(nn.Module):
     return (y if activation in RANGES else activation(y)).astype(self.dtype)
 
   def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
-    """None, as papers count: for inference it folds into the convolution before it."""
+    """Returns 0, as papers count: for inference it is folded into the convolution before it."""
     return 0
 
 
 class L2Norm(nn.Module):
-  """x [..., C] -> x over its length, times a learnt `scale` [C] (arXiv:1506.04579)."""
+  """x [..., C] -> x / its L2 norm, times a learnt `scale` [C] (arXiv:1506.04579)."""
 
   initial: float
   dtype: Any = jnp.float32
@@ -82,7 +82,7 @@ class L2Norm(nn.Module):
     return (wide * jax.lax.rsqrt(square) * scale).astype(self.dtype)
 
   def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
-    """None, as for the other norms."""
+    """Returns 0, as for the other norms."""
     return 0
 
 
@@ -93,5 +93,5 @@ class LocalResponseNorm(nn.Module):
     return local_response_norm(x)
 
   def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
-    """None, as papers count."""
+    """Returns 0, as papers count."""
     return 0

@@ -22,7 +22,7 @@ class MaxPool(nn.Module):
     return max_pool(x, self.window, self.strides, self.padding, self.ceil)
 
   def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
-    """None: comparisons are not counted."""
+    """Returns 0: comparisons are not counted."""
     return 0
 
 
@@ -38,7 +38,7 @@ class AvgPool(nn.Module):
     return avg_pool(x, self.window, self.strides, self.padding, self.count_padding)
 
   def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
-    """None: additions alone are not counted."""
+    """Returns 0: additions alone are not counted."""
     return 0
 
 
@@ -51,14 +51,14 @@ class AdaptiveAvgPool(nn.Module):
     return adaptive_avg_pool(x, self.size)
 
   def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
-    """None: additions alone are not counted."""
+    """Returns 0: additions alone are not counted."""
     return 0
 
 
 class PyramidPool(nn.Module):
-  """[B, H, W, C] -> [B, sum of sizes squared, C]: maxima of so many parts along each side.
+  """[B, H, W, C] -> [B, sum of n^2, C]: the maxima of n x n parts for each n of `sizes`.
 
-  SPPnet's (arXiv:1406.4729, section 2.2); parts share cells where a size does not divide the map.
+  SPPnet's (arXiv:1406.4729, section 2.2); parts share cells where n does not divide the map.
   """
 
   sizes: Sequence[int]
@@ -69,12 +69,12 @@ class PyramidPool(nn.Module):
     return jnp.stack(parts, 1)
 
   def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
-    """None: comparisons are not counted."""
+    """Returns 0: comparisons are not counted."""
     return 0
 
 
 def _parts(length: int, count: int) -> list[slice]:
-  """Returns where a side's parts lie, each from floor(i n / count) to ceil((i + 1) n / count)."""
+  """Returns the parts of a side of length n, floor(i n / count) to ceil((i + 1) n / count)."""
   return [slice(i * length // count, -(-(i + 1) * length // count)) for i in range(count)]
 
 
@@ -85,7 +85,7 @@ class GlobalAvgPool(nn.Module):
     return x.mean(tuple(range(1, x.ndim - 1)))
 
   def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
-    """None: additions alone are not counted."""
+    """Returns 0: additions alone are not counted."""
     return 0
 
 
@@ -96,5 +96,5 @@ class Flatten(nn.Module):
     return x.reshape(x.shape[0], -1)
 
   def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
-    """None."""
+    """Returns 0: nothing is computed."""
     return 0

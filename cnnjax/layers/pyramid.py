@@ -1,4 +1,4 @@
-"""Maps of several strides, as detectors read them from a trunk."""
+"""The feature maps of several strides that a detector reads from a trunk."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,8 +17,7 @@ def of_strides(
 ) -> list[jax.Array]:
   """Returns a trunk's deepest map [B, H/s, W/s, C] of each stride s, in pixels of the image.
 
-  Strides are powers of two; a map of an image that its stride does not divide may have a cell more
-  or less.
+  Strides are powers of two. A map may have a cell more or less than H/s where s does not divide H.
 
   Raises: UserError for a stride that the trunk does not have.
   """
@@ -34,10 +33,10 @@ def of_strides(
 
 
 class FeaturePyramid(nn.Module):
-  """Maps [B, H, W, C], each half as large as the last -> as many of `features` channels, and one.
+  """Maps [B, H, W, C], each half the size of the one before -> maps of `features` channels.
 
-  Each gets what the smaller ones saw, and the added one is every second value of the last
-  (arXiv:1612.03144, section 3).
+  To each map the smaller ones are added, upsampled, and one map more is every second pixel of the
+  last (arXiv:1612.03144, section 3).
   """
 
   features: int
@@ -51,13 +50,13 @@ class FeaturePyramid(nn.Module):
     found, above = [], None
     for n, x in reversed(list(enumerate(maps, 1))):
       x = Conv(self.features, 1, name=f"lateral{n}", **options)(x)
-      above = x if above is None else x + _as_large(above, x)
+      above = x if above is None else x + _upsample(above, x)
       found.insert(0, Conv(self.features, 3, padding=1, name=f"output{n}", **options)(above))
     return [*found, found[-1][:, ::2, ::2]]
 
 
-def _as_large(x: jax.Array, other: jax.Array) -> jax.Array:
-  """Returns x [B, h, w, C] with the sides of the other [B, H, W, C], each value repeated."""
+def _upsample(x: jax.Array, other: jax.Array) -> jax.Array:
+  """Returns x [B, h, w, C] with each value repeated, to the size of other [B, H, W, C]."""
   for axis in (1, 2):
     have, want = x.shape[axis], other.shape[axis]
     x = jnp.take(x, jnp.arange(want) * have // want, axis)

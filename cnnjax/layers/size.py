@@ -1,4 +1,4 @@
-"""What a network needs of an image before it can see anything in it."""
+"""The smallest image that a network can take."""
 
 import jax
 

@@ -1,4 +1,4 @@
-"""Squeeze and excitation: each map weighted by what all maps hold."""
+"""Squeeze and excitation: each channel times a gate that is computed from all channels."""
 
 from typing import Any
 
@@ -13,8 +13,8 @@ class SqueezeExcite(nn.Module):
   """x [B, H, W, C] -> x * sigmoid(fc2(relu(fc1(mean of x)))), [B, H, W, C] (arXiv:1709.01507).
 
   Attributes:
-    features: between the two layers, C / 16 in the paper.
-    use_bias: true in the authors' and in all published weights; the deck's listing has none.
+    features: channels between the two layers, C / 16 in the paper.
+    use_bias: true in the authors' and in all published weights, false in the deck's listing.
   """
 
   features: int

@@ -1,14 +1,14 @@
-"""Blocks left out at random while training: Huang et al., arXiv:1603.09382."""
+"""Stochastic depth: training leaves blocks out at random (Huang et al., arXiv:1603.09382)."""
 
 import flax.linen as nn
 import jax
 
 
 class StochasticDepth(nn.Module):
-  """Leaves out a block's branch, x [B, ...], of each image with probability `rate` in training.
+  """Sets a block's branch x [B, ...] to 0 for each image with probability `rate` in training.
 
-  The kept ones are divided by the probability of being kept, as torchvision does, so that nothing
-  changes in evaluation; the paper draws once for a batch, and multiplies in evaluation instead.
+  The others are divided by 1 - rate, as in torchvision, so that evaluation changes nothing; the
+  paper draws once for a whole batch, and multiplies by 1 - rate in evaluation instead.
   """
 
   rate: float
@@ -23,5 +23,5 @@ class StochasticDepth(nn.Module):
 
 
 def death_rates(blocks: int, last: float) -> list[float]:
-  """Returns each block's rate, which grows in equal steps up to `last` (equation 4)."""
+  """Returns the rate of each block, which grows in equal steps up to `last` (equation 4)."""
   return [last * (block + 1) / blocks for block in range(blocks)]

@@ -1,4 +1,4 @@
-"""Numbers of channels that fit the hardware."""
+"""Numbers of channels rounded to what hardware computes fast."""
 
 
 def divisible(width: float, by: int = 8) -> int:

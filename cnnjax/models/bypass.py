@@ -8,9 +8,9 @@ import flax.linen as nn
 
 @contextmanager
 def bypass(chosen: Callable[[nn.Module], bool]) -> Iterator[None]:
-  """Lets the chosen modules return their input, in all networks traced within.
+  """Makes the chosen modules return their input, in all networks traced in this context.
 
-  Layers behind them take their widths from what comes in, if they are initialised within too.
+  Initialise a network in it too where its later layers then have other numbers of input channels.
   """
 
   def call(next_call, args, kwargs, context):

@@ -19,8 +19,8 @@ _LEARNT = "learnt layer"
 def depth(name: str, **arguments: Any) -> int:
   """Returns the number of learnt layers on the longest path from the image to the logits.
 
-  Layers that multiply count: convolutions, fully connected ones, trainable subsampling; norms and
-  pools do not. The gates of squeeze and excitation are left out, as in the names of the networks.
+  Layers that multiply count: convolutions, dense layers, trainable subsampling; norms and pools do
+  not. The gates of squeeze and excitation are left out, as in the names of the networks.
 
   Args:
     name: of the zoo.
@@ -40,7 +40,7 @@ def depth(name: str, **arguments: Any) -> int:
 
 
 def _mark(call, args, kwargs, context):
-  """Names the output of a layer that multiplies, whatever primitives it is computed by."""
+  """Marks the output of a layer that multiplies by a name, however it is computed."""
   y, layer = call(*args, **kwargs), context.module
   learnt = context.method_name == "__call__" and hasattr(layer, "multiply_adds")
   if learnt and layer.multiply_adds(args[0].shape, y.shape):
@@ -49,7 +49,7 @@ def _mark(call, args, kwargs, context):
 
 
 def _depths(jaxpr: Any, inputs: Sequence[int]) -> list[int]:
-  """Returns the marks on the longest path to each output, from those before each input."""
+  """Returns the most marks on a path to each output, given their number before each input."""
   depths = dict.fromkeys(jaxpr.constvars, 0) | dict(zip(jaxpr.invars, inputs))
 
   def found(atoms):

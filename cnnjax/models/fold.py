@@ -1,7 +1,7 @@
 """Batch norms folded into the convolutions before them, for serving.
 
-In evaluation a batch norm is a factor and an offset a channel, which the kernel and the bias of the
-layer before it can hold (arXiv:1712.05877, section 3.2).
+In evaluation a batch norm is a factor and an offset for each channel, which the kernel and the bias
+of the layer before it can absorb (arXiv:1712.05877, section 3.2).
 """
 
 from collections import defaultdict
@@ -25,23 +25,23 @@ _MARK = "layer "  # before a path, so that no compiled function has the same nam
 
 @dataclass(frozen=True)
 class Folded:
-  """A model without the batch norms at `norms`, to be asked as it was; the rest is the model's."""
+  """A model without the batch norms of these paths; its other attributes are the model's."""
 
   model: nn.Module
   norms: frozenset[str]
 
   def apply(self, variables: Any, *arguments: Any, train: bool, **options: Any) -> Any:
-    """Returns what the model does in evaluation, from the variables that `fold` gave.
+    """Returns the model's outputs in evaluation, from the variables that `fold` returned.
 
-    Raises: UserError for training, and for variables that still hold a folded norm's.
+    Raises: UserError for training, and for variables that still hold those of a folded norm.
     """
     if train:
-      raise UserError("a folded network only answers; train the one that it was folded from")
+      raise UserError("a folded network cannot train; train the one that it was folded from")
     with nn.intercept_methods(self._replace):
       return self.model.apply(variables, *arguments, train=False, **options)
 
   def __getattr__(self, name: str) -> Any:
-    if name == "model":  # not there yet, while a copy is made
+    if name == "model":  # not yet set while `copy` builds an instance
       raise AttributeError(name)
     return getattr(self.model, name)
 
@@ -50,7 +50,7 @@ class Folded:
     if context.method_name == "__call__" and where in self.norms:
       if layer.has_variable("params", "bias"):
         raise UserError(f"{where} was folded, but is among the variables; give those of `fold`")
-      return _rest(layer, *args, **kwargs)
+      return _without_norm(layer, *args, **kwargs)
     y = call(*args, **kwargs)
     if context.method_name == "__call__" and isinstance(layer, (Conv, Dense)):
       bias = None if layer.use_bias else layer.get_variable("params", "bias")
@@ -59,19 +59,19 @@ class Folded:
 
 
 def fold(model: nn.Module, variables: Any, x: Any = None) -> tuple[Any, Any]:
-  """Returns (model, variables) that give the same answers without the batch norms that fold.
+  """Returns (model, variables) with the same outputs, and with batch norms folded where possible.
 
-  In float32 they are the same within rounding. A norm folds where it alone reads what one
-  convolution or fully connected layer puts out, and reads nothing else; so all do in ResNets,
-  SENets, MobileNets, GoogLeNet and VGG. In DenseNet, whose norms come before the convolutions, the
-  stem's folds and the second one of each layer, of those not rematerialised; the others stay. Where
-  none folds, both come back as they are. The returned model answers (`apply` with train=False,
+  In float32 outputs are the same within rounding. A norm is folded where its only input is the
+  output of one convolution or dense layer that nothing else reads; so all are in ResNets, SENets,
+  MobileNets, GoogLeNet and VGG. In DenseNet, whose norms come before the convolutions, the stem's
+  is and the second one of each layer that is not rematerialised; the others stay. Without any, both
+  are returned as they are. The returned model evaluates (`apply` with train=False,
   `cnnjax.predict`), but does not train.
 
   Args:
-    model: any module that is called as the zoo's are.
+    model: any module with the contract of the zoo's.
     variables: of the model; they are not changed.
-    x: an example of its input or the shapes of one; by default as its preprocessing makes it.
+    x: an example of its input or its shapes; by default one image as its preprocessing makes it.
 
   Raises: UserError for a model whose preprocessing leaves the size open, where x is not given.
   """
@@ -86,10 +86,10 @@ def fold(model: nn.Module, variables: Any, x: Any = None) -> tuple[Any, Any]:
     scale, offset = flat.pop(f"params/{norm}/scale", 1.0), flat.pop(f"params/{norm}/bias")
     mean, var = (flat.pop(f"batch_stats/{norm}/{leaf}") for leaf in ("mean", "var"))
     kernel, bias = f"params/{layer}/kernel", f"params/{layer}/bias"
-    factor = _wide(scale) / np.sqrt(_wide(var) + epsilon)
-    before = _wide(flat[bias]) if bias in flat else 0.0
-    flat[bias] = _like(_wide(offset) + (before - _wide(mean)) * factor, offset)
-    flat[kernel] = _like(_wide(flat[kernel]) * factor, flat[kernel])
+    factor = _float64(scale) / np.sqrt(_float64(var) + epsilon)
+    before = _float64(flat[bias]) if bias in flat else 0.0
+    flat[bias] = _like(_float64(offset) + (before - _float64(mean)) * factor, offset)
+    flat[kernel] = _like(_float64(flat[kernel]) * factor, flat[kernel])
   if not found:
     return model, variables
   return Folded(model, frozenset(found)), unflatten_dict(flat, sep="/")
@@ -113,7 +113,8 @@ def _pairs(model: nn.Module, variables: Any, x: Any) -> dict[str, tuple[str, flo
     with nn.intercept_methods(mark):
       return model.apply(variables, x, train=False)
 
-  read, readers = defaultdict(set), defaultdict(set)  # by a norm, of a layer's output
+  # What each norm reads, and who reads each layer's output.
+  read, readers = defaultdict(set), defaultdict(set)
   for jaxpr in _jaxprs(jax.make_jaxpr(marked)(variables, x).jaxpr):
     names = {e.outvars[0]: name for e in jaxpr.eqns if (name := _marked(e))}
     uses = [(var, _marked(e)) for e in jaxpr.eqns for var in e.invars if isinstance(var, Var)]
@@ -130,7 +131,7 @@ def _pairs(model: nn.Module, variables: Any, x: Any) -> dict[str, tuple[str, flo
 
 
 def _jaxprs(jaxpr: Jaxpr) -> Iterator[Jaxpr]:
-  """Yields a program, and those inside it."""
+  """Yields a jaxpr and all jaxprs in it."""
   yield jaxpr
   for inner in jax.tree.leaves([e.params for e in jaxpr.eqns]):
     inner = getattr(inner, "jaxpr", inner)
@@ -145,17 +146,17 @@ def _marked(equation: Any) -> str | None:
   return name.removeprefix(_MARK) if marks else None
 
 
-def _rest(layer, x, *, train, residual=None, activation=None):
-  """What is left of a batch norm."""
+def _without_norm(layer, x, *, train, residual=None, activation=None):
+  """Returns what a batch norm does besides normalising: the residual sum and the activation."""
   del train
   y = x if residual is None else x + residual
   return (activation(y) if activation else y).astype(layer.dtype)
 
 
-def _wide(leaf: Any) -> np.ndarray:
+def _float64(leaf: Any) -> np.ndarray:
   return np.asarray(leaf, np.float64)
 
 
 def _like(value: np.ndarray, leaf: Any) -> jax.Array:
-  """Returns a value of a leaf's type where that lies."""
+  """Returns a value with the type and the sharding of a leaf."""
   return jax.device_put(value.astype(leaf.dtype), getattr(leaf, "sharding", None))

@@ -30,17 +30,17 @@ class Summary(NamedTuple):
 
   @property
   def parameters(self) -> int:
-    """Learnt values in all."""
+    """The number of learnt values in all layers."""
     return sum(r.parameters for r in self.rows)
 
   @property
   def multiply_adds(self) -> int:
-    """For one example, forward."""
+    """Of the forward pass for one example."""
     return sum(r.multiply_adds for r in self.rows)
 
   @property
   def activation_bytes(self) -> int:
-    """Of all rows' outputs for one example, as kept for the backward pass."""
+    """Of all layers' outputs for one example, as kept for the backward pass."""
     return sum(r.activation_bytes for r in self.rows)
 
   def __str__(self) -> str:
@@ -68,7 +68,7 @@ class Summary(NamedTuple):
 
 
 def summarize(model: str | nn.Module, input: tuple[int, ...] | None = None, **arguments) -> Summary:
-  """Returns the summary of a model, by name (with the arguments of create_model) or as it is.
+  """Returns the summary of a model, given by its name or as a module.
 
   Args:
     model: a name of the zoo, or a module.

@@ -1,7 +1,7 @@
-"""The one table of published weights, and what belongs to each set of them.
+"""The table of published weights, each set with its preprocessing and published accuracy.
 
-A set is used with the resize, crop, mean and deviation that it was scored with: they differ between
-sets of one architecture. The tensors themselves are `checkpoints.transfer`'s business.
+A set has the resize, crop, mean and deviation that it was scored with: they differ between sets of
+one architecture. `checkpoints.transfer` loads the tensors themselves.
 """
 
 from dataclasses import replace
@@ -20,7 +20,7 @@ class Weights(NamedTuple):
   """A published set: its file (torchvision's) or hub id (timm's), preprocessing, published top-1.
 
   The accuracy is the publisher's, in per cent on ImageNet's validation images. `epsilon` is what
-  batch norm adds to the variance: torchvision gives these detectors 0.
+  batch norm adds to the variance: 0 in torchvision's detectors.
   """
 
   file: str
@@ -39,7 +39,7 @@ def _coco(preprocessing: Preprocessing) -> Preprocessing:
 
 
 _V1, _V2 = _at(256), _at(232)  # torchvision's first and second recipes
-_HALF = _at(256, mean=(0.5,) * 3, std=(0.5,) * 3)  # what GoogLeNet's `transform_input` comes to
+_HALF = _at(256, mean=(0.5,) * 3, std=(0.5,) * 3)  # equal to GoogLeNet's `transform_input`
 _RA, _A1 = _at(256, interpolation="bicubic"), _at(235, interpolation="bicubic")
 _RA4 = _at(256, interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3)
 
@@ -119,7 +119,7 @@ WEIGHTS = {  # model: {set: Weights}; torchvision 0.28's and timm 1.0's tables
 
 
 def find(model: str, weights: str) -> Weights:
-  """Returns a model's set by its name, its hub id, or a path that ends in its file's name.
+  """Returns a set of a model's by its name, its hub id, or a path that ends in its file's name.
 
   Raises: UserError with the nearest names.
   """
@@ -129,7 +129,7 @@ def find(model: str, weights: str) -> Weights:
 
 
 def epsilon(model: str, weights: str) -> float:
-  """Returns what batch norm adds to the variance in a set; ours, where the set is not known."""
+  """Returns the batch norm epsilon of a set, or our own where the set is not known."""
   return next((row.epsilon for row in _rows(model, weights)), EPSILON)
 
 
@@ -141,7 +141,7 @@ def _rows(model, weights):
 
 @cache
 def labels(name: str) -> tuple[str, ...]:
-  """Returns the class names of a list that `Preprocessing.labels` names; none for ""."""
+  """Returns the class names of the list `Preprocessing.labels`; none for ""."""
   if not name:
     return ()
   return tuple((Path(__file__).parent / f"{name}.txt").read_text().splitlines())

@@ -28,6 +28,7 @@ from cnnjax.models.classification.mobilenet import MobileNetV1, MobileNetV2
 from cnnjax.models.classification.resnet import BasicBlock, Bottleneck, ResNet
 from cnnjax.models.classification.resnet_cifar import CifarResNet, Highway, Plain, Residual
 from cnnjax.models.classification.senet import SENet
+from cnnjax.models.classification.series_cnn import SeriesCNN
 from cnnjax.models.classification.vgg import VGG, VGG11, VGG13, VGG16, VGG19
 from cnnjax.models.detection.fast_rcnn import AT_600, FastRCNN
 from cnnjax.models.detection.faster_rcnn import AT_800, FasterRCNN
@@ -40,9 +41,9 @@ from cnnjax.ops.preprocess import IMAGENET, Preprocessing
 
 
 class Row(NamedTuple):
-  """A model: its constructor, input [H, W, C], published parameter count, paper, and task.
+  """A model: its constructor, input [*space, C], published parameter count, paper, and task.
 
-  `trunk` is the classifier whose trunk a detector takes by default, with that one's arguments.
+  `trunk` is the classifier whose trunk a detector has by default, with its arguments.
   """
 
   make: Callable[..., nn.Module]
@@ -138,6 +139,7 @@ ZOO = {
   "densenet201": Row(partial(DenseNet, DENSENET201), _224, 20_013_928, "arXiv:1608.06993"),
   "mobilenet_v1": Row(MobileNetV1, _224, 4_231_976, "arXiv:1704.04861"),
   "mobilenet_v2": Row(MobileNetV2, _224, 3_504_872, "arXiv:1801.04381"),
+  "series_cnn": Row(SeriesCNN, (128, 1), 265_994, "arXiv:1611.06455"),
   "rcnn": Row(RCNN, (500, 500, 3), 57_909_177, "arXiv:1311.2524", "detection", ("alexnet", {})),
   "sppnet": Row(SPPNet, (500, 500, 3), 72_875_961, "arXiv:1406.4729", "detection", ("alexnet", {})),
   "fast_rcnn": Row(
@@ -212,22 +214,22 @@ def create_model(name: str, *, weights: str = "", **arguments: Any) -> nn.Module
   Args:
     name: of the zoo.
     weights: a published set ("IMAGENET1K_V2"), its file or hub id, whose preprocessing and labels
-      the model gets; `load_pretrained` brings the tensors.
+      the model gets; `load_pretrained` loads the tensors.
     **arguments: fields of the model, such as num_classes and dtype; of a detector also `trunk`, the
-      classifier whose trunk it takes, and `trunk_arguments`, the fields of that.
+      name of the classifier whose trunk it uses, and `trunk_arguments`, that classifier's fields.
 
-  Raises: UserError for an unknown name, a set that the table lacks, a dtype that no model computes
-    in, or an argument that this model does not take.
+  Raises: UserError for an unknown name, an unknown set, a dtype that no model computes in, or an
+    argument that this model does not have.
   """
-  made_of = row(name)
+  entry = row(name)
   if weights:
     arguments = {"preprocessing": published.find(name, weights).preprocessing, **arguments}
   if "dtype" in arguments:
     arguments["dtype"] = _dtype(arguments["dtype"])
-  if made_of.task == "detection":
-    arguments = _with_trunk(made_of.trunk, **arguments)
+  if entry.task == "detection":
+    arguments = _with_trunk(entry.trunk, **arguments)
   try:
-    return made_of.make(**arguments)
+    return entry.make(**arguments)
   except TypeError as error:
     raise UserError(f"model {name}: {error}") from error
 
@@ -235,9 +237,10 @@ def create_model(name: str, *, weights: str = "", **arguments: Any) -> nn.Module
 def _with_trunk(default, *, trunk="", trunk_arguments=None, **arguments):
   """Returns a detector's fields with `classifier`. Raises: UserError for one without a trunk."""
   name, more = (trunk, trunk_arguments or {}) if trunk else default
-  if name:  # YOLO's is its own
-    whole = create_model(name, **{**more, **{k: v for k, v in arguments.items() if k == "dtype"}})
-    if not hasattr(whole, "make_trunk"):
+  if name:  # YOLO has a trunk of its own
+    dtype = {k: v for k, v in arguments.items() if k == "dtype"}
+    classifier = create_model(name, **{**more, **dtype})
+    if not hasattr(classifier, "make_trunk"):
       raise UserError(f"{name} has no trunk that a detector could take")
-    arguments["classifier"] = whole
+    arguments["classifier"] = classifier
   return arguments

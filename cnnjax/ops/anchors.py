@@ -1,4 +1,4 @@
-"""The boxes that a detector starts from, at each cell of its maps: constants of an image's size."""
+"""The boxes at each cell of a detector's maps that it predicts offsets from."""
 
 from collections.abc import Sequence
 
@@ -14,12 +14,12 @@ def anchors(
 
   Args:
     cells: (rows, columns) of the map.
-    image: (height, width); the stride is the whole number of pixels a cell.
-    sizes: sides of a square of the anchor's area.
+    image: (height, width) in pixels; the stride is the image divided by the cells, rounded down.
+    sizes: sides, in pixels, of the squares whose areas the anchors have.
     ratios: of height to width.
 
-  As in Faster R-CNN (arXiv:1506.01497, section 3.1.1) and torchvision: their corners are whole
-  pixels about the corner of their cell, and may lie outside the image.
+  As in Faster R-CNN (arXiv:1506.01497, section 3.1.1) and torchvision: anchors are centred on the
+  corner of their cell, have corners of whole pixels, and may reach out of the image.
   """
   root = np.sqrt(np.asarray(ratios, np.float32))[:, None]
   side = np.asarray(sizes, np.float32)
@@ -43,10 +43,10 @@ def default_boxes(
   Args:
     cells: (rows, columns) of each map.
     image: (height, width).
-    scales: side of a map's square as a part of the image's, one for each map and one beyond, whose
-      geometric mean with the last gives its second square.
-    ratios: of width to height, besides 1, for each map; each stands for its inverse too.
-    steps: pixels a cell of each map; by default the image divided by the cells.
+    scales: side of each map's square, as a fraction of the image's side, and one more: a second
+      square has the geometric mean of a map's scale and the next.
+    ratios: of width to height, besides 1, for each map; the inverse of each is used too.
+    steps: pixels of a cell of each map; by default the image divided by the cells.
 
   As in torchvision no side is longer than the image's; the boxes may reach out of it.
   """

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 Weights = tuple[float, float, float, float]
-MOST = math.log(1000 / 16)  # of a learnt log ratio of sides, as in Detectron: exp stays finite
+MAX_LOG_RATIO = math.log(1000 / 16)  # of sides; as in Detectron, so that exp stays finite
 
 
 def area(boxes: jax.Array) -> jax.Array:
@@ -17,7 +17,7 @@ def area(boxes: jax.Array) -> jax.Array:
 def iou(a: jax.Array, b: jax.Array) -> jax.Array:
   """Returns intersection over union [..., N, M] of boxes [..., N, 4] with boxes [..., M, 4].
 
-  It is 0 where the union has no area, so that empty places overlap nothing (torchvision: NaN).
+  It is 0 where the union has no area, so that padding overlaps nothing (torchvision: NaN).
   """
   x0, y0, x1, y1 = (a[..., :, None, i] for i in range(4))
   u0, v0, u1, v1 = (b[..., None, :, i] for i in range(4))
@@ -29,23 +29,23 @@ def iou(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 def clip(boxes: jax.Array, size: tuple[int, int] | jax.Array) -> jax.Array:
-  """Returns boxes [..., 4] cut off at an image's (height, width), or at [..., 2] of them."""
+  """Returns boxes [..., 4] clipped to an image's (height, width), or to sizes [..., 2]."""
   size = jnp.asarray(size, boxes.dtype)
   limit = jnp.stack([size[..., 1], size[..., 0]] * 2, -1)
   return jnp.clip(boxes, 0, limit)
 
 
 def large(boxes: jax.Array, least: float) -> jax.Array:
-  """Returns which [...] of boxes [..., 4] have both sides of at least so many pixels."""
+  """Returns whether [...] both sides of boxes [..., 4] have at least `least` pixels."""
   return ((boxes[..., 2:] - boxes[..., :2]) >= least).all(-1)
 
 
 def encode(boxes: jax.Array, references: jax.Array, weights: Weights = (1, 1, 1, 1)) -> jax.Array:
-  """Returns what moves references [..., 4] onto boxes [..., 4] (arXiv:1311.2524, appendix C).
+  """Returns the offsets [..., 4] from references to boxes [..., 4] (arXiv:1311.2524, appendix C).
 
   They are (dx / width, dy / height, log of the ratio of widths, of heights), each times its weight:
-  (10, 10, 5, 5) are Fast R-CNN's and SSD's 1 / variances. A side of no length, which only an empty
-  place has, counts as 1: a NaN would reach the gradient through any mask.
+  (10, 10, 5, 5) are Fast R-CNN's and SSD's 1 / variances. A side of length 0, which only padding
+  has, counts as 1: else its NaN would reach the gradient through any mask.
   """
   centre, side = _centred(boxes)
   origin, unit = _centred(references)
@@ -55,17 +55,18 @@ def encode(boxes: jax.Array, references: jax.Array, weights: Weights = (1, 1, 1,
 
 
 def decode(offsets: jax.Array, references: jax.Array, weights: Weights = (1, 1, 1, 1)) -> jax.Array:
-  """Returns the boxes [..., 4] that offsets [..., 4] of references [..., 4] stand for.
+  """Returns the boxes [..., 4] at offsets [..., 4] from references [..., 4].
 
-  It undoes `encode`; a side grows by at most 1000 / 16.
+  It is the inverse of `encode`; a side grows by a factor of at most 1000 / 16.
   """
   offsets = offsets / jnp.asarray(weights, offsets.dtype)
   origin, unit = _centred(references)
   centre = offsets[..., :2] * unit + origin
-  half = jnp.exp(jnp.minimum(offsets[..., 2:], MOST)) * unit / 2
+  half = jnp.exp(jnp.minimum(offsets[..., 2:], MAX_LOG_RATIO)) * unit / 2
   return jnp.concatenate([centre - half, centre + half], -1)
 
 
 def _centred(boxes):
+  """Returns the centres and sides [..., 2] of boxes [..., 4]."""
   side = boxes[..., 2:] - boxes[..., :2]
   return boxes[..., :2] + side / 2, side

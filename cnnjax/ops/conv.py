@@ -1,7 +1,7 @@
 """Convolution of any number of spatial dimensions, channels last.
 
-GPU and TPU take XLA's own. The CPU takes the form that `choose` names: an exact one of ours where
-XLA's is slow (docs/performance.md has the measurements).
+GPU and TPU use XLA's own convolution. The CPU uses the form that `choose` names: one of ours, which
+is exact too, where XLA's is slow (docs/performance.md has the measurements).
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ from cnnjax.ops.geometry import Geometry, plain
 Sizes = int | Sequence[int]
 Padding = str | int | Sequence[int | tuple[int, int]]
 
-FORMS = {  # in the order in which they are asked whether they compute it, and whether that pays
+FORMS = {  # in the order in which `choose` tries them
   "volume": volume,
   "onednn": onednn,
   "pointwise": pointwise,
@@ -41,8 +41,8 @@ FORMS = {  # in the order in which they are asked whether they compute it, and w
   "direct": direct,
   "plain": direct,
 }
-EXACT = {  # the types in which a form computes; others in any
-  "winograd": (jnp.float32, jnp.float64),  # its sums need the digits
+DTYPES = {  # the types that a form computes in; a form not listed here computes in any
+  "winograd": (jnp.float32, jnp.float64),  # its sums need the precision
   "onednn": (jnp.float32,),
 }
 
@@ -53,7 +53,7 @@ def each(sizes: Sizes, dimensions: int) -> tuple[int, ...]:
 
 
 def pads(padding: Padding, dimensions: int) -> str | tuple[tuple[int, int], ...]:
-  """Returns (before, after) for each spatial dimension: 1 -> ((1, 1), (1, 1)); strings stay."""
+  """Returns (before, after) for each spatial dimension, 1 -> ((1, 1), (1, 1)), or a string."""
   if isinstance(padding, str):
     return padding.upper()
   return tuple((p, p) if isinstance(p, int) else tuple(p) for p in each(padding, dimensions))
@@ -72,12 +72,12 @@ def conv(
   """Cross-correlates x [B, *space, C] with kernel [*window, C/groups, D] to [B, *space', D].
 
   With p the zeros added to a dimension of size n, a window of k (dilated: d(k-1)+1) and stride s
-  leave floor((n - k + p + s) / s) places (course/002, "Stride").
+  give floor((n - k + p + s) / s) output pixels (course/002, "Stride").
 
-  `form` is how the CPU computes it: "auto" as `choose` says, or a name of `FORMS`. With "plain" it
-  is XLA's own operation on every platform, which has forward-mode derivatives too.
+  `form` is how the CPU computes it: "auto" for the choice of `choose`, or a name of `FORMS`. With
+  "plain" it is XLA's own operation on every platform, which has forward-mode derivatives too.
 
-  Raises: UserError for another form, or one that does not compute such a convolution.
+  Raises: UserError for another form, or one that cannot compute such a convolution.
   """
   n = x.ndim - 2
   strides, dilation, padding = each(strides, n), each(dilation, n), pads(padding, n)
@@ -104,9 +104,9 @@ def conv(
 def within_reach(
   x: jax.Array, kernel_shape: tuple[int, ...], geometry: Geometry
 ) -> tuple[jax.Array, Geometry]:
-  """Returns x with the zeros around it that no window shares with a pixel, and what is left to add.
+  """Returns x padded or cut until the rest of the padding is from 0 to less than a window's length.
 
-  What is cut off (a negative padding) is cut off too. Else the way back would have a negative
+  The returned geometry has that rest. Else the input gradient would be a convolution of negative
   padding, with which XLA's CPU convolution reads beyond its input (openxla/xla#48713).
   """
   inner = [
@@ -122,19 +122,19 @@ def within_reach(
 def choose(
   x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geometry, dtype: Any
 ) -> str:
-  """Returns the name of the form that the CPU takes: the first that can and pays."""
+  """Returns the name of the form that the CPU uses: the first that fits and pays."""
   if len(x_shape) not in (4, 5):
     return "plain"
-  asked = x_shape, kernel_shape, geometry
+  convolution = x_shape, kernel_shape, geometry
   for name in FORMS:
-    if _computes(name, *asked, dtype) and FORMS[name].pays(*asked):
+    if _computes(name, *convolution, dtype) and FORMS[name].pays(*convolution):
       return name
-  raise AssertionError("the last form takes all")
+  raise AssertionError("the form direct fits every convolution")
 
 
 def _computes(name, x_shape, kernel_shape, geometry, dtype):
-  """Whether a form computes such a convolution in a type."""
-  typed = dtype in EXACT.get(name, (dtype,))
+  """Whether a form can compute such a convolution in this type."""
+  typed = dtype in DTYPES.get(name, (dtype,))
   return typed and FORMS[name].fits(x_shape, kernel_shape, geometry)
 
 
@@ -144,7 +144,7 @@ def _formed(x, kernel, geometry, form):
 
 
 @partial(jax.jit, static_argnums=(2, 3))
-def _computed(x, kernel, geometry, form):  # a function of its own: equal layers are traced once
+def _computed(x, kernel, geometry, form):  # jitted, so that equal layers are traced once
   def cpu(x, kernel):
     return lax.optimization_barrier(FORMS[form].forward(x, kernel, geometry))
 
@@ -156,32 +156,32 @@ def _forward(x, kernel, geometry, form):
   return _formed(x, kernel, geometry, form), (x, kernel)
 
 
-def _backward(geometry, form, kept, slope):
-  return _gradients(*kept, slope, geometry, form)
+def _backward(geometry, form, kept, gradient):
+  return _gradients(*kept, gradient, geometry, form)
 
 
 @partial(jax.jit, static_argnums=(3, 4))
-def _gradients(x, kernel, slope, geometry, form):
+def _gradients(x, kernel, gradient, geometry, form):
   ours = FORMS[form]
 
-  def cpu_input(kernel, slope):
-    return ours.input_gradient(slope, kernel, x.shape, geometry)
+  def cpu_input(kernel, gradient):
+    return ours.input_gradient(gradient, kernel, x.shape, geometry)
 
-  def cpu_kernel(x, slope):
-    return ours.kernel_gradient(x, slope, kernel.shape, geometry)
+  def cpu_kernel(x, gradient):
+    return ours.kernel_gradient(x, gradient, kernel.shape, geometry)
 
-  def xla_input(kernel, slope):
-    return direct.input_gradient(slope, kernel, x.shape, geometry)
+  def xla_input(kernel, gradient):
+    return direct.input_gradient(gradient, kernel, x.shape, geometry)
 
-  def xla_kernel(x, slope):
-    return direct.kernel_gradient(x, slope, kernel.shape, geometry)
+  def xla_kernel(x, gradient):
+    return direct.kernel_gradient(x, gradient, kernel.shape, geometry)
 
-  slope = lax.platform_dependent(slope, cpu=lax.optimization_barrier, default=lambda slope: slope)
+  gradient = lax.platform_dependent(gradient, cpu=lax.optimization_barrier, default=lambda g: g)
   with jax.named_scope("conv_input_gradient"):
-    to_x = lax.platform_dependent(kernel, slope, cpu=cpu_input, default=xla_input)
+    x_gradient = lax.platform_dependent(kernel, gradient, cpu=cpu_input, default=xla_input)
   with jax.named_scope("conv_kernel_gradient"):
-    to_kernel = lax.platform_dependent(x, slope, cpu=cpu_kernel, default=xla_kernel)
-  return to_x, to_kernel
+    kernel_gradient = lax.platform_dependent(x, gradient, cpu=cpu_kernel, default=xla_kernel)
+  return x_gradient, kernel_gradient
 
 
 _formed.defvjp(_forward, _backward)

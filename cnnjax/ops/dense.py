@@ -1,4 +1,4 @@
-"""A fully connected layer's product, whose way back does not transpose the kernel on the CPU."""
+"""A fully connected layer's product; on the CPU its gradient does not transpose the kernel."""
 
 import jax
 from jax import lax
@@ -16,13 +16,13 @@ def _forward(x, kernel):
   return x @ kernel, (x, kernel)
 
 
-def _backward(kept, slope):
+def _backward(kept, gradient):
   x, kernel = kept
-  x, flat = x.reshape(-1, x.shape[-1]), slope.reshape(-1, slope.shape[-1])
-  to_x = lax.platform_dependent(
+  x, flat = x.reshape(-1, x.shape[-1]), gradient.reshape(-1, gradient.shape[-1])
+  x_gradient = lax.platform_dependent(
     flat, kernel, cpu=cpu.input_gradient, default=lambda flat, kernel: flat @ kernel.T
   )
-  return to_x.reshape(*slope.shape[:-1], -1), x.T @ flat
+  return x_gradient.reshape(*gradient.shape[:-1], -1), x.T @ flat
 
 
 dense.defvjp(_forward, _backward)

@@ -1,4 +1,4 @@
-"""From boxes with scores to the detections of an image: the rule that all detectors end with."""
+"""The last step of all detectors: from boxes with scores to the detections of an image."""
 
 import jax
 import jax.numpy as jnp
@@ -22,11 +22,11 @@ def detections(
 
   Args:
     boxes: [N, 4], or [N, C, 4] where each class has its own.
-    scores: [N, C]; one of -inf is not there.
+    scores: [N, C]; -inf where there is no box.
     least: score that a detection must be above.
-    overlap: by which two of one class are the same object (`nms`).
-    places: K.
-    each: most boxes of a class that are looked at, the best; 0 for all.
+    overlap: above which the worse of two detections of one class is dropped (`nms`).
+    places: K, how many rows to return; those without a detection are 0 and not valid.
+    each: how many boxes of a class, the best, take part; 0 for all.
     side: least length of a box's sides, in pixels.
   """
   count, classes = scores.shape
@@ -39,7 +39,7 @@ def detections(
     boxes = jnp.take_along_axis(boxes, index[..., None], 1)
   labels = jnp.repeat(jnp.arange(classes), each)
   boxes, scores = boxes.reshape(-1, 4), scores.ravel()
-  kept, there = nms(boxes, scores, overlap, places, labels)
+  kept, valid = nms(boxes, scores, overlap, places, labels)
   found = {"boxes": boxes[kept], "labels": labels[kept], "scores": scores[kept]}
-  empty = {k: jnp.where(there.reshape(-1, *(1,) * (v.ndim - 1)), v, 0) for k, v in found.items()}
-  return {**empty, "valid": there}
+  empty = {k: jnp.where(valid.reshape(-1, *(1,) * (v.ndim - 1)), v, 0) for k, v in found.items()}
+  return {**empty, "valid": valid}

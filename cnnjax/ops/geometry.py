@@ -1,4 +1,4 @@
-"""What a convolution does besides its numbers."""
+"""The parameters of a convolution besides its arrays, and XLA's own convolution."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from jax import lax
 
 
 class Geometry(NamedTuple):
-  """Strides, zeros (before, after), and dilation of each spatial dimension; groups of channels."""
+  """Strides, padding (before, after) and dilation of each spatial dimension, and channel groups."""
 
   strides: tuple[int, ...]
   padding: tuple[tuple[int, int], ...]
@@ -15,12 +15,12 @@ class Geometry(NamedTuple):
   groups: int
 
 
-STILL = Geometry((1, 1), ((0, 0), (0, 0)), (1, 1), 1)  # of a 1x1 window over all pixels
+ONE_BY_ONE = Geometry((1, 1), ((0, 0), (0, 0)), (1, 1), 1)  # of a 1x1 window at every pixel
 
 _LAYOUTS = {1: ("NLC", "LIO", "NLC"), 2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
 
 
-def places(
+def output_size(
   x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geometry
 ) -> list[int]:
   """Returns the sizes of the result's spatial dimensions."""

@@ -1,11 +1,11 @@
-"""Losses that two systems or more use, a number at a time."""
+"""Elementwise losses that two models or more use."""
 
 import jax
 import jax.numpy as jnp
 
 
 def smooth_l1(x: jax.Array, beta: float = 1.0) -> jax.Array:
-  """Returns |x| - beta/2, and x^2 / (2 beta) below beta (arXiv:1504.08083, equation 3).
+  """Returns x^2 / (2 beta) where |x| < beta, else |x| - beta/2 (arXiv:1504.08083, equation 3).
 
   With beta 0 it is |x|.
   """

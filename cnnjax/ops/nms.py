@@ -1,4 +1,4 @@
-"""Greedy non-maximum suppression into a fixed number of places."""
+"""Greedy non-maximum suppression to a fixed number of boxes."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ from jax import lax
 
 from cnnjax.ops.boxes import iou
 
-BLOCK = 128  # boxes looked at in one turn; on a CPU 64 and 256 take as long, 512 longer
+BLOCK = 128  # boxes of one turn of the loop; on a CPU 64 and 256 take as long, 512 longer
 
 
 def nms(
@@ -17,27 +17,27 @@ def nms(
   places: int,
   labels: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-  """Returns which boxes stay, best first, as their indices [places] and which places are taken.
+  """Returns the indices [places] of the boxes that are kept, best first, and which are real.
 
-  A box goes when it overlaps one that stays by more than the threshold; of equal scores the first
-  goes before the others.
+  A box is dropped when it overlaps a better one that is kept by more than the threshold; of equal
+  scores the first is the better.
 
   Args:
-    boxes: [N, 4]; what is needed beside them is 2 N numbers and a matrix [128, places].
-    scores: [N]; a box of -inf (or NaN) is not there.
+    boxes: [N, 4]; memory for 2 N more numbers and a matrix [128, places] is needed.
+    scores: [N]; -inf or NaN where there is no box.
     threshold: of intersection over union.
-    places: most boxes to keep; with them the work ends.
-    labels: [N], where boxes of different classes do not suppress one another.
+    places: how many boxes to keep at most; the loop ends when it has them.
+    labels: [N] classes; only boxes of one class suppress each other. By default all are of one.
   """
   if not len(boxes):
     return jnp.zeros(places, jnp.int32), jnp.zeros(places, bool)
   count, threshold = len(boxes), _float32_below(threshold)
   labels = jnp.zeros(count) if labels is None else labels
   scores = jnp.where(jnp.isnan(scores), -jnp.inf, scores)
-  scores, order = lax.top_k(scores, count)  # equal ones keep their order
+  scores, order = lax.top_k(scores, count)  # which keeps the order of equal scores
   lines = jnp.concatenate([boxes, labels[:, None].astype(boxes.dtype)], -1)[order]
   lines = jnp.pad(lines, ((0, -count % BLOCK), (0, 0)))
-  there = jnp.pad(scores > -jnp.inf, (0, -count % BLOCK))
+  present = jnp.pad(scores > -jnp.inf, (0, -count % BLOCK))
   earlier = jnp.tri(BLOCK, k=-1, dtype=bool)  # [j, i]: i comes before j
 
   def clash(a, b):
@@ -45,16 +45,16 @@ def nms(
 
   def more(state):
     start, taken, *_ = state
-    return (taken < places) & (start < count) & there[jnp.minimum(start, count - 1)]
+    return (taken < places) & (start < count) & present[jnp.minimum(start, count - 1)]
 
   def turn(state):
     start, taken, kept, index = state
     block = lax.dynamic_slice_in_dim(lines, start, BLOCK)
-    free = lax.dynamic_slice_in_dim(there, start, BLOCK) & ~clash(block, kept).any(1)
+    free = lax.dynamic_slice_in_dim(present, start, BLOCK) & ~clash(block, kept).any(1)
     stay = _greedy(free, clash(block, block) & earlier)
-    place = jnp.where(stay, taken + jnp.cumsum(stay) - 1, places)
-    kept = kept.at[place].set(block, mode="drop")
-    index = index.at[place].set(start + jnp.arange(BLOCK), mode="drop")
+    slot = jnp.where(stay, taken + jnp.cumsum(stay) - 1, places)
+    kept = kept.at[slot].set(block, mode="drop")
+    index = index.at[slot].set(start + jnp.arange(BLOCK), mode="drop")
     return start + BLOCK, jnp.minimum(taken + stay.sum(), places), kept, index
 
   empty = jnp.zeros((places, 5), lines.dtype)  # boxes of no area, which overlap nothing
@@ -65,7 +65,7 @@ def nms(
 
 
 def _greedy(free, clash):
-  """Returns who [N] of the free stays: no one before them that stays clashes [N, N] with them.
+  """Returns which free boxes [N] stay: those that clash [N, N] with no earlier one that stays.
 
   Each round settles one more link of the longest chain of boxes that suppress one another.
   """
@@ -82,6 +82,6 @@ def _greedy(free, clash):
 
 
 def _float32_below(threshold: float) -> np.float32:
-  """Returns the largest float32 that is no more: an overlap of 0.3f is above 0.3, as in C++."""
+  """Returns the largest float32 up to a threshold: the float32 of 0.3 is above 0.3, as in C++."""
   nearest = np.float32(threshold)
   return np.nextafter(nearest, np.float32(-1)) if float(nearest) > threshold else nearest

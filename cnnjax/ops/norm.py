@@ -10,7 +10,7 @@ from jax import lax
 
 from cnnjax.ops.cpu.row_sums import row_sums
 
-Range = tuple[float, float]  # (0, inf) is relu, (0, 6) relu6
+Range = tuple[float, float]  # of a clipping: (0, inf) is relu, (0, 6) relu6
 
 
 def batch_norm(
@@ -22,7 +22,7 @@ def batch_norm(
   epsilon: float = 1e-5,
   within: Range | None = None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """Normalises x [B, *space, C] over all but the channels (Ioffe and Szegedy 2015, algorithm 1).
+  """Normalises x [B, *space, C] over all axes but the last (Ioffe and Szegedy 2015, algorithm 1).
 
   Args:
     x: of any float type; the statistics are computed in float32 or wider.
@@ -30,11 +30,11 @@ def batch_norm(
     bias: [C].
     residual: of x's shape, added to the result.
     epsilon: added to the variance.
-    within: what the sum is then clipped to, (0, inf) for relu.
+    within: the range that the sum is then clipped to, (0, inf) for relu; None for none.
 
-  Returns: the result in x's type, and mean and (biased) variance [C], which carry no slope. Its way
-    back is one expression in x, the result and the slope, not one for each operation of the way
-    there: it reads and writes half as much.
+  Returns: the result in x's type, and the mean and biased variance [C], through which no gradient
+    passes. The gradient is one expression in x, the result and its gradient, which reads and writes
+    half as much as the gradients of all operations of the forward pass.
   """
   residual = None if residual is None else residual.astype(x.dtype)
   return _batch_norm(x, scale, bias, residual, epsilon, within)
@@ -61,10 +61,10 @@ def apply_norm(
 
 
 def moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-  """Returns mean and biased variance [C] of x [B, *space, C] over all but the channels.
+  """Returns mean and biased variance [C] of x [B, *space, C] over all axes but the last.
 
-  In one pass, of differences to each image's first pixel, so that a large mean costs no precision;
-  the images' moments are joined as by Chan, Golub and LeVeque (1983).
+  They are computed in one pass from differences to each image's first pixel, so that a large mean
+  costs no precision, and combined over the images as by Chan, Golub and LeVeque (1983).
   """
   x = x.reshape(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
   pixels, first = x.shape[1], x[:, :1]
@@ -96,36 +96,38 @@ def _forward(x, scale, bias, residual, epsilon, within):
 
 
 @partial(jax.jit, static_argnums=(4, 5))
-def _normalised(x, scale, bias, residual, epsilon, within):  # equal layers are traced once
+def _normalised(x, scale, bias, residual, epsilon, within):  # jitted: equal layers traced once
   with jax.named_scope("batch_norm"):
     mean, var = moments(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
     y = apply_norm(x, mean, var, scale, bias, residual, epsilon=epsilon, within=within)
-    return lax.optimization_barrier(y), mean, var  # else whatever reads y computes it again
+    return lax.optimization_barrier(y), mean, var  # else each reader of y computes it again
 
 
-def _backward(epsilon, within, kept, slopes):
+def _backward(epsilon, within, kept, gradients):
   *kept, added = kept
-  found, to_scale, to_bias, slope = _gradients(*kept, slopes[0], epsilon, within)
-  return found, to_scale, to_bias, None if added is None else slope
+  *found, residual_gradient = _gradients(*kept, gradients[0], epsilon, within)
+  return *found, None if added is None else residual_gradient
 
 
 @partial(jax.jit, static_argnums=(6, 7))
-def _gradients(x, y, mean, var, scale, slope, epsilon, within):
+def _gradients(x, y, mean, var, scale, gradient, epsilon, within):
+  """Returns the gradients of x, scale, bias and residual from that of y."""
   count = math.prod(x.shape[:-1])
   with jax.named_scope("batch_norm"):
     if within is not None:
       low, high = within
-      slope = lax.optimization_barrier(jnp.where((y > low) & (y < high), slope, 0))
+      gradient = lax.optimization_barrier(jnp.where((y > low) & (y < high), gradient, 0))
 
     shape = (x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
-    rows, slopes = x.reshape(shape), slope.reshape(shape).astype(mean.dtype)
-    total, along = (s.sum(0) for s in _pixel_sums(slopes, slopes * (rows - mean)))
-    deviation = lax.rsqrt(var + epsilon)
-    a = scale * deviation
-    b = -a * deviation * deviation * along / count
+    rows, row_gradients = x.reshape(shape), gradient.reshape(shape).astype(mean.dtype)
+    sums = _pixel_sums(row_gradients, row_gradients * (rows - mean))
+    total, along = (s.sum(0) for s in sums)
+    inverse = lax.rsqrt(var + epsilon)
+    a = scale * inverse
+    b = -a * inverse * inverse * along / count
     a, b, c = lax.optimization_barrier((a, b, -a * total / count - b * mean))
-    found = (a * slope + (x * b + c)).astype(x.dtype)
-  return found, along * deviation, total, slope
+    x_gradient = (a * gradient + (x * b + c)).astype(x.dtype)
+  return x_gradient, along * inverse, total, gradient
 
 
 _batch_norm.defvjp(_forward, _backward)
@@ -134,7 +136,7 @@ _batch_norm.defvjp(_forward, _backward)
 def local_response_norm(
   x: jax.Array, size: int = 5, k: float = 2.0, alpha: float = 1e-4, beta: float = 0.75
 ) -> jax.Array:
-  """Returns x [..., C] over (k + alpha * sum of squares of `size` neighbouring channels) ** beta.
+  """Returns x [..., C] / (k + alpha * sum of squares of `size` neighbouring channels) ** beta.
 
   Krizhevsky et al. 2012, section 3.3, with its constants; alpha is not divided by `size`.
   """
@@ -143,27 +145,28 @@ def local_response_norm(
 
 @partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3, 4))
 def _local_response_norm(x, size, k, alpha, beta):
-  return _divided(x, size, k, alpha, beta)[0]
+  return _lrn_forward(x, size, k, alpha, beta)[0]
 
 
-def _divided(x, size, k, alpha, beta):
+def _lrn_forward(x, size, k, alpha, beta):
   wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
   scale = k + alpha * _neighbours(wide * wide, size // 2, (size - 1) // 2)
   return (wide * _power(scale, -beta)).astype(x.dtype), (x, scale)
 
 
-def _undivided(size, k, alpha, beta, kept, slope):
+def _lrn_backward(size, k, alpha, beta, kept, gradient):
   x, scale = kept
-  slope, wide, power = slope.astype(scale.dtype), x.astype(scale.dtype), _power(scale, -beta)
-  along = _neighbours(slope * wide * power / scale, (size - 1) // 2, size // 2)
-  return ((slope * power - 2 * alpha * beta * wide * along).astype(x.dtype),)
+  gradient, wide = gradient.astype(scale.dtype), x.astype(scale.dtype)
+  power = _power(scale, -beta)
+  along = _neighbours(gradient * wide * power / scale, (size - 1) // 2, size // 2)
+  return ((gradient * power - 2 * alpha * beta * wide * along).astype(x.dtype),)
 
 
-_local_response_norm.defvjp(_divided, _undivided)
+_local_response_norm.defvjp(_lrn_forward, _lrn_backward)
 
 
 def _neighbours(x: jax.Array, before: int, after: int) -> jax.Array:
-  """Returns for each channel of x [..., C] the sum of it, so many before and so many after it."""
+  """Returns sums over x [..., C] from `before` channels before to `after` channels after each."""
   window, around = (1,) * (x.ndim - 1) + (before + 1 + after,), [(0, 0)] * (x.ndim - 1)
   zero = np.zeros((), x.dtype)[()]
   found = lax.reduce_window(x, zero, lax.add, window, (1,) * x.ndim, [*around, (before, after)])
@@ -171,5 +174,5 @@ def _neighbours(x: jax.Array, before: int, after: int) -> jax.Array:
 
 
 def _power(x: jax.Array, exponent: float) -> jax.Array:
-  """Returns positive x to a power: XLA's own on the CPU is not vectorised, and these two are."""
+  """Returns positive x to a power by exp and log: XLA's own power is not vectorised on the CPU."""
   return jnp.exp(exponent * jnp.log(x))

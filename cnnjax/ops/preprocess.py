@@ -1,4 +1,4 @@
-"""What has to happen to an image before a network sees it, as a value."""
+"""How an image is prepared for a network, as a value that a model or a config holds."""
 
 from dataclasses import dataclass
 
@@ -16,14 +16,16 @@ class Preprocessing:
     crop: (height, width) cut from the centre; where larger than the image, zeros are added around.
     channels: 1 for grey, 3 for RGB.
     mean: one value a channel, or one for all, of pixels scaled to 0..1.
-    std: likewise.
+    std: their standard deviation, in the same form.
     longest: limit of the longer side, where `resize` is the shorter one's length.
-    multiple: zeros are added below and to the right, once the image is normalised, until the sides
-      are such multiples; so few sizes are compiled for.
-    interpolation: of the resize, "bilinear" or "bicubic", which smooth when they shrink, or
-      "linear", which does not, in float32, as torchvision's detectors do.
-    labels: name of the list that names the classes (`models.weights.labels`), "" for none.
+    multiple: a normalised image is padded with zeros, below and to the right, to sides that are
+      multiples of this; so few sizes are compiled for.
+    interpolation: of the resize: "bilinear" or "bicubic", which are antialiased, or "linear", which
+      is not, in float32, as torchvision's detectors do.
+    labels: name of the list of class names (`models.weights.labels`), "" for none.
   """
+
+  input = "image"
 
   resize: tuple[int, int] | int | None = None
   crop: tuple[int, int] | None = None
@@ -37,12 +39,12 @@ class Preprocessing:
 
   @property
   def shape(self) -> tuple[int, int, int] | None:
-    """(height, width, channels) of what the network sees, None where any size may come."""
+    """(height, width, channels) of the network's input, None where any size is possible."""
     size = self.crop or self.resize
     return (*size, self.channels) if isinstance(size, tuple) else None
 
 
-IMAGENET = Preprocessing(  # as most networks of the field were trained
+IMAGENET = Preprocessing(  # of most networks trained on ImageNet
   resize=256, crop=(224, 224), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
 )
 

@@ -1,4 +1,4 @@
-"""The maxima of a map in the parts of many boxes: RoI max pooling, and SPPnet's pyramid."""
+"""Maxima of a feature map in the parts of many boxes: RoI max pooling and SPPnet's pyramid."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -9,21 +9,21 @@ import jax.numpy as jnp
 from jax import lax
 
 Size = tuple[int, int]
-FAR = 2**20  # cells: sums of those that lie further out would not fit into 32 bits
+FAR = 2**20  # cells from the map's corner; sums of larger coordinates would not fit into 32 bits
 
 
 def fast_rcnn_cells(boxes: jax.Array, scale: float) -> jax.Array:
-  """Returns the cells (x0, y0, x1, y1), all four inside, that boxes [..., 4] in pixels cover.
+  """Returns the first and last cells (x0, y0, x1, y1) that boxes [..., 4] in pixels cover.
 
-  Their corners are rounded to cells, halves away from 0 (arXiv:1504.08083, section 2.1, as Caffe).
+  Corners are rounded to cells, halves away from 0 (arXiv:1504.08083, section 2.1, as in Caffe).
   """
   return _whole(lax.round(boxes * scale, lax.RoundingMethod.AWAY_FROM_ZERO))
 
 
 def sppnet_cells(boxes: jax.Array, scale: float) -> jax.Array:
-  """Returns the cells whose receptive fields have their centres in boxes [..., 4] in pixels.
+  """Returns the first and last cells whose receptive fields are centred in boxes [..., 4], pixels.
 
-  They are floor(x0 s) + 1 to ceil(x1 s) - 1 (arXiv:1406.4729, appendix).
+  They are floor(x0 s) + 1 and ceil(x1 s) - 1 (arXiv:1406.4729, appendix).
   """
   cells = boxes * scale
   low, high = jnp.floor(cells[..., :2]) + 1, jnp.ceil(cells[..., 2:]) - 1
@@ -50,8 +50,10 @@ def pyramid_pool(
 ) -> jax.Array:
   """Returns maxima [B, K, sum of sizes squared, C] of features [B, H, W, C] in boxes [B, K, 4].
 
-  SPPnet's pyramid (arXiv:1406.4729, section 4.1); each size divides the largest, so that its parts
-  are made of the largest's.
+  SPPnet's pyramid (arXiv:1406.4729, section 4.1). Each size must divide the largest, of whose parts
+  its own are unions.
+
+  Raises: ValueError for other sizes.
   """
   finest = max(sizes)
   if any(finest % n for n in sizes):
@@ -66,7 +68,8 @@ def pyramid_pool(
 def max_in_cells(features: jax.Array, cells: jax.Array, size: Size) -> jax.Array:
   """Returns the maxima [B, K, *size, C] of features [B, H, W, C] in parts of cells [B, K, 4].
 
-  `cells` are whole (x0, y0, x1, y1), the last inside; a box turned over counts as one cell.
+  `cells` are integers (x0, y0, x1, y1), the last included; a box whose last cell comes before its
+  first counts as one cell long.
   """
   return _max_in_cells(features, cells, size)
 
@@ -81,12 +84,12 @@ def _forward(features, cells, size):
   return found, (winner, features)
 
 
-def _backward(size, kept, slope):
+def _backward(size, kept, gradient):
   winner, features = kept
   channels, won = features.shape[-1], winner >= 0
-  place = jnp.where(won, winner, 0) * channels + jnp.arange(channels)
-  flat = jnp.zeros(features.size, jnp.promote_types(slope.dtype, jnp.float32)).at[place.ravel()]
-  flat = flat.add(jnp.where(won, slope, 0).ravel(), mode="promise_in_bounds")  # unchecked: faster
+  index = jnp.where(won, winner, 0) * channels + jnp.arange(channels)
+  flat = jnp.zeros(features.size, jnp.promote_types(gradient.dtype, jnp.float32)).at[index.ravel()]
+  flat = flat.add(jnp.where(won, gradient, 0).ravel(), mode="promise_in_bounds")  # faster unchecked
   return flat.reshape(features.shape).astype(features.dtype), None
 
 
@@ -94,11 +97,11 @@ _max_in_cells.defvjp(_forward, _backward)
 
 
 def _pool(features, cells, size, winners):
-  """Returns the maxima [B, K, *size, C], and with `winners` the place of each among the B H W.
+  """Returns the maxima [B, K, *size, C], with `winners` also the index of each in B H W cells.
 
-  A table holds the maximum of every window of 2^i x 2^j cells, up to the largest that a part of a
-  box inside the map contains. Then four of them, flush with its corners, cover a part; those of
-  boxes that reach far out of the map take more.
+  A table holds the maximum of every window of 2^i x 2^j cells, up to the largest that fits into a
+  part of a box inside the map. Four windows, flush with the corners of a part, then cover it; the
+  parts of boxes that reach far out of the map are larger and take more.
   """
   batch, height, width, channels = features.shape
   depth = [_depth(length, parts) for length, parts in zip((height, width), size)]
@@ -125,16 +128,16 @@ def _pool(features, cells, size, winners):
 
 
 class Span(NamedTuple):
-  """Parts [B, K, P] along an axis: cells from start to before stop, and a window that they hold."""
+  """Parts [B, K, P] along an axis: cells start to stop - 1, and the longest window that fits in."""
 
   start: jax.Array
   stop: jax.Array
-  level: jax.Array  # the window's, in the table
-  reach: jax.Array  # its cells, 2 ** level
+  level: jax.Array  # of the window in the table
+  reach: jax.Array  # the window's length in cells, 2 ** level
 
 
 def _depth(length: int, parts: int) -> int:
-  """Returns how many sizes of windows, 1, 2, 4 ..., fit into a part of a box inside the map."""
+  """Returns how many window lengths, 1, 2, 4 ..., fit into a part of a box inside the map."""
   return min(-(-(length + 1) // parts) + 1, length).bit_length()
 
 
@@ -148,24 +151,24 @@ def _span(low: jax.Array, high: jax.Array, parts: int, length: int, depth: int) 
 
 
 def _table(features, depth, winners):
-  """Returns the maxima [depth 0 * depth 1 * B * H * W, C] of windows, and with `winners` places."""
+  """Returns the maxima [depth0 depth1 B H W, C] of windows, with `winners` also their indices."""
   batch, height, width, channels = features.shape
-  place = jnp.arange(batch * height * width, dtype=jnp.int32).reshape(batch, height, width, 1)
-  levels = [(features, jnp.broadcast_to(place, features.shape)) if winners else (features,)]
+  index = jnp.arange(batch * height * width, dtype=jnp.int32).reshape(batch, height, width, 1)
+  levels = [(features, jnp.broadcast_to(index, features.shape)) if winners else (features,)]
   for axis, count in ((1, depth[0]), (2, depth[1])):
     longer = [levels]
     for n in range(count - 1):
-      longer.append([_better(part, _behind(part, 2**n, axis)) for part in longer[-1]])
+      longer.append([_better(part, _shifted(part, 2**n, axis)) for part in longer[-1]])
     levels = [part for group in zip(*longer) for part in group]
   return tuple(jnp.concatenate(part).reshape(-1, channels) for part in zip(*levels))
 
 
-def _behind(part, cells, axis):
-  return tuple(jnp.roll(value, -cells, axis) for value in part)  # what wraps round is never asked
+def _shifted(part, cells, axis):
+  return tuple(jnp.roll(value, -cells, axis) for value in part)  # what wraps around is never read
 
 
 def _better(a, b):
-  """Returns the larger of (values, places), of equals the first place; or of (values,) alone."""
+  """Returns the larger of (values, indices), the lower index if equal; or of (values,) alone."""
   value = jnp.maximum(a[0], b[0])
   if len(a) == 1:
     return (value,)

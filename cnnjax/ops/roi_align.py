@@ -1,4 +1,4 @@
-"""RoI align: the means of bilinear samples in parts of boxes, on one map or a pyramid of them."""
+"""RoI align: means of bilinear samples in the parts of boxes, on one map or a pyramid of maps."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ Size = tuple[int, int]
 def pyramid_levels(
   boxes: jax.Array, first: int, last: int, side: float = 224.0, level: int = 4
 ) -> jax.Array:
-  """Returns which map, counted from the first, each of boxes [..., 4] in pixels is looked up on.
+  """Returns the index, from level `first`, of the map that each of boxes [..., 4] is read from.
 
-  A box of `side` squared belongs on `level`, one twice as long on the next (arXiv:1612.03144,
-  equation 1; the 1e-6 is torchvision's). Maps of strides 4 to 32 are levels 2 to 5.
+  A box of `side` x `side` pixels belongs on `level`, one twice as long on the next
+  (arXiv:1612.03144, equation 1; the 1e-6 is torchvision's). Strides 4 to 32 are levels 2 to 5.
   """
   wide, high = boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1]
   found = jnp.floor(level + jnp.log2(jnp.sqrt(jnp.maximum(wide * high, 0)) / side) + 1e-6)
@@ -34,14 +34,14 @@ def roi_align(
   """Returns features [B, K, *size, C] of boxes [B, K, 4], each read from one of maps [B, H, W, C].
 
   Args:
-    maps: of one number of channels.
+    maps: all with the same number of channels.
     boxes: in pixels of the image; a sample more than a cell outside the map is 0.
     size: (rows, columns) of parts.
     scales: cells a pixel of each map, such as 1 / 16.
-    levels: [B, K], which map; the first by default.
-    samples: along each side of a part (arXiv:1703.06870, section 3: 2 squared).
+    levels: [B, K], the index of the map; the first by default.
+    samples: number along each side of a part (arXiv:1703.06870, section 3: 2, so 4 in all).
     aligned: whether cell i has its centre at i + 1/2; False is what torchvision's detectors were
-      trained with, where besides a box is at least one cell long.
+      trained with, where a box is also at least one cell long.
 
   The gradient reaches the maps, not the boxes.
   """
@@ -59,22 +59,22 @@ def roi_align(
   rows, weights = [], []
   for row, tall in y:
     for column, wide in x:
-      place = row[..., :, None] * shapes[..., 1, None, None] + column[..., None, :]
-      rows.append(first[..., None, None] + place)
+      cell = row[..., :, None] * shapes[..., 1, None, None] + column[..., None, :]
+      rows.append(first[..., None, None] + cell)
       weights.append(tall[..., :, None] * wide[..., None, :] / samples**2)
   return _weighted(table, tuple(rows), tuple(weights))
 
 
 def _taps(low, length, cells, parts, samples):
-  """Yields the cells [B, K, parts] of one axis, and their weights, that the parts are made of."""
+  """Returns pairs of cells [B, K, parts] along one axis and their weights, whose sum is a part."""
   found, part = [], length[..., None] / parts
   for n in range(samples):
-    place = low[..., None] + jnp.arange(parts) * part + (n + 0.5) * part / samples
+    position = low[..., None] + jnp.arange(parts) * part + (n + 0.5) * part / samples
     last = cells[..., None] - 1
-    inside = (place >= -1) & (place <= cells[..., None])
-    place = jnp.clip(place, 0, last.astype(place.dtype))
-    left = place.astype(jnp.int32)
-    rest = place - left
+    inside = (position >= -1) & (position <= cells[..., None])
+    position = jnp.clip(position, 0, last.astype(position.dtype))
+    left = position.astype(jnp.int32)
+    rest = position - left
     found.append((left, jnp.where(inside, 1 - rest, 0)))
     found.append((jnp.minimum(left + 1, last), jnp.where(inside, rest, 0)))
   return found
@@ -82,7 +82,7 @@ def _taps(low, length, cells, parts, samples):
 
 @jax.custom_vjp
 def _weighted(table, rows, weights):
-  """Returns the sum of table [R, C] at each of rows [...], times weights [...]."""
+  """Returns the sum over pairs of rows [...] of table [R, C], each times its weights [...]."""
   parts = (weight[..., None] * _read(table, row) for row, weight in zip(rows, weights))
   return sum(parts).astype(table.dtype)
 
@@ -95,12 +95,12 @@ def _forward(table, rows, weights):
   return _weighted(table, rows, weights), (table, rows, weights)
 
 
-def _backward(kept, slope):
-  """Adds to the table in turn: all at once would hold every sample's slope."""
+def _backward(kept, gradient):
+  """Adds sample by sample to the table's gradient: all at once would hold every sample's."""
   table, rows, weights = kept
-  found = jnp.zeros(table.shape, jnp.promote_types(slope.dtype, jnp.float32))
+  found = jnp.zeros(table.shape, jnp.promote_types(gradient.dtype, jnp.float32))
   for row, weight in zip(rows, weights):
-    found = found.at[row].add(slope * weight[..., None], mode="promise_in_bounds")
+    found = found.at[row].add(gradient * weight[..., None], mode="promise_in_bounds")
   return found.astype(table.dtype), None, None
 
 

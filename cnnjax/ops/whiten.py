@@ -1,16 +1,17 @@
-"""Whitening of image patches, learnt from images and not by gradients."""
+"""Whitening of image patches, computed from images without gradients."""
 
 import numpy as np
 
-PART = 500  # images at once: their patches take a multiple of the images' memory
+PART = 500  # images at once, for all patches take size^2 times the images' memory
 
 
 def whitening(images: np.ndarray, size: int, epsilon: float) -> np.ndarray:
   """Returns the kernel [size, size, C, D], D = size^2 C, of a convolution that whitens patches.
 
-  Output k is what a patch of images [N, H, W, C] has of the k-th eigenvector of the patches' second
-  moments, by descending eigenvalue v, over sqrt(v + epsilon); so outputs are uncorrelated and of a
-  mean square of v / (v + epsilon). Images of mean 0 are expected: nothing is subtracted.
+  Output k is the dot product of a patch of images [N, H, W, C] with the k-th eigenvector of the
+  patches' second moments, by descending eigenvalue v, over sqrt(v + epsilon). So the outputs are
+  uncorrelated, with mean squares v / (v + epsilon). Nothing is subtracted: the images' mean is
+  expected to be 0.
   """
   images, total, count = np.asarray(images), 0.0, 0
   for part in np.array_split(images, -(-len(images) // PART)):

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from cnnjax.data.inputs import read as inputs  # noqa: F401, a function of the task
 from cnnjax.data.table import Table
 from cnnjax.metrics import classification as metrics_of
 from cnnjax.tasks.table import column, weights
@@ -29,11 +30,6 @@ def complete(
   label, classes = column(splits, "label", "classification"), splits["train"].classes
   counts = np.bincount(label, minlength=len(classes))
   return weights("class_weights", class_weights, classes, len(label), len(classes) * counts)
-
-
-def inputs(batch: Batch) -> jax.Array:
-  """Returns what the network reads."""
-  return batch["image"]
 
 
 def loss(

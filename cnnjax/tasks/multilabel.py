@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cnnjax.data.inputs import read as inputs  # noqa: F401, a function of the task
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
 from cnnjax.metrics import multilabel as metrics_of
@@ -37,11 +38,6 @@ def complete(
       )
   there = target.sum(0, dtype=np.int64)
   return weights("positive_weights", positive_weights, names, len(target) - there, there)
-
-
-def inputs(batch: Batch) -> jax.Array:
-  """Returns what the network reads."""
-  return batch["image"]
 
 
 def loss(

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from cnnjax.data.inputs import read as inputs  # noqa: F401, a function of the task
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
 from cnnjax.metrics import regression as metrics_of
@@ -42,11 +43,6 @@ def complete(
         f"{len(names)} targets, or () together with the other of mean and std; found {value}"
       )
   return {"mean": tuple(mean), "std": tuple(std)}
-
-
-def inputs(batch: Batch) -> jax.Array:
-  """Returns what the network reads."""
-  return batch["image"]
 
 
 def loss(

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from cnnjax.errors import unknown
+from cnnjax.errors import UserError, unknown
 
 Batch = dict[str, Any]
 VIEWS = {  # rows (weight, whether mirrored, pixels by which the image lies further down and right)
@@ -25,6 +25,10 @@ def views(batch: Batch, *, views: str = "") -> list[tuple[float, Batch]]:
   """
   if views not in VIEWS:
     raise unknown("task.views", str(views), VIEWS)
+  if not views:
+    return [(1, batch)]
+  if "image" not in batch:
+    raise UserError(f"task.views {views} are of images, but the batch holds {', '.join(batch)}")
   image = batch["image"]
   return [(weight, {**batch, "image": _view(image, *how)}) for weight, *how in VIEWS[views]]
 

@@ -19,7 +19,7 @@ by reflection, six views of each test image. Otherwise:
 - shifts are of bytes, before the mean is subtracted, which changes nothing but rounding.
 """
 
-from ml_collections import ConfigDict
+from cnnjax.keys import defaults
 
 MOMENTUM = 0.85
 LONGER = 1 + 1 / (1 - MOMENTUM)  # than its gradient is a step of Nesterov's, where gradients last
@@ -28,64 +28,27 @@ BIASES = 64.0  # times the rate, and as much decay as the others
 
 
 def get_config(mode="full"):
-  quick = {"full": False, "quick": True}[mode]
-  config = ConfigDict()
-  config.seed = 0
-  config.model = dict(
-    name="airbench94", num_classes=0, dtype="float32" if quick else "bfloat16", arguments={}
-  )
-  config.data = dict(
-    name="fake" if quick else "folder",
-    root="",
-    arguments={},
-    proposals={},
-    batch_size=64 if quick else 1024,
-    fraction=1.0,
-    sampling="uniform",
-    validation=0.0,
-    folds=0,
-    fold=0,
-    resize=(32, 32),
-    crop=(),
-    channels=3,
-    mean=(0.4914, 0.4822, 0.4465),
+  config = defaults()
+  config.model.update(name="airbench94", dtype="bfloat16")
+  config.data.update(
+    name="folder", batch_size=1024, resize=(32, 32), channels=3, mean=(0.4914, 0.4822, 0.4465),
     std=(0.2470, 0.2435, 0.2616),
-    classes=(),
-  )
-  config.augment = dict(alternate_flip=True, reflect_shift=2)
-  config.task = dict(
-    name="classification", label_smoothing=0.2, class_weights=(), views="mirrored_moved"
-  )
-  config.optim = dict(
-    name="sgd",
-    arguments=dict(momentum=MOMENTUM, nesterov=True),
-    learning_rate=RATE / LONGER,
-    schedule="linear",
-    warmup_epochs=0.23 * (1.0 if quick else 9.9),
-    warmup_start=0.2,
-    milestones=(),
-    decay=0.07,
-    clip_norm=0.0,
+  )  # fmt: skip
+  config.augment.update(alternate_flip=True, reflect_shift=2)
+  config.task.update(label_smoothing=0.2, views="mirrored_moved")
+  config.optim.update(
+    name="sgd", arguments=dict(momentum=MOMENTUM, nesterov=True), learning_rate=RATE / LONGER,
+    schedule="linear", warmup_epochs=0.23 * 9.9, warmup_start=0.2, decay=0.07,
     weight_decay=DECAY / RATE,
-    penalties=(
-      ("l2", DECAY / RATE, "whiten/bias"),
-      ("l2", DECAY / RATE / BIASES, "norm./bias"),
-    ),
-    decoupled=False,
+    penalties=(("l2", DECAY / RATE, "whiten/bias"), ("l2", DECAY / RATE / BIASES, "norm./bias")),
     rates=(("whiten/kernel", 0.0), ("whiten/bias", 1.0, 3.0), ("norm./bias", BIASES)),
-  )
-  config.init = dict(source="", trunk_only=False, frozen_statistics=False, from_images=5000)
-  config.train = dict(
-    epochs=1.0 if quick else 9.9,
-    watch="",
-    evaluate_every=0.0,
-    patience=0,
-    log_every=100,
-    ema=0.95**5,
-    lookahead=5,
-    accumulate=1,
-    steps_per_dispatch=0,
-  )
-  config.checkpoint = dict(every=0, keep=1, best="accuracy", mode="max")
-  config.mesh = dict(devices=0, parameters="replicated", deterministic=False)
+  )  # fmt: skip
+  config.init.from_images = 5000
+  config.train.update(epochs=9.9, ema=0.95**5, lookahead=5)
+  config.checkpoint.update(keep=1, best="accuracy")
+  if mode == "quick":
+    config.model.dtype = "float32"
+    config.data.update(name="fake", batch_size=64)
+    config.optim.warmup_epochs = 0.23 * 1.0
+    config.train.epochs = 1.0
   return config.lock()

@@ -4,63 +4,19 @@
     --config.data.root=FOLDER_WITH_TRAIN_AND_TEST
 """
 
-from ml_collections import ConfigDict
+from cnnjax.keys import defaults
 
 
 def get_config(mode="full"):
-  quick = {"full": False, "quick": True}[mode]
-  config = ConfigDict()
-  config.seed = 0
-  config.model = dict(
-    name="lenet5" if quick else "resnet18", num_classes=0, dtype="float32", arguments={}
-  )
-  config.data = dict(
-    name="fake" if quick else "folder",
-    root="",
-    arguments={},
-    proposals={},
-    batch_size=32,
-    fraction=1.0,
-    sampling="uniform",
-    validation=0.1,
-    folds=0,
-    fold=0,
-    resize=(32, 32) if quick else (64, 64),
-    crop=(),
-    channels=1,
-    mean=(),
-    std=(),
-    classes=(),
-  )
-  config.augment = dict(shift=4, flip=True)
-  config.task = dict(name="classification", label_smoothing=0.0, class_weights=())
-  config.optim = dict(
-    name="adam",
-    arguments={},
-    learning_rate=1e-3,
-    schedule="cosine",
-    warmup_epochs=1.0,
-    warmup_start=0.0,
-    milestones=(),
-    decay=0.1,
-    clip_norm=0.0,
-    weight_decay=0.0,
-    penalties=(),
-    decoupled=False,
-    rates=(),
-  )
-  config.init = dict(source="", trunk_only=False, frozen_statistics=False, from_images=0)
-  config.train = dict(
-    epochs=1.0 if quick else 10.0,
-    watch="validation",
-    evaluate_every=1.0 if quick else 2.0,
-    patience=0,
-    log_every=200,
-    ema=0.0,
-    lookahead=0,
-    accumulate=1,
-    steps_per_dispatch=0,
-  )
-  config.checkpoint = dict(every=0, keep=2, best="accuracy", mode="max")
-  config.mesh = dict(devices=0, parameters="replicated", deterministic=False)
+  config = defaults()
+  config.model.name = "resnet18"
+  config.data.update(name="folder", validation=0.1, resize=(64, 64), channels=1)
+  config.augment.update(shift=4, flip=True)
+  config.optim.warmup_epochs = 1.0
+  config.train.update(watch="validation", evaluate_every=2.0, log_every=200)
+  config.checkpoint.best = "accuracy"
+  if mode == "quick":
+    config.model.name = "lenet5"
+    config.data.update(name="fake", resize=(32, 32))
+    config.train.update(epochs=1.0, evaluate_every=1.0)
   return config.lock()

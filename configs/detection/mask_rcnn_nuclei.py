@@ -7,80 +7,31 @@ Seed 0 found on the 80 test images AP50 of 0.5607 for boxes and 0.5408 for masks
 core (docs/results.md).
 """
 
-from ml_collections import ConfigDict
+from cnnjax.keys import defaults
 
 
 def get_config(mode="full"):
-  quick = {"full": False, "quick": True}[mode]
-  config = ConfigDict()
-  config.seed = 0
-  config.model = dict(
-    name="mask_rcnn",
-    num_classes=0,
-    dtype="float32",
-    arguments=dict(
-      trunk="resnet20_cifar" if quick else "resnet18",
-      trunk_arguments=dict(n=1) if quick else {},
-      taken=(2, 4) if quick else (4, 8, 16, 32),
-      pyramid=16 if quick else 64,
-      sides=((8,), (16,), (32,)) if quick else ((8,), (16,), (32,), (64,), (96,)),
-      hidden=32 if quick else 256,
-      proposals=(50, 50) if quick else (300, 400),
-      candidates=(100, 100) if quick else (500, 1000),
-      sampled=32 if quick else 128,
-      count=16 if quick else 64,
-      places=200,
-      mask_size=7 if quick else 14,
-      mask_widths=(16,) if quick else (64, 64),
-    ),
-  )
-  config.data = dict(
-    name="scenes" if quick else "instances",
-    root="",
-    arguments=dict(examples=40, classes=2, masks=True) if quick else dict(kind="nucleus"),
-    proposals={},
-    batch_size=8 if quick else 4,
-    fraction=1.0,
-    sampling="uniform",
-    validation=0.0,
-    folds=0,
-    fold=0,
-    resize=(64, 64) if quick else (192, 192),
-    crop=(),
-    channels=3,
-    mean=(0.5,),
-    std=(0.25,),
-    classes=(),
-  )
-  config.augment = dict(flip=True, flip_vertical=True)
-  config.task = dict(name="detection")
-  config.optim = dict(
-    name="adam",
-    arguments={},
-    learning_rate=1e-3,
-    schedule="cosine",
-    warmup_epochs=0.5,
-    warmup_start=0.0,
-    milestones=(),
-    decay=0.1,
-    clip_norm=10.0,
-    weight_decay=0.0,
-    penalties=(),
-    decoupled=False,
-    rates=(),
-  )
-  config.init = dict(source="", trunk_only=False, frozen_statistics=False, from_images=0)
-  config.train = dict(
-    epochs=1.0 if quick else 15.0,
-    watch="",
-    evaluate_every=0.0,
-    patience=0,
-    log_every=5 if quick else 40,
-    ema=0.0,
-    lookahead=0,
-    accumulate=1,
-    steps_per_dispatch=0,
-  )
-  config.checkpoint = dict(every=0, keep=2, best="", mode="max")
-  config.mesh = dict(devices=0, parameters="replicated", deterministic=False)
+  config = defaults("detection")
+  config.model.name = "mask_rcnn"
+  config.model.arguments.update(
+    trunk="resnet18", trunk_arguments={}, taken=(4, 8, 16, 32), pyramid=64,
+    sides=((8,), (16,), (32,), (64,), (96,)), hidden=256, proposals=(300, 400),
+    candidates=(500, 1000), sampled=128, count=64, places=200, mask_size=14, mask_widths=(64, 64),
+  )  # fmt: skip
+  config.data.update(
+    name="instances", arguments=dict(kind="nucleus"), batch_size=4, resize=(192, 192), channels=3,
+    mean=(0.5,), std=(0.25,),
+  )  # fmt: skip
+  config.augment.update(flip=True, flip_vertical=True)
+  config.optim.update(warmup_epochs=0.5, clip_norm=10.0)
+  config.train.update(epochs=15.0, log_every=40)
+  if mode == "quick":
+    config.model.arguments.update(
+      trunk="resnet20_cifar", trunk_arguments=dict(n=1), taken=(2, 4), pyramid=16,
+      sides=((8,), (16,), (32,)), hidden=32, proposals=(50, 50), candidates=(100, 100), sampled=32,
+      count=16, mask_size=7, mask_widths=(16,),
+    )  # fmt: skip
+    config.data.arguments = dict(examples=40, classes=2, masks=True)
+    config.data.update(name="scenes", batch_size=8, resize=(64, 64))
+    config.train.update(epochs=1.0, log_every=5)
   return config.lock()

@@ -8,70 +8,27 @@ through the pyramid. In the paper it does not, but has learnt before: for that s
 init.trunk_only, init.frozen_statistics and --config.optim.rates="(('trunk/', 0.0),)".
 """
 
-from ml_collections import ConfigDict
+from cnnjax.keys import defaults
 
 
 def get_config(mode="full"):
-  quick = {"full": False, "quick": True}[mode]
-  config = ConfigDict()
-  config.seed = 0
-  small = dict(hidden=32 if quick else 256)
-  trunk = ("lenet5", "conv2") if quick else ("resnet20_cifar", "stage3")
-  config.model = dict(
-    name="sppnet",
-    num_classes=0,
-    dtype="float32",
-    arguments=dict(trunk=trunk[0], layer=trunk[1], **small),
-  )
-  config.data = dict(
-    name="scenes" if quick else "voc",
-    root="",
-    arguments=dict(examples=40, classes=2) if quick else {},
-    proposals=dict(
-      source="selective_search", most=50 if quick else 500, mode="single" if quick else "fast"
-    ),
-    batch_size=4,
-    fraction=1.0,
-    sampling="uniform",
-    validation=0.0,
-    folds=0,
-    fold=0,
-    resize=(64, 64) if quick else (240, 320),
-    crop=(),
-    channels=3,
-    mean=(),
-    std=(),
-    classes=(),
-  )
-  config.augment = dict(flip=True, flip_vertical=True)
-  config.task = dict(name="detection")
-  config.optim = dict(
-    name="sgd",
-    arguments=dict(momentum=0.9),
-    learning_rate=0.02,
-    schedule="cosine",
-    warmup_epochs=1.0,
-    warmup_start=0.0,
-    milestones=(),
-    decay=0.1,
-    clip_norm=0.0,
+  config = defaults("detection")
+  config.model.name = "sppnet"
+  config.model.arguments.update(trunk="resnet20_cifar", layer="stage3", hidden=256)
+  config.data.update(
+    name="voc", proposals=dict(source="selective_search", most=500, mode="fast"), batch_size=4,
+    resize=(240, 320), channels=3,
+  )  # fmt: skip
+  config.augment.update(flip=True, flip_vertical=True)
+  config.optim.update(
+    name="sgd", arguments=dict(momentum=0.9), learning_rate=0.02, warmup_epochs=1.0,
     weight_decay=5e-4,
-    penalties=(),
-    decoupled=False,
-    rates=(),
-  )
-  config.init = dict(source="", trunk_only=False, frozen_statistics=False, from_images=0)
-  config.train = dict(
-    epochs=1.0 if quick else 10.0,
-    watch="",
-    evaluate_every=0.0,
-    patience=0,
-    log_every=50,
-    ema=0.0,
-    lookahead=0,
-    accumulate=1,
-    steps_per_dispatch=0,
-  )
-  config.checkpoint = dict(every=100, keep=1, best="", mode="max")
-  config.mesh = dict(devices=0, parameters="replicated", deterministic=False)
+  )  # fmt: skip
+  config.train.log_every = 50
+  config.checkpoint.update(every=100, keep=1)
+  if mode == "quick":
+    config.model.arguments.update(trunk="lenet5", layer="conv2", hidden=32)
+    config.data.proposals.update(most=50, mode="single")
+    config.data.update(name="scenes", arguments=dict(examples=40, classes=2), resize=(64, 64))
+    config.train.epochs = 1.0
   return config.lock()

@@ -6,7 +6,7 @@ A cell has one object, so the cells are fine, 8 pixels wide, and few digits shar
 digits seed 0 found map50 0.7382, in 20 min on one core (docs/results.md).
 """
 
-from ml_collections import ConfigDict
+from cnnjax.keys import defaults
 
 TABLE = (  # kernel size, channels and strides; the grid has cells of 8 pixels
   (3, 32, 2), "M",
@@ -16,62 +16,18 @@ TABLE = (  # kernel size, channels and strides; the grid has cells of 8 pixels
 
 
 def get_config(mode="full"):
-  quick = {"full": False, "quick": True}[mode]
-  config = ConfigDict()
-  config.seed = 0
-  config.model = dict(
-    name="fast_yolo",
-    num_classes=0,
-    dtype="float32",
-    arguments=dict(table=TABLE, norm=True, hidden=(), places=20),
+  config = defaults("detection")
+  config.model.update(
+    name="fast_yolo", arguments=dict(table=TABLE, norm=True, hidden=(), places=20)
   )
-  config.data = dict(
-    name="scenes",
-    root="",
-    arguments=dict(examples=40 if quick else 2500, classes=2 if quick else 10),
-    proposals={},
-    batch_size=8 if quick else 16,
-    fraction=1.0,
-    sampling="uniform",
-    validation=0.0,
-    folds=0,
-    fold=0,
-    resize=(64, 64) if quick else (128, 128),
-    crop=(),
+  config.data.update(
+    name="scenes", arguments=dict(examples=2500, classes=10), batch_size=16, resize=(128, 128),
     channels=3,
-    mean=(),
-    std=(),
-    classes=(),
-  )
-  config.augment = dict(flip=False)
-  config.task = dict(name="detection")
-  config.optim = dict(
-    name="adam",
-    arguments={},
-    learning_rate=2e-3,
-    schedule="cosine",
-    warmup_epochs=0.5,
-    warmup_start=0.0,
-    milestones=(),
-    decay=0.1,
-    clip_norm=10.0,
-    weight_decay=0.0,
-    penalties=(),
-    decoupled=False,
-    rates=(),
-  )
-  config.init = dict(source="", trunk_only=False, frozen_statistics=False, from_images=0)
-  config.train = dict(
-    epochs=1.0 if quick else 30.0,
-    watch="",
-    evaluate_every=0.0,
-    patience=0,
-    log_every=5 if quick else 50,
-    ema=0.0,
-    lookahead=0,
-    accumulate=1,
-    steps_per_dispatch=0,
-  )
-  config.checkpoint = dict(every=0, keep=2, best="", mode="max")
-  config.mesh = dict(devices=0, parameters="replicated", deterministic=False)
+  )  # fmt: skip
+  config.optim.update(learning_rate=2e-3, warmup_epochs=0.5, clip_norm=10.0)
+  config.train.update(epochs=30.0, log_every=50)
+  if mode == "quick":
+    config.data.arguments.update(examples=40, classes=2)
+    config.data.update(batch_size=8, resize=(64, 64))
+    config.train.update(epochs=1.0, log_every=5)
   return config.lock()

@@ -10,68 +10,27 @@ The authors' program takes half of equation 3's gradient, at a rate of 0.01 and 
 here the rate is half of that and the decay twice. It mirrors images, too.
 """
 
-from ml_collections import ConfigDict
+from cnnjax.keys import defaults
 
 SMALL = ((3, 8, 2), "M", (3, 16, 1), "M", (3, 32, 1))  # of the quick form
 
 
 def get_config(mode="full"):
-  quick = {"full": False, "quick": True}[mode]
-  config = ConfigDict()
-  config.seed = 0
-  config.model = dict(
-    name="yolo_v1",
-    num_classes=0,
-    dtype="float32",
-    arguments=dict(norm=False, **(dict(table=SMALL, hidden=(64,)) if quick else {})),
+  config = defaults("detection")
+  config.model.update(name="yolo_v1", arguments=dict(norm=False))
+  config.data.update(
+    name="voc", batch_size=64, resize=(448, 448), channels=3, mean=(0.0,), std=(1.0,)
   )
-  config.data = dict(
-    name="scenes" if quick else "voc",
-    root="",
-    arguments=dict(examples=40, classes=2) if quick else {},
-    proposals={},
-    batch_size=8 if quick else 64,
-    fraction=1.0,
-    sampling="uniform",
-    validation=0.0,
-    folds=0,
-    fold=0,
-    resize=(48, 48) if quick else (448, 448),
-    crop=(),
-    channels=3,
-    mean=(0.0,),
-    std=(1.0,),
-    classes=(),
-  )
-  config.augment = dict(flip=True, scale=(0.8, 1.2), translate=0.2, brightness=0.5, saturation=0.5)
-  config.task = dict(name="detection")
-  config.optim = dict(
-    name="sgd",
-    arguments=dict(momentum=0.9),
-    learning_rate=5e-3,
-    schedule="step",
-    warmup_epochs=1.0,
-    warmup_start=0.0,
-    milestones=(75.0, 105.0),
-    decay=0.1,
-    clip_norm=0.0,
-    weight_decay=1e-3,
-    penalties=(),
-    decoupled=False,
-    rates=(),
-  )
-  config.init = dict(source="", trunk_only=False, frozen_statistics=False, from_images=0)
-  config.train = dict(
-    epochs=1.0 if quick else 135.0,
-    watch="",
-    evaluate_every=0.0,
-    patience=0,
-    log_every=5 if quick else 50,
-    ema=0.0,
-    lookahead=0,
-    accumulate=1,
-    steps_per_dispatch=0,
-  )
-  config.checkpoint = dict(every=0, keep=2, best="", mode="max")
-  config.mesh = dict(devices=0, parameters="replicated", deterministic=False)
+  config.augment.update(flip=True, scale=(0.8, 1.2), translate=0.2, brightness=0.5, saturation=0.5)
+  config.optim.update(
+    name="sgd", arguments=dict(momentum=0.9), learning_rate=5e-3, schedule="step",
+    warmup_epochs=1.0, milestones=(75.0, 105.0), weight_decay=1e-3,
+  )  # fmt: skip
+  config.train.update(epochs=135.0, log_every=50)
+  if mode == "quick":
+    config.model.arguments = dict(norm=False, table=SMALL, hidden=(64,))
+    config.data.update(
+      name="scenes", arguments=dict(examples=40, classes=2), batch_size=8, resize=(48, 48)
+    )
+    config.train.update(epochs=1.0, log_every=5)
   return config.lock()

@@ -18,63 +18,23 @@ The labels come from the boxes of a PASCAL VOC folder, in which these lines writ
     --config.data.root=kinds.csv
 """
 
-from ml_collections import ConfigDict
+from cnnjax.keys import defaults
 
 
 def get_config(mode="full"):
-  quick = {"full": False, "quick": True}[mode]
-  config = ConfigDict()
-  config.seed = 0
-  config.model = dict(
-    name="lenet5" if quick else "resnet18", num_classes=0, dtype="float32", arguments={}
-  )
-  config.data = dict(
-    name="fake" if quick else "csv",
-    root="",
-    arguments=dict(label="flags" if quick else ("RBC", "WBC", "Platelets", "crowded")),
-    proposals={},
-    batch_size=16,
-    fraction=1.0,
-    sampling="uniform",
-    validation=0.1,
-    folds=0,
-    fold=0,
-    resize=(32, 32) if quick else (72, 96),
-    crop=(),
-    channels=3,
-    mean=(),
-    std=(),
-    classes=(),
-  )
-  config.augment = dict(flip=True, flip_vertical=True)
-  config.task = dict(name="multilabel", positive_weights=())
-  config.optim = dict(
-    name="adam",
-    arguments={},
-    learning_rate=1e-3,
-    schedule="cosine",
-    warmup_epochs=1.0,
-    warmup_start=0.0,
-    milestones=(),
-    decay=0.1,
-    clip_norm=0.0,
-    weight_decay=0.0,
-    penalties=(),
-    decoupled=False,
-    rates=(),
-  )
-  config.init = dict(source="", trunk_only=False, frozen_statistics=False, from_images=0)
-  config.train = dict(
-    epochs=1.0 if quick else 15.0,
-    watch="validation",
-    evaluate_every=1.0 if quick else 5.0,
-    patience=0,
-    log_every=200,
-    ema=0.0,
-    lookahead=0,
-    accumulate=1,
-    steps_per_dispatch=0,
-  )
-  config.checkpoint = dict(every=0, keep=2, best="macro_f1", mode="max")
-  config.mesh = dict(devices=0, parameters="replicated", deterministic=False)
+  config = defaults("multilabel")
+  config.model.name = "resnet18"
+  config.data.update(
+    name="csv", arguments=dict(label=("RBC", "WBC", "Platelets", "crowded")), batch_size=16,
+    validation=0.1, resize=(72, 96), channels=3,
+  )  # fmt: skip
+  config.augment.update(flip=True, flip_vertical=True)
+  config.optim.warmup_epochs = 1.0
+  config.train.update(epochs=15.0, watch="validation", evaluate_every=5.0, log_every=200)
+  config.checkpoint.best = "macro_f1"
+  if mode == "quick":
+    config.model.name = "lenet5"
+    config.data.arguments = dict(label="flags")
+    config.data.update(name="fake", resize=(32, 32))
+    config.train.update(epochs=1.0, evaluate_every=1.0)
   return config.lock()

@@ -1,0 +1,1 @@
+"""What the course claims, a claim a file."""

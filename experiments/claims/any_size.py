@@ -10,9 +10,10 @@ from flax.errors import ScopeParamShapeError
 from cnnjax.data.image import prepare
 from cnnjax.visualise.bands import bands
 from cnnjax.visualise.figure import save
-from experiments.claims.changed import rows, scores
-from experiments.claims.finding import Finding
-from experiments.claims.runs import gain, mnist, trainings
+
+from .changed import rows, scores
+from .finding import Finding
+from .trainings import gain, mnist, trainings
 
 SIZES = (32, 48, 64)  # pixels, to test at
 SEEN, OTHERS = 48, (0, 2)  # the size in training; places of the others

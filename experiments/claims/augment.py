@@ -7,9 +7,10 @@ import numpy as np
 
 from cnnjax.visualise.bands import bands
 from cnnjax.visualise.figure import save
-from experiments.claims.finding import Finding
-from experiments.claims.regularise import AUGMENT, SIZE
-from experiments.claims.runs import accuracies, config_of, gain, trainings
+
+from .finding import Finding
+from .regularise import AUGMENT, SIZE
+from .trainings import accuracies, config_of, gain, trainings
 
 FRACTIONS = (0.05, 0.1, 0.3, 1.0)
 KINDS = {"without": {"shift": 0, "flip": False}, "with": AUGMENT}

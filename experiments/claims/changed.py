@@ -11,8 +11,9 @@ from cnnjax.engine.evaluate import evaluate, evaluator
 from cnnjax.engine.mesh import make_mesh
 from cnnjax.ops.preprocess import Preprocessing
 from cnnjax.tasks import task
-from experiments.claims.finding import Finding
-from experiments.claims.runs import Trained, gain
+
+from .finding import Finding
+from .trainings import Trained, gain
 
 BATCH = 500
 Change = Callable[[Table, Preprocessing], Iterable[Table]]

@@ -7,7 +7,8 @@ import jax
 
 import cnnjax
 from cnnjax.layers import Conv, Dense
-from experiments.claims.finding import Finding, equal
+
+from .finding import Finding, equal
 
 
 def dense_counts() -> list[Finding]:

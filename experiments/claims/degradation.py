@@ -5,8 +5,9 @@ from pathlib import Path
 
 from cnnjax.visualise.figure import save
 from cnnjax.visualise.overlay import overlay
-from experiments.claims.finding import Finding
-from experiments.claims.runs import config_of, error_curve, spread, training_error, trainings
+
+from .finding import Finding
+from .trainings import config_of, error_curve, spread, training_error, trainings
 
 NETWORKS = {  # kind: the shallow and the deep network
   "plain": ("plain20_cifar", "plain56_cifar"),

@@ -10,23 +10,25 @@ import numpy as np
 
 import cnnjax
 from cnnjax import tasks
-from cnnjax.data import catalogue, pipeline
+from cnnjax.data import catalogue, inputs
 from cnnjax.data.image import prepare
 from cnnjax.data.proposals import search
 from cnnjax.data.table import Table
 from cnnjax.engine import log
-from cnnjax.engine.mesh import compile_step, make_mesh, shard
+from cnnjax.engine.compiler import compile_step
+from cnnjax.engine.mesh import make_mesh, shard
 from cnnjax.engine.run import write_json
 from cnnjax.engine.step import predict_step
 from cnnjax.errors import unknown
-from experiments.claims.finding import Finding
-from experiments.claims.runs import HERE
-from experiments.evaluate import score
-from experiments.launch import read_config
-from experiments.train import train
-from experiments.train_rcnn import MODELS as BY_STAGES
-from experiments.train_rcnn import train_rcnn
-from experiments.turns import Contestant, clock, take_turns
+
+from ..evaluate import score
+from ..launch import read_config
+from ..timing.turns import Contestant, clock, take_turns
+from ..train import train
+from ..train_rcnn import MODELS as BY_STAGES
+from ..train_rcnn import train_rcnn
+from .finding import Finding
+from .trainings import HERE
 
 DATA = {"scenes": "ssd_scenes", "bccd": "ssd_bccd"}  # and the config that all begin with
 TRUNK = dict(trunk="mobilenet_v1")  # stages 3, 4 and 5 have strides of 8, 16 and 32
@@ -195,7 +197,7 @@ def _times(runs: dict[str, cnnjax.Run]) -> tuple[dict[str, float], float]:
 def _timer(run: cnnjax.Run) -> Callable[[], float]:
   """Returns a turn that answers the images one by one: the mean seconds of one."""
   mesh, kind = make_mesh(1), tasks.task(**run.config.task, model=run.model)
-  scale = partial(pipeline.scale, preprocessing=run.model.preprocessing)
+  scale = partial(inputs.scale, preprocessing=run.model.preprocessing)
   step = compile_step(partial(predict_step, model=run.model, task=kind, scale=scale), mesh)
   columns = _images(run).columns
   known = {k: np.asarray(columns[k]) for k in ("image", "proposals", "proposed") if k in columns}

@@ -2,7 +2,8 @@
 
 import cnnjax
 from cnnjax.models.bypass import bypass
-from experiments.claims.finding import Finding
+
+from .finding import Finding
 
 REDUCTIONS = ("three_reduce", "five_reduce")  # by these names in each inception module
 

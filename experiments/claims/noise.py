@@ -10,9 +10,10 @@ from cnnjax.data.image import prepare
 from cnnjax.visualise.bands import bands
 from cnnjax.visualise.figure import save
 from cnnjax.visualise.grid import grid
-from experiments.claims.changed import better, rows, scores
-from experiments.claims.finding import Finding
-from experiments.claims.runs import mnist, trainings
+
+from .changed import better, rows, scores
+from .finding import Finding
+from .trainings import mnist, trainings
 
 DENSE, CNN = "mlp", "lenet5"
 

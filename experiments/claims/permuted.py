@@ -9,8 +9,9 @@ import numpy as np
 from cnnjax.data import catalogue
 from cnnjax.visualise.figure import save
 from cnnjax.visualise.grid import grid
-from experiments.claims.finding import Finding
-from experiments.claims.runs import accuracies, gain, mnist, spread, trainings
+
+from .finding import Finding
+from .trainings import accuracies, gain, mnist, spread, trainings
 
 DENSE, CNN = "mlp", "lenet5"
 SHOWN = 8  # digits of the picture

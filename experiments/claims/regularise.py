@@ -11,9 +11,10 @@ import cnnjax
 from cnnjax.engine import log
 from cnnjax.engine.config import load_config
 from cnnjax.visualise.figure import save
-from experiments.claims.finding import Finding
-from experiments.claims.runs import Trained, config_of, gain, trainings
-from experiments.evaluate import score
+
+from ..evaluate import score
+from .finding import Finding
+from .trainings import Trained, config_of, gain, trainings
 
 SIZE = (64, 64)
 L1, L2 = ("l1", 0.1, "kernel$"), ("l2", 1.0, "kernel$")

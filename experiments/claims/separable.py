@@ -11,7 +11,8 @@ import numpy as np
 import cnnjax
 from cnnjax.engine.compiler import options
 from cnnjax.layers import Conv
-from experiments.claims.finding import Finding
+
+from .finding import Finding
 
 SIDE, CHANNELS, BATCH = 56, 128, 8  # of the layer that is timed
 OPTIONS = dict(padding=1, use_bias=False)

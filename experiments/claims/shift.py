@@ -10,9 +10,10 @@ from cnnjax.data.image import prepare
 from cnnjax.ops.pool import max_pool
 from cnnjax.visualise.bands import bands
 from cnnjax.visualise.figure import save
-from experiments.claims.changed import better, rows, scores
-from experiments.claims.finding import Finding
-from experiments.claims.runs import mnist, trainings
+
+from .changed import better, rows, scores
+from .finding import Finding
+from .trainings import mnist, trainings
 
 NETWORKS = {  # name: model, its arguments; without pooling LeNet-5 has the same parameters
   "mlp": ("mlp", {}),

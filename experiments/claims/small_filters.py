@@ -9,8 +9,9 @@ import numpy as np
 from cnnjax.layers import Conv
 from cnnjax.visualise.figure import save
 from cnnjax.visualise.sheet import contact_sheet
-from experiments.claims.counts import leaves
-from experiments.claims.finding import Finding
+
+from .counts import leaves
+from .finding import Finding
 
 CHANNELS = 64
 PAIRS = ((2, 5), (3, 7))  # so many 3x3 against one window of this side

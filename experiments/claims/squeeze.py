@@ -4,8 +4,9 @@ from functools import partial
 from pathlib import Path
 
 import cnnjax
-from experiments.claims.finding import Finding
-from experiments.claims.runs import accuracies, config_of, gain, spread, trainings
+
+from .finding import Finding
+from .trainings import accuracies, config_of, gain, spread, trainings
 
 WITHOUT, WITH = "resnet20_cifar", "seresnet20_cifar"
 SMALL = 3.0  # % more; course/004 gives no figure

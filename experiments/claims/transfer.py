@@ -8,9 +8,10 @@ import numpy as np
 from cnnjax.errors import UserError, unknown
 from cnnjax.visualise.bands import bands
 from cnnjax.visualise.figure import save
-from experiments.claims.finding import Finding
-from experiments.claims.runs import Trained, accuracies, config_of, gain, spread, trainings
-from experiments.train import train
+
+from ..train import train
+from .finding import Finding
+from .trainings import Trained, accuracies, config_of, gain, spread, trainings
 
 DATA = {
   "white_blood_cells": "resnet18_white_blood_cells",

@@ -8,8 +8,9 @@ import numpy as np
 from cnnjax.engine import log
 from cnnjax.visualise.confusion import confusion
 from cnnjax.visualise.figure import save
-from experiments.claims.finding import Finding
-from experiments.claims.runs import accuracies, config_of, spread, trainings
+
+from .finding import Finding
+from .trainings import accuracies, config_of, spread, trainings
 
 CONFIGS = {"tumor_net": "tumor_net_brain_tumor", "resnet18": "resnet18_brain_tumor"}
 HEALTHY = "notumor"  # the class that a tumour must not be taken for

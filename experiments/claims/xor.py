@@ -8,9 +8,10 @@ import numpy as np
 import cnnjax
 from cnnjax.visualise.figure import save
 from cnnjax.visualise.surface import Surface, surfaces
-from experiments.claims.finding import Finding
-from experiments.claims.runs import accuracies, config_of, spread, trainings
-from experiments.evaluate import score
+
+from ..evaluate import score
+from .finding import Finding
+from .trainings import accuracies, config_of, spread, trainings
 
 POINTS, NEW = 200, 2000  # to train on and to be tested by; the deck does not say how many it has
 NETWORKS = ("logistic", "mlp")

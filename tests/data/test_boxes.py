@@ -1,6 +1,7 @@
 """Folders with boxes of four kinds, read back, and what can be wrong with them."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -303,7 +304,7 @@ b,xclick,/m/2,1,0.5,0.75,0.25,0.5,0,0,0
 def test_masks_that_the_memory_does_not_hold(tmp_path, scene, monkeypatch):
   write(tmp_path, scene)
   with monkeypatch.context() as small:
-    small.setattr("os.sysconf", lambda name: {"SC_PAGE_SIZE": 100}.get(name, 500))
+    small.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=50_000))
     sentence = "9 images' masks of 2x40x60 take 0.0 GB, .*; a smaller data.resize has smaller ones"
     with pytest.raises(UserError, match=sentence):
       read(tmp_path, FULL, "coco", masks=True, stream="threads")

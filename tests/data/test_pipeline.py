@@ -5,12 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cnnjax.data.inputs.image import moments, scale
 from cnnjax.data.pipeline import (
   eval_batches,
   gather,
-  moments,
   pad,
-  scale,
   train_places,
   train_turns,
 )

@@ -4,13 +4,15 @@ import os
 import threading
 import time
 from itertools import islice
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from cnnjax.data import catalogue, pipeline, stream
+from cnnjax.data import catalogue, pipeline
 from cnnjax.data.image import prepare
+from cnnjax.data.inputs import image as image_input
 from cnnjax.data.stream import Stream, ahead
 from cnnjax.engine.config import resolve
 from cnnjax.engine.fit import plan
@@ -58,9 +60,9 @@ def same(streamed, memory):
 def test_a_folder_is_the_same(given, options):
   streamed, memory = load(given, stream="threads", **options), load(given, **options)
   same(streamed, memory)
-  to = pipeline.preprocessing(section(given, **{"channels": 3, **options}))
+  to = image_input.preprocessing(section(given, **{"channels": 3, **options}))
   same(*({s: prepare(t, to) for s, t in splits.items()} for splits in (streamed, memory)))
-  assert pipeline.moments(streamed["train"]) == pipeline.moments(memory["train"])
+  assert image_input.moments(streamed["train"]) == image_input.moments(memory["train"])
 
 
 @pytest.mark.parametrize("changes", [{"validation": 0.25}, {"folds": 4, "fold": 1}])
@@ -242,8 +244,7 @@ def test_parts_of_a_column_are_read_once_and_joined():
 
 
 def test_a_set_larger_than_the_memory_is_refused(given, monkeypatch):
-  pages = {"SC_PAGE_SIZE": 100, "SC_PHYS_PAGES": 100}
-  monkeypatch.setattr(stream.os, "sysconf", pages.__getitem__)
+  monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=10_000))
   load(given, resize=(8, 8), stream="threads")
   with pytest.raises(UserError, match="36 images of 8x8x3 take 0.0 GB.*add 'stream': 'threads'"):
     load(given, resize=(8, 8))

@@ -13,11 +13,11 @@ import pytest
 import cnnjax
 from cnnjax.checkpoints.store import Store
 from cnnjax.data.augment import random_shift
-from cnnjax.engine import dispatch
+from cnnjax.engine.compiler import compile_once
 from cnnjax.engine.config import resolve
 from cnnjax.engine.fit import fit, plan
 from cnnjax.engine.log import CLOCK
-from cnnjax.engine.mesh import compile_once, shard
+from cnnjax.engine.mesh import shard
 from cnnjax.engine.run import new_folder, open_folder, open_store, read_rows
 from cnnjax.errors import UserError
 from configs.classification import lenet5_digits
@@ -106,18 +106,25 @@ def test_a_step_is_made_of_the_configs_parts(finished):
     assert logs["loss"][0] / logs["loss"][1] == pytest.approx(want, rel=1e-5)
 
 
+def cut_off(job, at):
+  """Returns the plan of a training that is interrupted after step `at`."""
+
+  def batches(step):
+    if step == at:
+      raise KeyboardInterrupt
+    return job.batches(step)
+
+  batches.close = job.batches.close
+  return job._replace(batches=batches)
+
+
 def test_a_run_cut_off_ends_with_the_same_bits(finished, tmp_path):
   whole, job, config, splits, figures = finished
   folder = tmp_path / "cut"
   open_folder(folder, config)
 
-  def broken(state, at, most):
-    if at == 8:
-      raise KeyboardInterrupt
-    return job.advance(state, at, most)
-
   with pytest.raises(KeyboardInterrupt):
-    fit(job._replace(advance=broken), config, splits, folder)
+    fit(cut_off(job, 8), config, splits, folder)
   assert read_rows(folder / "metrics.jsonl")[-1]["step"] == 8  # beyond the checkpoint of step 6
   assert fit(job, config, splits, folder) == figures
   ours, theirs = (last_state(config, job, f) for f in (folder, whole))
@@ -214,7 +221,7 @@ def test_many_steps_a_dispatch_are_the_same_steps(finished, tmp_path):
   asked = []
 
   def counting(state, at, most):
-    state, logs, count = job.advance(state, at, most)
+    state, logs, count = job.many(state, at, most)
     asked.append((at, count))
     if len(asked) == 4:
       raise KeyboardInterrupt
@@ -223,8 +230,8 @@ def test_many_steps_a_dispatch_are_the_same_steps(finished, tmp_path):
   folder = tmp_path / "many"
   open_folder(folder, config)
   with pytest.raises(KeyboardInterrupt):
-    fit(job._replace(advance=counting), config, splits, folder)
-  fit(job._replace(advance=counting), config, splits, folder)
+    fit(job._replace(many=counting), config, splits, folder)
+  fit(job._replace(many=counting), config, splits, folder)
   cut_off, went_on = asked[:4], asked[4:]
   assert cut_off == [(0, 3), (3, 1), (4, 1), (5, 1)]  # due: row 4, save 5, score 6
   assert went_on == [(5, 1), (6, 2), (8, 2), (10, 2)]
@@ -242,12 +249,12 @@ def test_a_run_in_many_step_dispatches_resumes_with_the_same_bits(tmp_path):
   def broken(state, at, most):
     if at >= 8:
       raise KeyboardInterrupt
-    return job.advance(state, at, most)
+    return job.many(state, at, most)
 
   for name in ("whole", "cut"):
     open_folder(tmp_path / name, config)
   with pytest.raises(KeyboardInterrupt):
-    fit(job._replace(advance=broken), config, splits, tmp_path / "cut")
+    fit(job._replace(many=broken), config, splits, tmp_path / "cut")
   for name in ("whole", "cut"):
     fit(job, config, splits, tmp_path / name)
   ours, theirs = (last_state(config, job, tmp_path / name) for name in ("whole", "cut"))
@@ -276,15 +283,11 @@ def turned(**changes):
 def test_alternate_flips_and_lookahead_resume_with_the_same_bits(tmp_path):
   job, config, splits = job_of(turned())
 
-  def broken(state, at, most):
-    if at == 8:  # the slow weights have moved twice, and once since the checkpoint of step 6
-      raise KeyboardInterrupt
-    return job.advance(state, at, most)
-
   for name in ("whole", "cut"):
     open_folder(tmp_path / name, config)
   with pytest.raises(KeyboardInterrupt):
-    fit(job._replace(advance=broken), config, splits, tmp_path / "cut")
+    # the slow weights have moved twice, and once since the checkpoint of step 6
+    fit(cut_off(job, 8), config, splits, tmp_path / "cut")
   for name in ("whole", "cut"):
     fit(job, config, splits, tmp_path / name)
   ours, theirs = (last_state(config, job, tmp_path / name) for name in ("whole", "cut"))
@@ -306,7 +309,8 @@ def test_divergence_names_the_step_and_keeps_the_last_good(tmp_path):
     bad = np.float32(np.nan) if step == 6 else np.float32(1)
     return {**batch, "mask": batch["mask"] * bad}
 
-  job = job._replace(advance=dispatch.one(job.step, poisoned, job.mesh))
+  poisoned.close = job.batches.close
+  job = job._replace(batches=poisoned)
 
   with pytest.raises(UserError, match="nan at step 7; .* last good checkpoint is step 6"):
     fit(job, config, splits, tmp_path)

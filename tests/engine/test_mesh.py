@@ -27,6 +27,9 @@ def test_a_batch_that_devices_do_not_divide(size, nearest):
   check_batch(64, Eight)
 
 
+COUNT = "--xla_force_host_platform_device_count"
+
+
 def test_a_batch_lies_on_the_mesh():
   mesh = make_mesh(1)
   batch = shard({"image": np.arange(8.0)}, mesh)
@@ -52,7 +55,7 @@ def test_eight_devices_train_as_one(tmp_path):
       capture_output=True,
       text=True,
       cwd=Path(__file__).parents[2],
-      env={**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"},
+      env={**os.environ, "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {COUNT}={devices}"},
     )
     assert done.returncode == 0, done.stderr
     (environment,) = json.loads((tmp_path / name / "environment.json").read_text())

@@ -11,7 +11,8 @@ import optax
 import pytest
 
 from cnnjax.engine import state
-from cnnjax.engine.mesh import compile_step, make_mesh
+from cnnjax.engine.compiler import compile_step
+from cnnjax.engine.mesh import make_mesh
 from cnnjax.engine.step import train_step
 from cnnjax.tasks import classification as task
 

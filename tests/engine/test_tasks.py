@@ -13,6 +13,7 @@ from cnnjax.errors import UserError
 from experiments.evaluate import score
 from experiments.launch import read_config
 from experiments.train import train
+from tests.engine.test_fit import cut_off
 
 CONFIGS = {
   "regression": "configs/regression/resnet18_cell_areas.py",
@@ -90,13 +91,8 @@ def test_a_run_cut_off_ends_with_the_same_figures(finished, tmp_path):
   job = plan(config, splits)
   open_folder(tmp_path / "cut", config)
 
-  def broken(state, at, most):
-    if at == 8:
-      raise KeyboardInterrupt
-    return job.advance(state, at, most)
-
   with pytest.raises(KeyboardInterrupt):
-    fit(job._replace(advance=broken), config, splits, tmp_path / "cut")
+    fit(cut_off(job, 8), config, splits, tmp_path / "cut")
   assert fit(job, config, splits, tmp_path / "cut") == figures
 
 

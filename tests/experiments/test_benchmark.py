@@ -10,7 +10,8 @@ import pytest
 from cnnjax.errors import UserError
 from cnnjax.ops.cpu.onednn import lacking
 from configs.classification import lenet5_mnist
-from experiments import benchmark, detector_peers, peers, turns, whole_path
+from experiments import benchmark
+from experiments.timing import detector_peers, peers, turns, whole_path
 from tests.experiments.test_scripts import command
 
 tiny = partial(benchmark.compare, "lenet5", batch_size=4, rounds=2, seconds=0.01)
@@ -107,7 +108,7 @@ def test_torch_of_the_zoo():
 @pytest.mark.parity
 def test_torch_has_what_is_said_to_be_its():
   pytest.importorskip("torch", reason="PyTorch is not installed: pip install .[parity]")
-  from experiments import reference
+  from experiments.timing import reference
 
   theirs = {*reference.TIMM, *reference.torchvision.models.list_models()}
   assert set(peers.PEERS["torch"]) - set(peers.OWN) == set(peers.PORTED) & theirs
@@ -116,7 +117,7 @@ def test_torch_has_what_is_said_to_be_its():
 @pytest.mark.parity
 def test_torchs_dropout_is_off():
   torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install .[parity]")
-  from experiments import reference
+  from experiments.timing import reference
 
   with pytest.MonkeyPatch.context() as patch:  # SENet-154 itself takes seconds to build
     small = torch.nn.Sequential(torch.nn.Dropout(0.5))

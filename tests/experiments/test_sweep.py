@@ -11,15 +11,15 @@ import pytest
 from optuna.trial import TrialState
 from PIL import Image
 
-from cnnjax.engine.hosts import Stopped, sole
-from cnnjax.engine.run import read_rows
+from cnnjax.engine.hosts import Stopped
+from cnnjax.engine.run import locked, read_rows
 from cnnjax.errors import UserError
-from experiments import study as studies
 from experiments import sweep
 from experiments.launch import read_config
-from experiments.outcome import importance
-from experiments.space import changed, read_space, write_config
-from experiments.study import draw, open_study, search
+from experiments.searching import study as studies
+from experiments.searching.outcome import importance
+from experiments.searching.space import changed, read_space, write_config
+from experiments.searching.study import draw, open_study, search
 from experiments.train import train
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +46,7 @@ def returning(folder, values):
 
 
 def is_free(run):
-  with sole(run):  # raises where somebody trains there
+  with locked(run):  # raises where somebody trains there
     return True
 
 

@@ -46,7 +46,7 @@ def test_gradients_are_those_of_the_formula(within, joined):
   with jax.enable_x64(True):
     rng = np.random.default_rng(0)
     x, residual = rng.normal(50, 3, (4, 7, 5, 3)), rng.normal(0, 2, (4, 7, 5, 3))
-    scale, bias, slope = rng.normal(1, 2, 3), rng.normal(0, 3, 3), rng.normal(size=x.shape)
+    scale, bias, gradient = rng.normal(1, 2, 3), rng.normal(0, 3, 3), rng.normal(size=x.shape)
 
     def formula(x, scale, bias, residual):
       mean, var = x.mean((0, 1, 2)), x.var((0, 1, 2))
@@ -60,7 +60,7 @@ def test_gradients_are_those_of_the_formula(within, joined):
     want, back = jax.vjp(formula, x, scale, bias, residual)
     found, our_back = jax.vjp(ours, x, scale, bias, residual)
     np.testing.assert_allclose(found, want, atol=1e-12)
-    for one, other in zip(our_back(slope), back(slope), strict=True):
+    for one, other in zip(our_back(gradient), back(gradient), strict=True):
       np.testing.assert_allclose(one, other, atol=1e-10)
 
 

@@ -38,7 +38,7 @@ def test_each_image_has_a_gate_of_its_own():
   assert not np.asarray(found[..., 0]).any()  # a gate only scales
 
 
-def test_bfloat16_stays():
+def test_bfloat16_is_kept():
   x = jnp.ones((1, 2, 2, 8), jnp.bfloat16)
   layer = SqueezeExcite(2, dtype=jnp.bfloat16)
   y, variables = layer.init_with_output(jax.random.key(0), x)

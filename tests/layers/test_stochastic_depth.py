@@ -1,4 +1,4 @@
-"""Stochastic depth: what is dropped, how often, and that evaluation knows nothing of it."""
+"""Stochastic depth: what is dropped, how often, and that evaluation drops nothing."""
 
 from functools import partial
 
@@ -15,7 +15,7 @@ from cnnjax.layers import StochasticDepth, death_rates
 quick = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
-def test_whole_images_are_dropped_at_the_rate_and_the_mean_stays():
+def test_whole_images_are_dropped_at_the_rate_and_the_mean_is_kept():
   x = jnp.ones((4000, 2, 2, 3))
   y = StochasticDepth(0.3).apply({}, x, train=True, rngs={"dropout": jax.random.key(0)})
   each = np.asarray(y).reshape(4000, -1)

@@ -1,4 +1,4 @@
-"""Networks with their batch norms folded answer as before."""
+"""Networks with their batch norms folded have the same outputs."""
 
 import copy
 from functools import partial
@@ -34,7 +34,7 @@ class Units(nn.Module):
 
 
 class Readers(nn.Module):
-  """Norms that must stay, and one that is called twice."""
+  """Norms that cannot be folded, and one that is called twice."""
 
   @nn.compact
   def __call__(self, x, *, train):
@@ -84,7 +84,7 @@ def norms(variables):
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_answers_are_the_same(name):
+def test_outputs_are_the_same(name):
   (model, share), x = NETS[name], np.random.default_rng(1).normal(size=(2, 32, 32, 3))
   x = x.astype(np.float32)
   variables = random_variables(model, x)
@@ -116,7 +116,7 @@ def test_norms_of_the_zoo(name, folded, all_norms):
   assert norms(lighter) == all_norms - folded
 
 
-def test_it_predicts():
+def test_a_folded_network_predicts():
   model = cnnjax.create_model("resnet20_cifar")
   variables = random_variables(model, np.zeros((1, 32, 32, 3), np.float32))
   images = np.random.default_rng(0).integers(0, 256, (2, 40, 36, 3), np.uint8)
@@ -126,7 +126,7 @@ def test_it_predicts():
     np.testing.assert_allclose(b["probabilities"], a["probabilities"], atol=1e-5)
 
 
-def test_what_has_no_norm_stays_as_it_is():
+def test_a_model_without_norms_is_returned_as_it_is():
   model = cnnjax.create_model("lenet5")
   variables = random_variables(model, np.zeros((1, 32, 32, 3), np.float32))
   assert cnnjax.fold(model, variables) == (model, variables)
@@ -139,7 +139,7 @@ def test_wrong_use_is_a_user_error():
   with pytest.raises(UserError, match="Trunk states no input size; give an example of its input"):
     cnnjax.fold(model, variables)
   served, lighter = cnnjax.fold(model, variables, x)
-  with pytest.raises(UserError, match="a folded network only answers"):
+  with pytest.raises(UserError, match="a folded network cannot train"):
     served.apply(lighter, x, train=True)
   with pytest.raises(UserError, match="norm1_1 was folded, but is among the variables"):
     jax.eval_shape(lambda v, x: served.apply(v, x, train=False), variables, x)

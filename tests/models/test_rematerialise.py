@@ -1,4 +1,4 @@
-"""What is computed again on the way back has the same slopes, and is not held until then."""
+"""Rematerialised networks have the same gradients and need less memory."""
 
 from functools import partial
 
@@ -17,7 +17,7 @@ TRUNKS = {  # of one stage
 
 
 @pytest.mark.parametrize("trunk", TRUNKS)
-def test_same_slopes_of_the_same_parameters_in_less_memory(trunk):
+def test_same_gradients_of_the_same_parameters_in_less_memory(trunk):
   x = np.random.default_rng(0).normal(size=(4, 64, 64, 3)).astype(np.float32)
 
   def compiled(rematerialise):

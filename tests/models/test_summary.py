@@ -45,8 +45,8 @@ def test_table_row_by_row(name, table, parameters):
 
 
 def test_layers_stand_in_trunk_or_head():
-  places = [r.layer.split("/")[0] for r in summarize("lenet5").rows]
-  assert places == ["trunk"] * 5 + ["head"] * 3
+  parts = [r.layer.split("/")[0] for r in summarize("lenet5").rows]
+  assert parts == ["trunk"] * 5 + ["head"] * 3
 
 
 def test_printed_table():

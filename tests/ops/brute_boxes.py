@@ -6,7 +6,7 @@ import numpy as np
 
 
 def random(seed, count, width=200.0, height=150.0, whole=False):
-  """Returns boxes [count, 4] about an image, some of them partly or wholly outside of it."""
+  """Returns boxes [count, 4] around an image, some of them partly or wholly outside of it."""
   rng = np.random.default_rng([seed, count])
   centre = rng.uniform(-0.2, 1.2, (count, 2)) * [width, height]
   side = np.exp(rng.uniform(np.log(2), np.log(width), (count, 2)))
@@ -15,7 +15,7 @@ def random(seed, count, width=200.0, height=150.0, whole=False):
 
 
 def odd(width=200.0, height=150.0):
-  """Returns boxes [9, 4] that are alike, of no area, turned over, far away or larger than all."""
+  """Returns boxes [9, 4] that are equal, of no area, reversed, far away or larger than all."""
   return np.asarray(
     [
       *[(8, 16, 72, 80)] * 3,
@@ -41,7 +41,7 @@ def iou(a, b):
 
 
 def nms(boxes, scores, threshold, labels=None):
-  """Returns the indices of the boxes that stay, best first."""
+  """Returns the indices of the boxes that are kept, best first."""
   stay = []
   for i in sorted(range(len(boxes)), key=lambda i: -scores[i]):  # sorted is stable
     rivals = [j for j in stay if labels is None or labels[i] == labels[j]]
@@ -74,7 +74,7 @@ def max_in_cells(features, cells, size):
 
 
 def bilinear(features, y, x):
-  """Returns the value [C] of [H, W, C] at a place, 0 more than a cell outside."""
+  """Returns the value [C] of [H, W, C] at a position, 0 if more than a cell outside."""
   height, width, _ = features.shape
   if not (-1 <= y <= height and -1 <= x <= width):
     return np.zeros(features.shape[-1])

@@ -27,8 +27,8 @@ COUNTING = [[0, 1, 2], [3, 4, 5], [6, 7, 8]]  # course/002, "Cross-Correlation O
 SQUARE = [[0, 1], [2, 3]]
 
 
-def answer(image, kernel, bias=0.0, **hyper):
-  """Returns what one filter of the layer makes of one grey image."""
+def convolved(image, kernel, bias=0.0, **hyper):
+  """Returns one grey image convolved with one filter by the layer."""
   kernel = jnp.asarray(kernel, jnp.float32)[..., None, None]
   layer = Conv(1, kernel.shape[:2], **hyper)
   x = jnp.asarray(image, jnp.float32)[None, ..., None]
@@ -42,24 +42,24 @@ def random(*shape, seed=0):
 
 
 def test_feature_map_of_the_decks():
-  assert answer(BINARY, CROSS) == [[4, 3, 4], [2, 4, 3], [2, 3, 4]]
+  assert convolved(BINARY, CROSS) == [[4, 3, 4], [2, 4, 3], [2, 3, 4]]
 
 
 def test_stride_2_of_the_decks():
-  assert answer(BINARY, CROSS, strides=2) == [[4, 4], [2, 4]]
+  assert convolved(BINARY, CROSS, strides=2) == [[4, 4], [2, 4]]
 
 
 def test_cross_correlation_of_the_decks():
-  assert answer(COUNTING, SQUARE) == [[19, 25], [37, 43]]
+  assert convolved(COUNTING, SQUARE) == [[19, 25], [37, 43]]
 
 
 def test_padding_of_the_decks():
   padded = [[0, 3, 8, 4], [9, 19, 25, 10], [21, 37, 43, 16], [6, 7, 8, 0]]
-  assert answer(COUNTING, SQUARE, padding=1) == padded
+  assert convolved(COUNTING, SQUARE, padding=1) == padded
 
 
-def test_bias_is_added_at_every_place():
-  assert answer(COUNTING, SQUARE, bias=0.5) == [[19.5, 25.5], [37.5, 43.5]]
+def test_bias_is_added_at_every_position():
+  assert convolved(COUNTING, SQUARE, bias=0.5) == [[19.5, 25.5], [37.5, 43.5]]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_output_size_in_all_small_cases():
 
 @st.composite
 def problems(draw):
-  """Draws a convolution whose output has at least one place."""
+  """Draws a convolution whose output has at least one pixel."""
   rank = draw(st.integers(1, 3))
 
   def some(low, high):
@@ -120,7 +120,7 @@ def test_values_are_those_of_plain_loops(problem):
 @pytest.mark.parametrize("s", [1, 2, 3])
 @pytest.mark.parametrize("k", [1, 2, 3, 4])
 @pytest.mark.parametrize("n", [1, 4, 5, 7])
-def test_same_leaves_every_strides_th_place(n, k, s):
+def test_same_padding_gives_one_output_for_each_stride(n, k, s):
   x, kernel = jax.ShapeDtypeStruct((1, n, 1), "f4"), jax.ShapeDtypeStruct((k, 1, 1), "f4")
   y = jax.eval_shape(partial(conv, strides=s, padding="SAME"), x, kernel)
   assert y.shape == (1, (n + s - 1) // s, 1)  # course/004, "Stride": with p = k - 1
@@ -149,7 +149,7 @@ def test_sizes_and_padding_may_be_one_number_or_one_a_dimension():
   assert pads("same", 2) == "SAME"
 
 
-def test_channels_of_one_group_do_not_see_those_of_another():
+def test_outputs_of_one_group_do_not_depend_on_another():
   x, kernel = random(1, 5, 5, 4), random(3, 3, 2, 6)
   changed = x.copy()
   changed[..., 2:] += 1
@@ -188,16 +188,16 @@ def test_gradients_are_the_two_adjoints(hyper):
   x, kernel = random(2, 5, 6, 2), random(3, 2, 2 // hyper.get("groups", 1), 4)
   y, pull = jax.vjp(lambda x, kernel: conv(x, kernel, **hyper), x, kernel)
   weight = random(*y.shape, seed=3)
-  to_x, to_kernel = pull(jnp.asarray(weight))
-  assert np.any(to_x) and np.any(to_kernel)
-  for place in [(0, 0, 0, 0), (1, 2, 3, 1), (1, 4, 5, 0)]:
+  x_gradient, kernel_gradient = pull(jnp.asarray(weight))
+  assert np.any(x_gradient) and np.any(kernel_gradient)
+  for position in [(0, 0, 0, 0), (1, 2, 3, 1), (1, 4, 5, 0)]:
     nudge = np.zeros_like(x)
-    nudge[place] = 1
-    assert float(to_x[place]) == float(np.sum(weight * conv(nudge, kernel, **hyper)))
-  for place in [(0, 0, 0, 0), (2, 1, 0, 3)]:
+    nudge[position] = 1
+    assert float(x_gradient[position]) == float(np.sum(weight * conv(nudge, kernel, **hyper)))
+  for position in [(0, 0, 0, 0), (2, 1, 0, 3)]:
     nudge = np.zeros_like(kernel)
-    nudge[place] = 1
-    assert float(to_kernel[place]) == float(np.sum(weight * conv(x, nudge, **hyper)))
+    nudge[position] = 1
+    assert float(kernel_gradient[position]) == float(np.sum(weight * conv(x, nudge, **hyper)))
 
 
 def test_the_layer_computes_in_its_dtype_and_keeps_float32_parameters():
@@ -225,7 +225,7 @@ def test_parameters_are_those_of_flax():
   jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
-def test_parameters_are_shared_by_all_places():  # course/001: 4 weights and a bias
+def test_parameters_are_shared_by_all_positions():  # course/001: 4 weights and a bias
   for size in (3, 30):
     variables = jax.eval_shape(Conv(1, 2).init, jax.random.key(0), jnp.zeros((1, size, size, 1)))
     assert sum(leaf.size for leaf in jax.tree.leaves(variables)) == 5

@@ -1,4 +1,4 @@
-"""Suppression against a plain loop: random boxes, ties, empty places, classes, few places."""
+"""Suppression against a plain loop: random boxes, ties, padding, classes, few places."""
 
 from functools import partial
 
@@ -14,7 +14,7 @@ from tests.ops import brute_boxes as plain
 run = jax.jit(nms, static_argnums=(2, 3))
 
 
-def stays(boxes, scores, threshold, places=300, labels=None):
+def kept(boxes, scores, threshold, places=300, labels=None):
   index, real = run(jnp.asarray(boxes), jnp.asarray(scores), threshold, places, labels)
   assert real.tolist() == sorted(real.tolist(), reverse=True)
   assert not np.asarray(index)[~np.asarray(real)].any()
@@ -23,45 +23,45 @@ def stays(boxes, scores, threshold, places=300, labels=None):
 
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7])
 @pytest.mark.parametrize("whole", [False, True])
-def test_a_plain_loop_keeps_the_same(threshold, whole):
+def test_a_plain_loop_keeps_the_same_boxes(threshold, whole):
   for seed in range(3):  # 300 boxes are three blocks
     boxes = np.concatenate([plain.odd(), plain.random(seed, 291, 120, 90, whole)])
     rng = np.random.default_rng(seed)
     scores = rng.integers(0, 9, 300) if whole else rng.uniform(size=300)
     labels = rng.integers(0, 3, 300)
     scores = scores.astype(np.float32)
-    assert stays(boxes, scores, threshold) == plain.nms(boxes, scores, threshold)
+    assert kept(boxes, scores, threshold) == plain.nms(boxes, scores, threshold)
     want = plain.nms(boxes, scores, threshold, labels)
-    assert stays(boxes, scores, threshold, labels=labels) == want
+    assert kept(boxes, scores, threshold, labels=labels) == want
 
 
-def test_an_overlap_of_the_threshold_stays():
+def test_a_box_that_overlaps_by_just_the_threshold_is_kept():
   boxes = np.asarray([[0, 0, 2, 2], [0, 0, 2, 1], [0, 0, 4, 1]], np.float32)  # halves
-  assert stays(boxes, np.asarray([3, 2, 1], np.float32), 0.5) == [0, 1, 2]
-  assert stays(boxes, np.asarray([3, 2, 1], np.float32), 0.49) == [0, 2]  # 1, which is out, hits 2
+  assert kept(boxes, np.asarray([3, 2, 1], np.float32), 0.5) == [0, 1, 2]
+  assert kept(boxes, np.asarray([3, 2, 1], np.float32), 0.49) == [0, 2]  # 1, dropped, overlaps 2
 
 
 def test_a_long_chain_is_settled_in_one_block():
   line = np.arange(100, dtype=np.float32)[:, None] * [1, 0, 1, 0] + np.asarray([0, 0, 3, 3])
-  assert stays(line, -np.arange(100, dtype=np.float32), 0.4) == list(range(0, 100, 2))
+  assert kept(line, -np.arange(100, dtype=np.float32), 0.4) == list(range(0, 100, 2))
 
 
-def test_few_places_take_the_best_and_end_the_work():
+def test_few_places_hold_the_best_boxes():
   boxes = plain.random(5, 400, 900, 900)
   scores = np.random.default_rng(5).uniform(size=400).astype(np.float32)
   want = plain.nms(boxes, scores, 0.5)
   for places in (1, 7, 150):
-    assert stays(boxes, scores, 0.5, places) == want[:places]
+    assert kept(boxes, scores, 0.5, places) == want[:places]
 
 
-def test_boxes_that_are_not_there():
+def test_boxes_without_a_score_are_dropped():
   boxes = plain.random(1, 9)
-  assert stays(boxes, np.full(9, -np.inf, np.float32), 0.5) == []
-  assert stays(boxes[:0], np.zeros(0, np.float32), 0.5) == []
+  assert kept(boxes, np.full(9, -np.inf, np.float32), 0.5) == []
+  assert kept(boxes[:0], np.zeros(0, np.float32), 0.5) == []
   scores = np.asarray([np.nan, 1, -np.inf, 3, np.nan, -1e9, 0, 0, 0], np.float32)
   there = [i for i in plain.nms(boxes, np.nan_to_num(scores), 1.0) if i in (1, 3, 5, 6, 7, 8)]
-  assert sorted(stays(boxes, scores, 1.0)) == sorted(there)
-  assert stays(np.stack([boxes[0]] * 9), np.ones(9, np.float32), 0.5) == [0]
+  assert sorted(kept(boxes, scores, 1.0)) == sorted(there)
+  assert kept(np.stack([boxes[0]] * 9), np.ones(9, np.float32), 0.5) == [0]
 
 
 def test_a_batch_is_each_image_alone():
@@ -70,7 +70,7 @@ def test_a_batch_is_each_image_alone():
   scores[2] = -np.inf
   index, real = jax.jit(jax.vmap(partial(nms, threshold=0.5, places=40)))(boxes, scores)
   for n in range(3):
-    assert index[n][real[n]].tolist() == stays(boxes[n], scores[n], 0.5, 40)
+    assert index[n][real[n]].tolist() == kept(boxes[n], scores[n], 0.5, 40)
   assert not real[2].any()
 
 

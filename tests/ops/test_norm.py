@@ -53,7 +53,7 @@ def test_the_gradient_is_that_of_differences():
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
-def test_the_dtype_stays(dtype):
+def test_the_dtype_is_kept(dtype):
   assert local_response_norm(jnp.ones((1, 2, 2, 8), dtype)).dtype == dtype
 
 

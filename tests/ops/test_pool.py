@@ -70,10 +70,10 @@ def test_output_size_in_all_small_cases():
   ):
     want = brute.size(n, k, before + after, s)
     if want >= 1:
-      x, place = jax.ShapeDtypeStruct((1, n, 1), "f4"), dict(strides=s, padding=[(before, after)])
+      x, options = jax.ShapeDtypeStruct((1, n, 1), "f4"), dict(strides=s, padding=[(before, after)])
       for pool in (max_pool, avg_pool):
-        y = jax.eval_shape(partial(pool, window=k, **place), x)
-        assert y.shape == (1, want, 1), (pool, n, k, place)
+        y = jax.eval_shape(partial(pool, window=k, **options), x)
+        assert y.shape == (1, want, 1), (pool, n, k, options)
       cases += 1
   assert cases == 1683
 
@@ -94,8 +94,8 @@ def problems(draw):
 def by_loops(problem, fill, reduce):
   x, window, strides, padding = problem
   axes = tuple(range(1, 1 + len(window)))
-  places = brute.slide(x, window, strides, padding, [1] * len(window), fill)
-  return brute.stack({place: reduce(patch, axes) for place, patch in places})
+  positions = brute.slide(x, window, strides, padding, [1] * len(window), fill)
+  return brute.stack({position: reduce(patch, axes) for position, patch in positions})
 
 
 @given(problems())
@@ -112,11 +112,11 @@ def test_average_is_that_of_plain_loops(problem, count_padding):
   np.testing.assert_allclose(found, want, rtol=1e-6, atol=1e-6)
 
 
-def test_same_pads_evenly_and_the_odd_place_comes_last():
+def test_same_pads_evenly_and_the_odd_row_comes_last():
   x = np.random.default_rng(0).normal(size=(1, 7, 5, 2)).astype(np.float32)
-  places = ((4, 2), 2, ((1, 2), (0, 1)))
-  np.testing.assert_array_equal(max_pool(x, (4, 2), 2, "SAME"), max_pool(x, *places))
-  np.testing.assert_array_equal(avg_pool(x, (4, 2), 2, "same"), avg_pool(x, *places))
+  padded = ((4, 2), 2, ((1, 2), (0, 1)))
+  np.testing.assert_array_equal(max_pool(x, (4, 2), 2, "SAME"), max_pool(x, *padded))
+  np.testing.assert_array_equal(avg_pool(x, (4, 2), 2, "same"), avg_pool(x, *padded))
 
 
 def test_strides_default_to_the_window():
@@ -130,7 +130,7 @@ def test_the_padding_is_never_the_largest():
   assert plain(max_pool(x, 2, 2, 1)) == [[-1, -2], [-3, -4]]
 
 
-def test_padding_counts_unless_told_otherwise():
+def test_padding_counts_by_default():
   x = grey(np.ones((4, 4)))
   np.testing.assert_allclose(plain(avg_pool(x, 3, 3, 1)), [[4 / 9, 4 / 9], [4 / 9, 4 / 9]])
   assert plain(avg_pool(x, 3, 3, 1, count_padding=False)) == [[1, 1], [1, 1]]
@@ -213,7 +213,7 @@ def test_gradient_without_counted_padding_is_that_of_the_smaller_window():
   ]
 
 
-def test_rounding_up_lets_a_half_filled_window_count():
+def test_rounding_up_adds_a_window_at_the_end():
   x = grey([[1, 2, 3], [4, 9, 6], [7, 8, 5]])
   assert plain(max_pool(x, 2)) == [[9]]
   assert plain(MaxPool(2, ceil=True).apply({}, x)) == [[9, 6], [8, 5]]
@@ -224,7 +224,7 @@ def test_rounding_up_lets_a_half_filled_window_count():
 
 def rounded_up(x, window, strides, padding):
   """Returns the largest of each window that begins in the input or before it, by plain loops."""
-  places = [
+  windows = [
     [
       slice(max(i, 0), i + k)
       for i in range(-before, n, s)
@@ -232,8 +232,8 @@ def rounded_up(x, window, strides, padding):
     ]
     for n, k, s, (before, after) in zip(x.shape[1:-1], window, strides, padding)
   ]
-  found = [x[(slice(None), *cut)].max((1, 2)) for cut in itertools.product(*places)]
-  return np.stack(found, 1).reshape(len(x), *map(len, places), -1)
+  found = [x[(slice(None), *cut)].max((1, 2)) for cut in itertools.product(*windows)]
+  return np.stack(found, 1).reshape(len(x), *map(len, windows), -1)
 
 
 @given(st.data())
@@ -270,10 +270,10 @@ def test_adaptive_mean_is_that_of_plain_loops(axes):
   space, size = zip(*axes)
   x = np.random.default_rng(space).normal(size=(2, *space, 2)).astype(np.float32)
   want = np.zeros((2, *size, 2))
-  for place in np.ndindex(*size):
-    ends = [(math.floor(i * n / m), math.ceil((i + 1) * n / m)) for i, (n, m) in zip(place, axes)]
+  for index in np.ndindex(*size):
+    ends = [(math.floor(i * n / m), math.ceil((i + 1) * n / m)) for i, (n, m) in zip(index, axes)]
     cut = (slice(None), *(slice(*e) for e in ends))
-    want[(slice(None), *place)] = x[cut].mean(tuple(range(1, x.ndim - 1)))
+    want[(slice(None), *index)] = x[cut].mean(tuple(range(1, x.ndim - 1)))
   found = AdaptiveAvgPool(size).apply({}, x)
   np.testing.assert_allclose(found, want, rtol=1e-5, atol=1e-6)
 

@@ -35,15 +35,15 @@ def test_maxima_and_their_gradient(height, width, size, ties):
   cells = fast_rcnn_cells(boxes, 1 / 8)
   pool = jax.jit(lambda x: jax.vjp(lambda x: roi_pool(x, boxes, size, 1 / 8), x))
   found, back = pool(features)
-  slope = np.random.default_rng(0).normal(size=found.shape).astype(np.float32)
-  (moved,) = back(slope)
+  gradient = np.random.default_rng(0).normal(size=found.shape).astype(np.float32)
+  (to_map,) = back(gradient)
   for n in range(len(features)):
     want, first = plain.max_in_cells(features[n], cells[n], size)
     np.testing.assert_array_equal(found[n], want)
-    grad = np.zeros_like(features[n])
-    for at, place in first.items():
-      grad[place] += slope[n][at]
-    np.testing.assert_allclose(moved[n], grad, atol=1e-5)
+    expected = np.zeros_like(features[n])
+    for index, cell in first.items():
+      expected[cell] += gradient[n][index]
+    np.testing.assert_allclose(to_map[n], expected, atol=1e-5)
   alone = jax.jit(lambda x: roi_pool(x, boxes, size, 1 / 8))(features)  # without the winners
   np.testing.assert_array_equal(alone, found)
 
@@ -83,10 +83,10 @@ def test_bilinear_means_and_their_gradient(samples, aligned):
   for n in range(2):
     want = plain.roi_align(features[n], boxes[n], (3, 2), 1 / 8, samples, aligned)
     np.testing.assert_allclose(found[n], want, atol=1e-5)
-  slope = np.random.default_rng(1).normal(size=found.shape).astype(np.float32)
+  gradient = np.random.default_rng(1).normal(size=found.shape).astype(np.float32)
   other = np.random.default_rng(2).normal(size=features.shape).astype(np.float32)
-  (moved,) = back(slope)  # align is linear in the map: <slope, align(other)> = <moved, other>
-  np.testing.assert_allclose(np.sum(slope * align(other)), np.sum(moved * other), rtol=1e-4)
+  (to_map,) = back(gradient)  # align is linear: <gradient, align(other)> = <to_map, other>
+  np.testing.assert_allclose(np.sum(gradient * align(other)), np.sum(to_map * other), rtol=1e-4)
 
 
 def test_each_box_is_read_from_its_own_map():
@@ -104,8 +104,8 @@ def test_each_box_is_read_from_its_own_map():
     each = [roi_align([m], boxes, (2, 2), [s], samples=1) for m, s in zip(maps, scales)]
     return jnp.stack(each)[levels, np.arange(2)[:, None], np.arange(20)]
 
-  slope = np.random.default_rng(3).normal(size=(2, 20, 2, 2, 2)).astype(np.float32)
-  both = jax.jit(lambda f, *m: (f(*m), jax.vjp(f, *m)[1](slope)), static_argnums=0)
+  gradient = np.random.default_rng(3).normal(size=(2, 20, 2, 2, 2)).astype(np.float32)
+  both = jax.jit(lambda f, *m: (f(*m), jax.vjp(f, *m)[1](gradient)), static_argnums=0)
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), both(read, *maps), both(alone, *maps)
   )

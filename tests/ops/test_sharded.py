@@ -22,12 +22,13 @@ def main():
   import optax
 
   from cnnjax.engine import state
-  from cnnjax.engine.mesh import compile_step, make_mesh
+  from cnnjax.engine.compiler import compile_step
+  from cnnjax.engine.mesh import make_mesh
   from cnnjax.engine.step import train_step
   from cnnjax.layers import Conv, ConvNorm, LinearHead, MaxPool
   from cnnjax.tasks import classification as task
   from experiments.scaling import collectives
-  from experiments.stock import stock
+  from experiments.timing.stock import stock
 
   class Forms(nn.Module):  # columns, depthwise, grouped, pointwise, winograd, direct
     @nn.compact
@@ -100,7 +101,7 @@ def test_forms_add_no_collective():
     assert found[net]["sent"].keys() == {"all-reduce"}
   forms, stock = found["Forms ours"], found["Forms stock"]
   assert forms["count"] == stock["count"]
-  sums = 16 / 9  # winograd sums a kernel's gradient at 16 places before they become 9
+  sums = 16 / 9  # winograd sums 16 entries of a kernel gradient before they become 9
   assert forms["sent"]["all-reduce"] <= sums * stock["sent"]["all-reduce"]
   assert found["Volumes ours"] == found["Volumes stock"]
   norms, stock = found["Norms ours"], found["Norms stock"]

@@ -19,8 +19,8 @@ def test_outputs_of_whitened_patches_have_identity_covariance(size, channels):
   np.testing.assert_allclose(outputs.T @ outputs / len(outputs), np.eye(depth), atol=2e-3)
 
 
-def test_epsilon_holds_back_what_hardly_varies():
-  """Outputs have a mean square of v / (v + epsilon), the largest first; no patch varies by 0."""
+def test_epsilon_limits_the_gain_of_small_eigenvalues():
+  """Outputs have mean squares v / (v + epsilon), the largest first, and 0 where v is 0."""
   rng = np.random.default_rng(0)
   images = np.repeat(rng.normal(size=(50, 6, 6, 1)), 2, -1) * [1.0, 1.0]  # two equal channels
   outputs = np.asarray(conv(images, whitening(images, 1, 0.5))).reshape(-1, 2)

@@ -1,6 +1,7 @@
 """The parts of detectors against torchvision's; RoI max pooling is held against NumPy elsewhere.
 
-Where torchvision's own operators do not load, `experiments.reference` gives `nms` and `roi_align`.
+Where torchvision's own operators do not load, `experiments.timing.reference` gives `nms` and
+`roi_align`.
 """
 
 import jax
@@ -16,7 +17,7 @@ from cnnjax.ops.roi_align import pyramid_levels, roi_align
 from tests.ops import brute_boxes as plain
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install .[parity]")
-reference = pytest.importorskip("experiments.reference", reason="it needs the extra parity")
+reference = pytest.importorskip("experiments.timing.reference", reason="it needs the extra parity")
 pytestmark = pytest.mark.parity
 
 TRUTH = np.concatenate([plain.random(0, 20), plain.random(1, 20, whole=True)])

@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install .[parity]")
 pytestmark = pytest.mark.parity
-reference = pytest.importorskip("experiments.reference", reason="it needs the extra parity")
+reference = pytest.importorskip("experiments.timing.reference", reason="it needs the extra parity")
 
 import cnnjax  # noqa: E402
 from cnnjax.checkpoints import files  # noqa: E402

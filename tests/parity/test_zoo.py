@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install .[parity]")
 pytestmark = pytest.mark.parity
-reference = pytest.importorskip("experiments.reference", reason="timm is not installed")
+reference = pytest.importorskip("experiments.timing.reference", reason="timm is not installed")
 
 import cnnjax  # noqa: E402
 from cnnjax.checkpoints import export, files  # noqa: E402

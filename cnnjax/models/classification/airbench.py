@@ -1,7 +1,7 @@
 """Airbench: seven convolutions that learn CIFAR-10 in ten epochs.
 
-Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", arXiv:2404.00498; where it is silent, as
-the author's program (https://github.com/KellerJordan/cifar10-airbench, airbench94.py).
+Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", arXiv:2404.00498; what it does not say is
+from the author's program (https://github.com/KellerJordan/cifar10-airbench, airbench94.py).
 """
 
 from functools import partial
@@ -16,11 +16,11 @@ from cnnjax.layers import BatchNorm, Conv, Dense, Flatten, MaxPool, PyramidPool,
 from cnnjax.ops.preprocess import Preprocessing
 from cnnjax.ops.whiten import whitening
 
-PATCH = 2  # side of what the first layer whitens
+PATCH = 2  # side of the patches that the first layer whitens
 BLOCK = ("conv1", "pool", "norm1", "gelu", "conv2", "norm2", "gelu")  # 3x3 convolutions, 2x2 pool
 WIDTHS = (64, 256, 256)  # of the three blocks
 SCALE = 1 / 9  # of the logits
-KEPT = 0.6  # of the running statistics, a step
+MOMENTUM = 0.6  # share of the running statistics that a step keeps
 EPSILONS = dict(norm=1e-12, whitening=5e-4)
 
 gelu = partial(nn.gelu, approximate=False)
@@ -28,7 +28,7 @@ uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")  # PyTorc
 
 
 def dirac(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
-  """Returns a kernel [k, k, C, D] of which the first outputs, up to C, are the inputs themselves.
+  """Returns a kernel [k, k, C, D] whose first outputs, up to C, are copies of the inputs.
 
   The others are drawn as PyTorch draws them.
   """
@@ -52,7 +52,7 @@ class Block(nn.Module):
         x = Conv(self.width, 3, name=row, **options)(x)
       elif row.startswith("norm"):
         options = dict(epsilon=EPSILONS["norm"], use_scale=False, dtype=self.dtype)
-        x = BatchNorm(KEPT, name=row, **options)(x, train=train)
+        x = BatchNorm(MOMENTUM, name=row, **options)(x, train=train)
       else:
         x = MaxPool(2, name=row)(x) if row == "pool" else gelu(x)
     return x
@@ -61,7 +61,7 @@ class Block(nn.Module):
 class Trunk(nn.Module):
   """Images -> whiten (one pixel less, 24 channels of RGB), block1 (stride 2), block2, block3 (8).
 
-  The whitening layer's outputs come twice, with either sign, so that the GELU loses neither.
+  The whitening layer has each output twice, with opposite signs, for the GELU passes only one.
   """
 
   widths: tuple[int, ...]
@@ -80,9 +80,9 @@ class Trunk(nn.Module):
 
 
 class Head(nn.Module):
-  """Feature map [B, h, w, C] -> logits [B, num_classes] of the maps' largest values, scaled down.
+  """Feature map [B, h, w, C] -> logits [B, num_classes]: global max pooling, one layer, a factor.
 
-  The paper pools 3x3, which is all of its last map.
+  The paper pools 3x3, which is its whole last map.
   """
 
   num_classes: int
@@ -110,9 +110,9 @@ class Airbench(nn.Module):
 
   @nn.nowrap
   def from_images(self, variables: dict[str, Any], images: np.ndarray) -> dict[str, Any]:
-    """Returns the variables with a first layer that whitens images [N, H, W, C], normalised ones.
+    """Returns the variables with a first layer that whitens normalised images [N, H, W, C].
 
-    It is not to be trained, but for its bias: `optim.rates`.
+    Only its bias should be trained: set the kernel's rate to 0 in `optim.rates`.
     """
     params = variables["params"]
     whiten, trunk = params["trunk"]["whiten"], params["trunk"]

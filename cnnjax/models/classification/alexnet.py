@@ -1,4 +1,4 @@
-"""AlexNet: the paper's network on two towers, and the one that torchvision holds weights for.
+"""AlexNet: the paper's network of two towers, and the one that torchvision has weights for.
 
 Krizhevsky, Sutskever, Hinton, "ImageNet classification with deep convolutional neural networks",
 NIPS 2012 (`alexnet_2012`; course/004's table is its widths), and Krizhevsky, "One weird trick for
@@ -25,7 +25,7 @@ from cnnjax.ops.preprocess import IMAGENET, Preprocessing
 
 
 class Layer(NamedTuple):
-  """A convolution: width, window, stride, padding, on two towers or one, what follows its ReLU."""
+  """A convolution, its number of towers (groups), and whether norm and pooling follow its ReLU."""
 
   features: int
   window: int
@@ -43,7 +43,7 @@ ALEXNET = (  # arXiv:1404.5997, section 5: one tower, no normalisation
   Layer(256, 3, 1, 1, 1, False, False),
   Layer(256, 3, 1, 1, 1, False, True),
 )
-ALEXNET_2012 = (  # NIPS 2012, section 3.5; with an input of 227 its sizes come out
+ALEXNET_2012 = (  # NIPS 2012, section 3.5; its sizes need an input of 227
   Layer(96, 11, 4, 0, 1, True, True),
   Layer(256, 5, 1, 2, 2, True, True),
   Layer(384, 3, 1, 1, 1, False, False),
@@ -55,7 +55,7 @@ ALEXNET_2012 = (  # NIPS 2012, section 3.5; with an input of 227 its sizes come 
 class Trunk(nn.Module):
   """Images -> conv1 (stride 4), conv2 (8), conv3 to conv5 (16), pool5 (32), each after its ReLU.
 
-  Channels as in the table; `towers` False joins the paper's two towers, as the deck's table does.
+  Channels as in the table; without `towers` the paper's two are one, as in the deck's table.
   """
 
   table: tuple[Layer, ...]
@@ -87,7 +87,7 @@ class Trunk(nn.Module):
 
 
 class Head(nn.Module):
-  """pool5 [B, h, w, 256] -> logits [B, num_classes]; other sizes than 6x6 are averaged to it."""
+  """pool5 [B, h, w, 256] -> logits [B, num_classes]; sizes other than 6x6 are averaged to 6x6."""
 
   num_classes: int
   dropout: float

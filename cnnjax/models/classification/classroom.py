@@ -1,4 +1,4 @@
-"""The small networks that the course counts and trains by hand."""
+"""The small networks of the course, whose weights it counts and which it trains."""
 
 import math
 from typing import Any
@@ -46,7 +46,7 @@ class MLPTrunk(nn.Module):
 class MLP(nn.Module):
   """Numbers [B, ...] -> {"logits": [B, num_classes]} by fully connected layers with ReLU.
 
-  Two layers of 100 are course/001's, whose weights it counts; a few units do for course/000's XOR.
+  Two layers of 100 are course/001's, whose weights it counts; a few units learn course/000's XOR.
   """
 
   hidden: tuple[int, ...] = (100, 100)
@@ -83,7 +83,7 @@ class ConvTrunk(nn.Module):
 
 
 class DenseHead(nn.Module):
-  """Feature map [B, H, W, C] -> logits [B, num_classes] by hidden layers, dropout behind each."""
+  """Feature map [B, H, W, C] -> logits [B, num_classes] by hidden layers, dropout after each."""
 
   hidden: tuple[int, ...]
   dropout: float
@@ -127,7 +127,7 @@ class ClassroomCNN(nn.Module):
 
 
 class LocallyConnected(nn.Module):
-  """As a convolution, but with weights of its own at every place (course/004).
+  """A convolution with separate weights for every output pixel (course/004).
 
   [B, H, W, C] -> [B, H', W', features], H' = H - window + 1.
   """
@@ -141,7 +141,7 @@ class LocallyConnected(nn.Module):
     k, c = self.window, x.shape[-1]
     patches = lax.conv_general_dilated_patches(
       x.astype(self.dtype), (k, k), (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )  # [B, H', W', C k k], the channel outermost
+    )  # [B, H', W', C k k], the channel first
     shape = (*patches.shape[1:3], c * k * k, self.features)
     kernel_init = nn.initializers.he_normal(in_axis=-2, out_axis=-1, batch_axis=(0, 1))
     kernel = self.param("kernel", kernel_init, shape).astype(self.dtype)

@@ -1,10 +1,10 @@
-"""DenseNet: each layer sees the maps of all before it in its block.
+"""DenseNet: each layer reads the maps of all layers before it in its block.
 
 Huang, Liu, van der Maaten, Weinberger, "Densely connected convolutional networks",
-arXiv:1608.06993, table 1 (DenseNet-BC). Kept for the backward pass, the normed copies of all maps
-before take memory that grows with the square of the depth; `rematerialise` computes them again
-instead (arXiv:1707.06990). The slope of what was joined is summed layer by layer, behind a barrier:
-else XLA holds those of all layers and sums them at the end.
+arXiv:1608.06993, table 1 (DenseNet-BC). Each layer normalises a copy of all maps before it, and
+keeping these for the backward pass takes memory that grows with the square of the depth;
+`rematerialise` recomputes them instead (arXiv:1707.06990). A barrier after each concatenation makes
+XLA sum the gradients of a block's layers one by one: else it holds them all and sums at the end.
 """
 
 from typing import Any
@@ -50,7 +50,7 @@ class Trunk(nn.Module):
   """Images -> stem (stride 2), stage1 .. stage4, the dense blocks' maps (strides 4, 8, 16, 32).
 
   A block adds growth_rate channels a layer, a transition halves them: DenseNet-121's stages have
-  256, 512, 1024 and 1024 channels. stage4 is behind the last batch norm and its ReLU.
+  256, 512, 1024 and 1024 channels. stage4 is after the last batch norm and its ReLU.
   """
 
   depths: tuple[int, ...]

@@ -2,8 +2,8 @@
 
 Szegedy et al., "Going deeper with convolutions", arXiv:1409.4842, table 1. `googlenet_2014` is the
 paper's: no batch norm, local response normalisation, 5x5 convolutions. `googlenet` is the one that
-torchvision holds weights for: batch norm (epsilon 0.001), and a 3x3 where the paper has its 5x5,
-an old slip kept for the weights' sake. The deck's table merges modules; the paper's has nine.
+torchvision has weights for: batch norm (epsilon 0.001), and a 3x3 where the paper has a 5x5, a
+mistake that the weights were trained with. The deck's table merges modules; the paper's has nine.
 """
 
 from collections.abc import Callable
@@ -44,7 +44,7 @@ INCEPTION = {  # 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection; "M": 3x
 
 
 class Original(nn.Module):
-  """What the 2014 network has in every place: convolution with bias, ReLU."""
+  """The 2014 network's unit: convolution with bias, ReLU."""
 
   features: int
   kernel_size: int
@@ -61,7 +61,7 @@ class Original(nn.Module):
 
 
 class Normed(ConvNorm):
-  """What torchvision's has in every place: batch norm with an epsilon of 0.001."""
+  """The unit of torchvision's network: convolution, batch norm with an epsilon of 0.001, ReLU."""
 
   epsilon: float = 1e-3
 
@@ -148,8 +148,7 @@ class Auxiliary(nn.Module):
 class GoogLeNet(nn.Module):
   """Images [B, H, W, C] of at least 32x32 -> {"logits": [B, num_classes], "aux": two of them}.
 
-  The auxiliary logits, behind modules 4a and 4d, count for the loss only; `aux` False leaves them
-  out.
+  The auxiliary logits, of modules 4a and 4d, are for the loss only; `aux` False leaves them out.
   """
 
   unit: Callable[..., nn.Module] = Normed

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from cnnjax.layers import Conv, Dense, Flatten, MaxPool, PyramidPool, check_size, wide
 from cnnjax.ops.preprocess import Preprocessing
 
-FEATURES = (6, "M", 16, "M", 120)  # 5x5 convolutions, "M": max pooling in strides of 2
+FEATURES = (6, "M", 16, "M", 120)  # 5x5 convolutions; "M": max pooling with stride 2
 
 
 class Trunk(nn.Module):
@@ -56,8 +56,8 @@ class Head(nn.Module):
 class LeNet5(nn.Module):
   """Images [B, 32, 32, C] -> {"logits": [B, num_classes]}; larger images need a wider fc1.
 
-  `pool` is the side of what is max-pooled; 1 takes every second value as it is, without pooling.
-  With a `pyramid`, such as (1, 2, 4), fc1 reads as many parts of images of any size.
+  `pool` is the side of the max pooling windows; 1 only takes every second value. With a `pyramid`,
+  such as (1, 2, 4), fc1 reads the pooled parts of `PyramidPool`, for images of any size.
   """
 
   num_classes: int = 10

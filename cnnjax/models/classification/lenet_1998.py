@@ -18,14 +18,14 @@ from cnnjax.ops.conv import conv
 from cnnjax.ops.pool import avg_pool
 from cnnjax.ops.preprocess import Preprocessing
 
-C3_TABLE = (  # table I: the maps of S2 that each of C3's sixteen maps sees
+C3_TABLE = (  # table I: the maps of S2 that each of C3's sixteen maps reads
   (0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (0, 4, 5), (0, 1, 5),
   (0, 1, 2, 3), (1, 2, 3, 4), (2, 3, 4, 5), (0, 3, 4, 5), (0, 1, 4, 5), (0, 1, 2, 5),
   (0, 1, 3, 4), (1, 2, 4, 5), (0, 2, 3, 5),
   (0, 1, 2, 3, 4, 5),
 )  # fmt: skip
 
-# The ten targets of F6: each digit drawn on 7x12 places, +1 ink and -1 paper, after figure 3.
+# The ten targets of F6: each digit drawn on 7x12 pixels, +1 ink and -1 paper, after figure 3.
 DIGITS = """
 ....... ....... ....... ....... ....... ....... ....... ....... ....... .......
 ..###.. ...#... .#####. .#####. ....##. ####### ..####. ####### .#####. .#####.
@@ -66,7 +66,7 @@ def fan_in_uniform(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) ->
 
 
 class Subsample(nn.Module):
-  """Trainable subsampling: the sum of each 2x2 window times a coefficient plus a bias, a map."""
+  """Trainable subsampling: the sum of each 2x2 window times a coefficient plus a bias, per map."""
 
   dtype: Any = jnp.float32
 
@@ -83,7 +83,7 @@ class Subsample(nn.Module):
 
 
 class TableConv(nn.Module):
-  """5x5 convolution in which each output map sees only the input maps that a table names."""
+  """5x5 convolution in which each output map reads only the input maps that a table names."""
 
   table: tuple[tuple[int, ...], ...] = C3_TABLE
   dtype: Any = jnp.float32
@@ -103,7 +103,7 @@ class TableConv(nn.Module):
     return conv(x, kernel.astype(self.dtype)) + bias.astype(self.dtype)
 
   def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
-    """25 for each connection of the table at each place."""
+    """25 for each connection of the table at each output pixel."""
     return 25 * sum(len(row) for row in self.table) * int(np.prod(y[:-1]))
 
 

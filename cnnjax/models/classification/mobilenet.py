@@ -1,4 +1,4 @@
-"""MobileNets: a convolution a map, then a 1x1 convolution over the maps.
+"""MobileNets: depthwise convolutions, each followed by a 1x1 convolution.
 
 Howard et al., arXiv:1704.04861, table 1 (`mobilenet_v1`), with ReLU6 as in the authors' code and
 weights; Sandler et al., arXiv:1801.04381, table 2 (`mobilenet_v2`). The width multiplier is a
@@ -33,7 +33,7 @@ V2 = (  # expansion, width, number, stride of each stage of bottlenecks (t, c, n
 
 
 class Separable(nn.Module):
-  """[B, H, W, C] -> 3x3 a map, 1x1 over the maps, [B, H/s, W/s, width], each normed, ReLU6."""
+  """[B, H, W, C] -> 3x3 depthwise, 1x1, [B, H/s, W/s, width]; each with batch norm and ReLU6."""
 
   width: int
   strides: int = 1
@@ -47,7 +47,7 @@ class Separable(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-  """[B, H, W, C] -> 1x1 to expansion C, 3x3 a map, 1x1 without ReLU, [B, H/s, W/s, width].
+  """[B, H, W, C] -> 1x1 to expansion C, 3x3 depthwise, 1x1 without ReLU, [B, H/s, W/s, width].
 
   With stride 1 and equal widths x is added. Expansion 1 leaves the first convolution out.
   """

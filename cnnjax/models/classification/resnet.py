@@ -32,7 +32,7 @@ class BasicBlock(nn.Module):
 
   Attributes:
     width: channels out.
-    strides: s, in the first convolution and the projection, which is there where shapes differ.
+    strides: s, of the first convolution and of the projection where shapes differ.
     squeeze: reduction of a squeeze-and-excitation gate before the sum; 0 for none.
     drop: share of images for which training leaves the convolutions out (stochastic depth).
   """
@@ -53,8 +53,8 @@ class BasicBlock(nn.Module):
 class Bottleneck(nn.Module):
   """x [B, H, W, C] -> relu(x + 1x1, 3x3, 1x1 convolutions of x), [B, H/s, W/s, 4 width].
 
-  Figure 5, right. Attributes as in `BasicBlock`; `stride_first` puts the stride into the first 1x1
-  convolution, as in the paper, not into the 3x3.
+  Figure 5, right. Attributes as in `BasicBlock`; with `stride_first` the stride is in the first 1x1
+  convolution, as in the paper, not in the 3x3.
   """
 
   width: int
@@ -128,10 +128,10 @@ class ResNet(nn.Module):
   Attributes:
     depths: blocks a stage.
     block: `BasicBlock` or `Bottleneck`, or a partial of them.
-    stochastic_depth: share of images for which training leaves the last block out; those before
-      it less, in equal steps (arXiv:1603.09382).
-    rematerialise: whether the way back computes again what is within a block, instead of keeping
-      it: less memory, more time (arXiv:1604.06174).
+    stochastic_depth: share of images for which training leaves the last block out; it grows in
+      equal steps from the first block (arXiv:1603.09382).
+    rematerialise: whether the backward pass recomputes a block's activations instead of keeping
+      them: less memory, more time (arXiv:1604.06174).
   """
 
   depths: tuple[int, ...]

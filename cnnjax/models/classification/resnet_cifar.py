@@ -1,9 +1,9 @@
-"""Residual networks for 32x32 images, their plain and their highway siblings.
+"""Residual, plain and highway networks for 32x32 images.
 
 He et al., arXiv:1512.03385, section 4.2: three stages of n blocks at 32, 16 and 8 pixels with 16,
 32 and 64 channels, 6n + 2 layers, shortcuts without parameters (option A). `plain` leaves the
-shortcuts out. `highway` weighs block and shortcut by a learnt gate T, T y + (1 - T) x (Srivastava,
-Greff, Schmidhuber, arXiv:1505.00387): a residual network is one whose gates stand open both ways.
+shortcuts out. `highway` weighs block y and shortcut x by a learnt gate T, T y + (1 - T) x
+(Srivastava, Greff, Schmidhuber, arXiv:1505.00387); a residual network has both weights fixed at 1.
 """
 
 from collections.abc import Callable
@@ -72,7 +72,7 @@ class Plain(nn.Module):
 class Highway(nn.Module):
   """[B, H, W, C] -> relu(T y + (1 - T) option_a(x)), y two convolutions and T a gate of x.
 
-  `bias` is where the gates begin, sigmoid(bias) of the block's own output.
+  `bias` initialises the gate's bias: T begins near sigmoid(bias).
   """
 
   width: int
@@ -128,8 +128,8 @@ class Trunk(nn.Module):
 class CifarResNet(nn.Module):
   """Images [B, H, W, C] of at least 8x8 -> {"logits": [B, num_classes]}; 6n + 2 layers.
 
-  `stochastic_depth` is the share of images for which training leaves the last block out; those
-  before it less, in equal steps (arXiv:1603.09382).
+  `stochastic_depth` is the share of images for which training leaves the last block out; it grows
+  in equal steps from the first block (arXiv:1603.09382).
   """
 
   n: int

@@ -33,8 +33,8 @@ VGG19 = (2, 2, 4, 4, 4)  # column E
 class Trunk(nn.Module):
   """Images -> stage1 .. stage5 before their pooling (strides 1, 2, 4, 8, 16), and pool5 (32).
 
-  Channels 64, 128, 256, 512, 512. `norm` puts batch norm behind each convolution;
-  `ceil` keeps the last row of a map of odd sides, as SSD does.
+  Channels 64, 128, 256, 512, 512. `norm` adds batch norm after each convolution. `ceil` pools the
+  last row and column of a map of odd sides too, as SSD does.
   """
 
   depths: tuple[int, ...]
@@ -61,7 +61,7 @@ class Trunk(nn.Module):
 
 
 class Head(nn.Module):
-  """pool5 [B, h, w, 512] -> logits [B, num_classes]; other sizes than 7x7 are averaged to it."""
+  """pool5 [B, h, w, 512] -> logits [B, num_classes]; sizes other than 7x7 are averaged to 7x7."""
 
   num_classes: int
   dropout: float

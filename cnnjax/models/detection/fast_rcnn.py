@@ -1,4 +1,4 @@
-"""Fast R-CNN: one map an image, pooled in each proposal, classes and boxes learnt together.
+"""Fast R-CNN: one feature map an image, pooled in each proposal; classes and boxes learnt jointly.
 
 Girshick, "Fast R-CNN", arXiv:1504.08083.
 """
@@ -20,7 +20,7 @@ from cnnjax.ops.matching import BETWEEN, match, sample
 from cnnjax.ops.preprocess import IMAGENET, Preprocessing
 from cnnjax.ops.roi import roi_pool
 
-WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # of the offsets: they have a deviation of about 1 then
+WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # of the offsets, which then have a deviation of about 1
 AT_600 = replace(IMAGENET, resize=600, crop=None, longest=1000, multiple=32)  # section 5
 Arrays = dict[str, jax.Array]
 
@@ -38,43 +38,43 @@ def encode(
   overlap: float,
   least: float,
 ) -> Arrays:
-  """Returns `count` regions of an image to learn from, and what they are to be (section 2.3).
+  """Returns `count` regions of an image drawn for training, and their targets (section 2.3).
 
   Args:
     key: of the draw.
     proposals: [R, 4], to which the true boxes are added.
-    proposed: [R], which of them are there.
-    boxes: [N, 4], the truth.
+    proposed: [R], which of them are real.
+    boxes: [N, 4], the true boxes.
     labels: [N] of them.
-    valid: [N], which of them are there.
+    valid: [N], which of them are real.
     count: of regions.
-    fraction: of them that are objects, at most; they come first.
+    fraction: largest share of objects among them; they come first.
     overlap: with a true box, from which a region is an object.
-    least: overlap from which another one is background; below it is not drawn.
+    least: overlap from which another region is background; one below is not drawn.
 
-  Returns: regions [count, 4], taken bool [count] (which are there), kind [count] (0 the background,
-  c + 1 label c), offsets [count, 4], and the place of the true box [count].
+  Returns: regions [count, 4], taken bool [count] (which are real), kind [count] (0 for background,
+    c + 1 for label c), target [count, 4] (offsets), object_index [count] (of the true box).
   """
   regions = jnp.concatenate([proposals, boxes])
-  there = jnp.concatenate([proposed, valid]) > 0
+  real = jnp.concatenate([proposed, valid]) > 0
   overlaps = ops.iou(boxes, regions)
   matches = match(overlaps, valid, overlap, overlap)
   most = jnp.where(valid[:, None] > 0, overlaps, 0).max(0, initial=0)
-  matches = jnp.where(there & ((matches >= 0) | (most >= least)), matches, BETWEEN)
+  matches = jnp.where(real & ((matches >= 0) | (most >= least)), matches, BETWEEN)
   index, taken, is_object = sample(key, matches, count, fraction)
-  at = jnp.maximum(matches[index], 0)
+  object_index = jnp.maximum(matches[index], 0)
   regions = regions[index]
   return {
     "regions": regions,
     "taken": taken,
-    "kind": jnp.where(is_object, labels[at] + 1, 0),
-    "target": ops.encode(boxes[at], regions, WEIGHTS),
-    "place": at,
+    "kind": jnp.where(is_object, labels[object_index] + 1, 0),
+    "target": ops.encode(boxes[object_index], regions, WEIGHTS),
+    "object_index": object_index,
   }
 
 
 def loss_of_regions(outputs: Arrays, beta: float) -> dict[str, tuple[jax.Array, jax.Array]]:
-  """Returns the sums of class and box losses over the regions drawn, and their count (eq. 1)."""
+  """Returns (sum, count) of class and box losses over the regions drawn (equation 1)."""
   kind, count = outputs["kind"], jnp.maximum(outputs["taken"].sum(), 1)
   scores = jax.nn.log_softmax(outputs["logits"])
   each = -jnp.take_along_axis(scores, kind[..., None], -1)[..., 0]
@@ -87,8 +87,8 @@ def loss_of_regions(outputs: Arrays, beta: float) -> dict[str, tuple[jax.Array, 
   }
 
 
-def found(outputs: Arrays, *, least: float, overlap: float, places: int) -> Arrays:
-  """Returns the detections [B, K] of regions with logits and offsets; see `detections`."""
+def decode_regions(outputs: Arrays, *, least: float, overlap: float, places: int) -> Arrays:
+  """Returns the detections [B, K] of regions with logits and offsets, as `detections` does."""
   boxes = ops.decode(outputs["offsets"], outputs["regions"][:, :, None], WEIGHTS)
   boxes = ops.clip(boxes, outputs["extent"][:, None, None])
   scores = jax.nn.softmax(outputs["logits"])[..., 1:]
@@ -98,14 +98,14 @@ def found(outputs: Arrays, *, least: float, overlap: float, places: int) -> Arra
 
 
 def extent_of(x: dict[str, jax.Array]) -> jax.Array:
-  """Returns the real (height, width) [B, 2] of images: all of it, where nothing is filled up."""
+  """Returns the (height, width) [B, 2] of images without padding, by default the whole array's."""
   image = x["image"]
   whole = jnp.broadcast_to(jnp.asarray(image.shape[1:3], jnp.float32), (len(image), 2))
   return x.get("extent", whole)
 
 
 def with_proposals(x: Any, initializing: bool) -> Arrays:
-  """Returns what a network reads; while it is made, the whole image is the one proposal."""
+  """Returns a network's inputs; while it is initialised, the whole image is the only proposal."""
   x = x if isinstance(x, dict) else {"image": x}
   if "proposals" in x:
     return x
@@ -122,7 +122,7 @@ def with_proposals(x: Any, initializing: bool) -> Arrays:
 class BoxHead(nn.Module):
   """Features [B, K, h, w, C] of regions -> logits [B, K, 1 + num_classes], offsets [B, K, .., 4].
 
-  Two hidden layers, then a layer for each (figure 1); the offsets of the background are left out.
+  Two hidden layers, then one layer for each output (figure 1); the background has no offsets.
   """
 
   num_classes: int
@@ -149,17 +149,17 @@ class FastRCNN(nn.Module):
   Attributes:
     classifier: the network whose trunk's map is pooled.
     taken: stride of that map.
-    size: sides of what a region is pooled to.
-    hidden: width of the two layers behind it.
+    size: sides that a region is pooled to, in cells.
+    hidden: width of the two layers after the pooling.
     dropout: of these.
-    count: of an image's regions, drawn in training.
-    fraction: of objects among them, at most.
-    overlap: with the truth, from which a region is an object.
-    background: overlap from which another region is drawn as background.
-    beta: where the box loss begins to be linear.
+    count: number of regions of an image drawn in training.
+    fraction: largest share of objects among them.
+    overlap: with a true box, from which a region is an object.
+    background: overlap from which another region may be drawn as background.
+    beta: error above which the box loss is linear.
     least: score that a detection must be above.
-    suppression: overlap from which two detections of a class are one.
-    places: most detections of an image.
+    suppression: overlap above which the worse of two detections of a class is dropped.
+    places: largest number of detections of an image.
   """
 
   task = "detection"
@@ -199,8 +199,8 @@ class FastRCNN(nn.Module):
 
   @nn.nowrap
   def loss(self, outputs: Arrays, truth: Arrays) -> tuple[jax.Array, dict[str, Any]]:
-    """Returns the loss of a batch, a region's on average, and its parts."""
-    del truth  # the network has drawn from it
+    """Returns the mean loss of a batch's regions, and its parts."""
+    del truth  # the targets are among the outputs
     parts = loss_of_regions(outputs, self.beta)
     total = sum(value / count for value, count in parts.values())
     return total, {"loss": (total, 1.0), **parts}
@@ -208,4 +208,4 @@ class FastRCNN(nn.Module):
   @nn.nowrap
   def decode(self, outputs: Arrays) -> Arrays:
     """Returns an image's detections, best first: boxes [B, K, 4], labels, scores, valid [B, K]."""
-    return found(outputs, least=self.least, overlap=self.suppression, places=self.places)
+    return decode_regions(outputs, least=self.least, overlap=self.suppression, places=self.places)

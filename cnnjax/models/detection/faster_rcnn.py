@@ -1,9 +1,9 @@
-"""Faster R-CNN: the proposals come from the network too.
+"""Faster R-CNN: the network makes its proposals itself.
 
 Ren, He, Girshick, Sun, "Faster R-CNN: Towards real-time object detection with region proposal
 networks", arXiv:1506.01497; on a feature pyramid: Lin et al., arXiv:1612.03144. Trained jointly, as
-torchvision does: no gradient passes through the places of proposals, and anchors that reach out of
-the image are kept.
+torchvision does: no gradient passes through the coordinates of proposals, and anchors that reach
+out of the image are kept.
 """
 
 from collections.abc import Sequence
@@ -29,11 +29,11 @@ from cnnjax.ops.preprocess import IMAGENET, Preprocessing
 from cnnjax.ops.roi import roi_pool
 from cnnjax.ops.roi_align import pyramid_levels, roi_align
 
-BETA = 1 / 9  # where the box losses begin to be linear
+BETA = 1 / 9  # error above which the box losses are linear
 AT_800 = replace(  # as torchvision's are
   IMAGENET, resize=800, crop=None, longest=1333, multiple=32, interpolation="linear"
 )
-SMALL = 1e-3  # pixels of a proposal's sides
+MIN_SIDE = 1e-3  # pixels; smaller proposals are dropped
 
 
 def encode(
@@ -47,24 +47,26 @@ def encode(
   low: float,
   high: float,
 ) -> Arrays:
-  """Returns `count` anchors of an image to learn from: index, taken, is_object and target [.., 4].
+  """Returns `count` anchors of an image drawn for training, and their targets.
 
   Args:
     key: of the draw.
     references: the anchors [M, 4].
-    boxes: [N, 4], the truth.
-    valid: [N], which of them are there.
+    boxes: [N, 4], the true boxes.
+    valid: [N], which of them are real.
     count: of anchors drawn.
-    fraction: of objects among them, at most.
+    fraction: largest share of objects among them.
     low: overlap below which an anchor is background.
     high: overlap from which it is an object, as the best one of a true box always is
       (section 3.1.2).
+
+  Returns: index [count], sampled bool [count] (which are real), is_object bool [count], and
+    anchor_target [count, 4] (offsets).
   """
   matches = match(ops.iou(boxes, references), valid, low, high, best=True)
   index, taken, is_object = sample(key, matches, count, fraction)
-  at = jnp.maximum(matches[index], 0)
-  target = ops.encode(boxes[at], references[index])
-  return {"index": index, "sampled": taken, "is_object": is_object, "moves": target}
+  target = ops.encode(boxes[jnp.maximum(matches[index], 0)], references[index])
+  return {"index": index, "sampled": taken, "is_object": is_object, "anchor_target": target}
 
 
 def propose(
@@ -76,31 +78,32 @@ def propose(
   after: int,
   overlap: float,
 ) -> tuple[jax.Array, jax.Array]:
-  """Returns an image's proposals [after, 4], best first, and which are there [after].
+  """Returns an image's proposals [after, 4], best first, and which are real [after].
 
   Args:
     scores: [M] of each map.
     boxes: [M, 4] of each map.
     extent: (height, width) [2] of the image.
-    before: most boxes of a map that are looked at.
-    after: most proposals.
-    overlap: from which two of one map are one.
+    before: how many boxes of a map, the best, take part.
+    after: how many proposals to return.
+    overlap: above which the worse of two boxes of one map is dropped.
   """
-  best, places, level = [], [], []
+  best, clipped, level = [], [], []
   for n, (score, box) in enumerate(zip(scores, boxes)):
     score, index = lax.top_k(score, min(before, len(score)))
     best.append(score)
-    places.append(ops.clip(box[index], extent))
+    clipped.append(ops.clip(box[index], extent))
     level.append(jnp.full(len(score), n))
-  score, box, level = map(jnp.concatenate, (best, places, level))
-  kept, there = nms(box, jnp.where(ops.large(box, SMALL), score, -jnp.inf), overlap, after, level)
-  return jnp.where(there[:, None], box[kept], 0), there
+  score, box, level = map(jnp.concatenate, (best, clipped, level))
+  score = jnp.where(ops.large(box, MIN_SIDE), score, -jnp.inf)
+  kept, real = nms(box, score, overlap, after, level)
+  return jnp.where(real[:, None], box[kept], 0), real
 
 
 class RPN(nn.Module):
   """Maps [B, H, W, C] -> objectness [B, M] and offsets [B, M, 4] of each map's anchors."""
 
-  kinds: int  # anchors a cell
+  kinds: int  # anchors of a cell
   dtype: Any
 
   @nn.compact
@@ -109,14 +112,14 @@ class RPN(nn.Module):
     shared = Conv(maps[0].shape[-1], 3, padding=1, name="conv", **options)
     heads = (Conv(n * self.kinds, 1, name=f"{k}", **options) for k, n in HEADS.items())
     objectness, offsets = heads
-    seen = [nn.relu(shared(x)) for x in maps]
+    hidden = [nn.relu(shared(x)) for x in maps]
     return (
-      [wide(objectness(x)).reshape(len(x), -1) for x in seen],
-      [wide(offsets(x)).reshape(len(x), -1, 4) for x in seen],
+      [wide(objectness(x)).reshape(len(x), -1) for x in hidden],
+      [wide(offsets(x)).reshape(len(x), -1, 4) for x in hidden],
     )
 
 
-HEADS = {"objectness": 1, "offsets": 4}  # numbers an anchor
+HEADS = {"objectness": 1, "offsets": 4}  # channels of an anchor
 
 
 class FasterRCNN(nn.Module):
@@ -128,17 +131,17 @@ class FasterRCNN(nn.Module):
     pyramid: channels of a feature pyramid over them, which adds one map; 0 for none.
     sides: of each map's anchors, in pixels.
     ratios: of their height to width.
-    size: sides of what a region is read to: RoI align on a pyramid, RoI max pooling without.
-    hidden: width of the two layers behind it.
+    size: sides that a region is pooled to: by RoI align on a pyramid, else RoI max pooling.
+    hidden: width of the two layers after the pooling.
     dropout: of these.
-    proposals: most of an image, in training and else.
-    candidates: boxes of a map that are looked at for them, likewise.
-    sampled: anchors of an image, drawn in training.
-    count: of an image's regions, drawn in training.
-    fraction: of objects among them, at most.
+    proposals: largest number of an image, in training and in evaluation.
+    candidates: boxes of a map, the best, that they are chosen from, in training and in evaluation.
+    sampled: number of anchors of an image drawn in training.
+    count: number of regions of an image drawn in training.
+    fraction: largest share of objects among them.
     least: score that a detection must be above.
-    suppression: overlap from which two detections of a class are one.
-    places: most detections of an image.
+    suppression: overlap above which the worse of two detections of a class is dropped.
+    places: largest number of detections of an image.
   """
 
   task = "detection"
@@ -168,7 +171,7 @@ class FasterRCNN(nn.Module):
 
   @nn.nowrap
   def detect(self, x: dict[str, jax.Array], train: bool) -> tuple[Arrays, list[jax.Array]]:
-    """Returns the outputs, and the maps that regions are read from."""
+    """Returns the outputs, and the maps that regions are pooled from."""
     image, extent = x["image"], extent_of(x)
     maps = of_strides(self.classifier.make_trunk()(image, train=train), image, self.taken)
     if self.pyramid:
@@ -184,11 +187,11 @@ class FasterRCNN(nn.Module):
       after=self.proposals[not train],
       overlap=0.7,
     )
-    regions, there = jax.vmap(rule)(*lax.stop_gradient((objectness, boxes)), extent)
-    outputs = {"regions": regions, "taken": there, "extent": extent}
+    regions, real = jax.vmap(rule)(*lax.stop_gradient((objectness, boxes)), extent)
+    outputs = {"regions": regions, "taken": real, "extent": extent}
     if train:
       flat = (jnp.concatenate(parts, 1) for parts in (objectness, offsets))
-      outputs |= self._drawn(x, outputs, *flat, jnp.concatenate(references))
+      outputs |= self._training_samples(x, outputs, *flat, jnp.concatenate(references))
     if self.pyramid:
       maps = maps[:-1]  # the last is for anchors alone
     features = self.read(maps, outputs["regions"], self.size)
@@ -196,8 +199,8 @@ class FasterRCNN(nn.Module):
     return {**outputs, **head(features, train=train)}, maps
 
   @nn.nowrap
-  def _drawn(self, x, outputs, objectness, offsets, references):
-    """Returns the anchors and regions to learn from, with what they are to be."""
+  def _training_samples(self, x, outputs, objectness, offsets, references):
+    """Returns anchors and regions drawn for training, with their targets."""
     keys = jax.random.split(self.make_rng("sample"), (2, len(objectness)))
     options = dict(count=self.sampled, fraction=0.5, low=0.3, high=0.7)
     first = jax.vmap(partial(encode, **options), (0, None, 0, 0))(
@@ -205,7 +208,7 @@ class FasterRCNN(nn.Module):
     )
     index = first.pop("index")
     first["objectness"] = jnp.take_along_axis(objectness, index, 1)
-    first["moved"] = jnp.take_along_axis(offsets, index[..., None], 1)
+    first["anchor_offsets"] = jnp.take_along_axis(offsets, index[..., None], 1)
     options = dict(count=self.count, fraction=self.fraction, overlap=0.5, least=0.0)
     given = (outputs["regions"], outputs["taken"], x["boxes"], x["labels"], x["valid"])
     return first | jax.vmap(partial(fast_rcnn.encode, **options))(keys[1], *given)
@@ -221,11 +224,11 @@ class FasterRCNN(nn.Module):
 
   @nn.nowrap
   def loss(self, outputs: Arrays, truth: Arrays) -> tuple[jax.Array, dict[str, Any]]:
-    """Returns the four losses' sum and each (equation 1, for anchors and for regions)."""
-    del truth  # the network has drawn from it
+    """Returns the sum of four losses, and each (equation 1, for anchors and for regions)."""
+    del truth  # the targets are among the outputs
     count = jnp.maximum(outputs["sampled"].sum(), 1)
     each = optax.sigmoid_binary_cross_entropy(outputs["objectness"], outputs["is_object"])
-    box = smooth_l1(outputs["moved"] - outputs["moves"], BETA).sum(-1)
+    box = smooth_l1(outputs["anchor_offsets"] - outputs["anchor_target"], BETA).sum(-1)
     parts = {
       "objectness_loss": (jnp.where(outputs["sampled"], each, 0).sum(), count),
       "anchor_loss": (jnp.where(outputs["is_object"], box, 0).sum(), count),
@@ -237,4 +240,5 @@ class FasterRCNN(nn.Module):
   @nn.nowrap
   def decode(self, outputs: Arrays) -> Arrays:
     """Returns an image's detections, best first: boxes [B, K, 4], labels, scores, valid [B, K]."""
-    return fast_rcnn.found(outputs, least=self.least, overlap=self.suppression, places=self.places)
+    rule = dict(least=self.least, overlap=self.suppression, places=self.places)
+    return fast_rcnn.decode_regions(outputs, **rule)

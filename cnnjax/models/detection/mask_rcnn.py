@@ -1,4 +1,4 @@
-"""Mask R-CNN: Faster R-CNN with a mask of each object.
+"""Mask R-CNN: Faster R-CNN that also predicts a mask of each object.
 
 He, Gkioxari, Dollar, Girshick, "Mask R-CNN", arXiv:1703.06870.
 """
@@ -17,22 +17,22 @@ from cnnjax.models.detection.faster_rcnn import FasterRCNN
 from cnnjax.ops.roi_align import roi_align
 
 
-def encode(regions: jax.Array, place: jax.Array, truth: Arrays, side: int) -> jax.Array:
-  """Returns what the masks [B, K, side, side] of regions [B, K, 4] are to be, from 0 to 1.
+def encode(regions: jax.Array, object_index: jax.Array, truth: Arrays, side: int) -> jax.Array:
+  """Returns the target masks [B, K, side, side], from 0 to 1, of regions [B, K, 4].
 
   Args:
     regions: in pixels of the image.
-    place: [B, K] of the true object that each stands for.
-    truth: `instances` [B, N, H, W], or `ids` [B, H, W]: k + 1 where the object at place k is.
-    side: of a mask.
+    object_index: [B, K] of the true object of each region.
+    truth: `instances` [B, N, H, W], or `ids` [B, H, W]: k + 1 at the pixels of object k.
+    side: of a mask, in pixels.
   """
   if "instances" in truth:
-    whole = jnp.take_along_axis(truth["instances"], place[..., None, None], 1)
+    whole = jnp.take_along_axis(truth["instances"], object_index[..., None, None], 1)
   else:
-    whole = truth["ids"][:, None] == 1 + place[..., None, None]
+    whole = truth["ids"][:, None] == 1 + object_index[..., None, None]
   flat = whole.reshape(-1, *whole.shape[2:], 1).astype(jnp.float32)
   cut = roi_align([flat], regions.reshape(-1, 1, 4), (side, side), [1.0], aligned=True)
-  return cut.reshape(*place.shape, side, side)
+  return cut.reshape(*object_index.shape, side, side)
 
 
 class MaskHead(nn.Module):
@@ -55,9 +55,9 @@ class MaskHead(nn.Module):
 
 
 class Up(nn.Module):
-  """Transposed convolution [B, H, W, C] -> [B, 2H, 2W, features] by 2x2 windows, two cells apart.
+  """Transposed 2x2 convolution with stride 2, [B, H, W, C] -> [B, 2H, 2W, features].
 
-  The kernel `transposed` is [2, 2, C, features]: each cell becomes four.
+  The kernel `transposed` is [2, 2, C, features]: each pixel becomes 2x2.
   """
 
   features: int
@@ -77,12 +77,12 @@ class Up(nn.Module):
 
 
 class MaskRCNN(FasterRCNN):
-  """Images [B, H, W, C] -> what Faster R-CNN gives, and masks [B, K, s, s].
+  """Images [B, H, W, C] -> the outputs of Faster R-CNN, and masks [B, K, s, s].
 
-  In training the masks are of the regions that stand for objects, else of the detections.
+  In training the masks are of the regions drawn as objects, else of the detections.
 
   Attributes:
-    mask_size: half of s, the side that a region is read to for it.
+    mask_size: half of s, the side that a region is pooled to for its mask.
     mask_widths: channels of the convolutions.
   """
 
@@ -94,10 +94,10 @@ class MaskRCNN(FasterRCNN):
     x = x if isinstance(x, dict) else {"image": x}
     outputs, maps = self.detect(x, train)
     if train:
-      objects = int(self.count * self.fraction)  # they come first
+      objects = int(self.count * self.fraction)  # which come first
       regions, labels = outputs["regions"][:, :objects], outputs["kind"][:, :objects] - 1
-      place = outputs["place"][:, :objects]
-      outputs["mask_target"] = encode(regions, place, x, 2 * self.mask_size)
+      object_index = outputs["object_index"][:, :objects]
+      outputs["mask_target"] = encode(regions, object_index, x, 2 * self.mask_size)
     else:
       outputs["found"] = FasterRCNN.decode(self, outputs)
       regions, labels = outputs["found"]["boxes"], outputs["found"]["labels"]
@@ -112,9 +112,9 @@ class MaskRCNN(FasterRCNN):
     """Returns Faster R-CNN's loss and that of the masks (section 3)."""
     total, parts = FasterRCNN.loss(self, outputs, truth)
     each = optax.sigmoid_binary_cross_entropy(outputs["masks"], outputs["mask_target"])
-    there = outputs["kind"][:, : each.shape[1]] > 0
-    mask = jnp.where(there, each.mean((2, 3)), 0).sum()
-    count = jnp.maximum(there.sum(), 1)
+    is_object = outputs["kind"][:, : each.shape[1]] > 0
+    mask = jnp.where(is_object, each.mean((2, 3)), 0).sum()
+    count = jnp.maximum(is_object.sum(), 1)
     total = total + mask / count
     return total, {**parts, "loss": (total, 1.0), "mask_loss": (mask, count)}
 
@@ -122,6 +122,6 @@ class MaskRCNN(FasterRCNN):
   def decode(self, outputs: Arrays) -> Arrays:
     """Returns an image's detections as Faster R-CNN does, and masks [B, K, s, s] from 0 to 1.
 
-    A mask is of its box; `metrics.masks.paste` brings it to the image.
+    A mask covers its box; `metrics.masks.paste` pastes it into the image.
     """
     return {**outputs["found"], "masks": jax.nn.sigmoid(outputs["masks"])}

@@ -1,9 +1,9 @@
-"""R-CNN: a convolutional network looks at warped windows, and one SVM a class says what they are.
+"""R-CNN: features of warped windows from a convolutional network, classified by one SVM a class.
 
 Girshick, Donahue, Darrell, Malik, "Rich feature hierarchies for accurate object detection and
-semantic segmentation", arXiv:1311.2524. The module holds all that is learnt, one stage after the
-other (`experiments/train_rcnn.py`): trunk and fully connected layers as a classifier of windows,
-then `svm` and `regression`, which scikit-learn finds.
+semantic segmentation", arXiv:1311.2524. The module holds the parameters of all stages of training
+(`experiments/train_rcnn.py`): trunk and dense layers are trained as a classifier of windows, then
+scikit-learn fits `svm` and `regression`.
 """
 
 import math
@@ -30,12 +30,12 @@ WHOLE = Preprocessing(resize=(500, 500), mean=IMAGENET.mean, std=IMAGENET.std)
 
 
 class Targets(NamedTuple):
-  """What windows [R, 4] of an image are to the stages that follow the fine-tuning.
+  """What the stages after the fine-tuning learn from windows [R, 4] of an image.
 
   Attributes:
-    negative: [R, C] whether it teaches a class's SVM what the class is not.
+    negative: [R, C] whether a window is a negative example of a class's SVM.
     near: [R] whether regression learns from it.
-    nearest: [R] the true box that it overlaps most.
+    nearest: [R] index of the true box that it overlaps most.
     offsets: [R, 4] to that box.
   """
 
@@ -47,38 +47,37 @@ class Targets(NamedTuple):
 
 def encode(
   windows: jax.Array,
-  there: jax.Array,
+  real: jax.Array,
   boxes: jax.Array,
   labels: jax.Array,
   valid: jax.Array,
   num_classes: int,
 ) -> Targets:
-  """Returns what windows [R, 4], those there [R], are beside true boxes [P, 4] with labels [P].
+  """Returns the targets of windows [R, 4], of which some are real [R], for true boxes [P, 4].
 
-  Negatives of a class's SVM overlap each of its boxes by less than 0.3 (its positives are the boxes
-  themselves, section 2.3); regression learns from overlaps above 0.6 (appendix C). Boxes that are
-  not valid [P] teach only what is no negative: difficult ones, and places without area, which
-  overlap nothing.
+  Negatives of a class's SVM overlap each box with its label [P] by less than 0.3 (its positives are
+  the boxes themselves, section 2.3); regression learns from overlaps above 0.6 (appendix C).
+  Boxes that are not valid [P] are only excluded from the negatives: difficult ones, and padding,
+  which overlaps nothing.
   """
-  overlap, there = geometry.iou(boxes, windows), there > 0
+  overlap, real = geometry.iou(boxes, windows), real > 0
   known = jnp.where(valid[:, None] > 0, overlap, 0)
   nearest = known.argmax(0)
   of_class = labels[:, None] == jnp.arange(num_classes)
   most = jnp.where(of_class[:, None], overlap[:, :, None], 0).max(0)
   return Targets(
-    negative=there[:, None] & (most < 0.3),
-    near=there & (known.max(0) > 0.6),
+    negative=real[:, None] & (most < 0.3),
+    near=real & (known.max(0) > 0.6),
     nearest=nearest,
     offsets=geometry.encode(boxes[nearest], windows),
   )
 
 
 def decode(outputs: Arrays, places: int, suppression: float) -> Arrays:
-  """Returns the boxes [B, K, 4] that stay, with labels, scores and valid [B, K], best first.
+  """Returns the detected boxes [B, K, 4], with labels, scores and valid [B, K], best first.
 
-  Each window is moved as its class says, and goes where a better one of that class overlaps it by
-  more than `suppression`. A score is the SVM's margin behind a sigmoid: the order is the margins',
-  and 0.5 the border of the class.
+  Each window is moved by its class's offsets, and dropped where a better one of that class overlaps
+  it by more than `suppression`. A score is the sigmoid of the SVM's margin, 0.5 at margin 0.
   """
   moved = geometry.decode(outputs["offsets"], outputs["regions"][:, :, None])
   moved = geometry.clip(moved, outputs["extent"][:, None, None])
@@ -98,12 +97,12 @@ def loss(outputs: Arrays, truth: dict[str, jax.Array]) -> tuple[jax.Array, dict[
   return total / jnp.maximum(count, 1), logs
 
 
-def looked_at(x: Arrays, key: jax.Array | None, count: int, fraction: float) -> Arrays:
-  """Returns the regions [B, K, 4] to look at, which are there (`taken`), and the images' extent.
+def regions_of(x: Arrays, key: jax.Array | None, count: int, fraction: float) -> Arrays:
+  """Returns regions [B, K, 4] to evaluate, which are real (`taken`), and the images' `extent`.
 
-  Without a key they are the proposals; with one they are drawn from them and the true boxes, with
-  the `kind` [B, K] that each is, as Fast R-CNN draws them: K of each image, at most a fraction of
-  them objects, and any other window is background (section 2.3).
+  Without a key they are the proposals. With one they are drawn from these and the true boxes by
+  `fast_rcnn.encode`, with the `kind` [B, K] of each: K of each image, at most a fraction of them
+  objects, and all other windows are background (section 2.3).
   """
   if key is None:
     found = {"regions": x["proposals"], "taken": x["proposed"] > 0}
@@ -116,17 +115,17 @@ def looked_at(x: Arrays, key: jax.Array | None, count: int, fraction: float) -> 
 
 
 def map_of(maps: Mapping[str, jax.Array], layer: str) -> jax.Array:
-  """Returns a trunk's map by its name. Raises: UserError with those that there are."""
+  """Returns a trunk's map by its name. Raises: UserError with the names of all."""
   if layer not in maps:
     raise unknown("layer of the trunk", layer, maps)
   return maps[layer]
 
 
 class Head(nn.Module):
-  """Maps of windows [..., F] -> two layers, `features` [..., hidden], and what is said of them.
+  """Pooled maps of windows [..., F] -> `features` [..., hidden] by two layers, and predictions.
 
-  `logits` [..., 1 + C] of the fine-tuning, background first; `scores` [..., C] of the SVMs; and
-  `offsets` [..., C, 4], linear in the maps themselves (arXiv:1311.2524, appendix C).
+  Those are `logits` [..., 1 + C] of the fine-tuning, background first; `scores` [..., C] of the
+  SVMs; and `offsets` [..., C, 4], linear in the maps themselves (arXiv:1311.2524, appendix C).
   """
 
   num_classes: int
@@ -140,11 +139,11 @@ class Head(nn.Module):
     for name in ("fc6", "fc7"):
       x = nn.relu(Dense(self.hidden, dtype=self.dtype, name=name)(x))
       x = nn.Dropout(self.dropout, deterministic=not train)(x)
-    found = partial(Dense, kernel_init=nn.initializers.zeros)  # by scikit-learn, at full precision
-    offsets = found(4 * self.num_classes, name="regression")(wide(pooled))
+    fitted = partial(Dense, kernel_init=nn.initializers.zeros)  # by scikit-learn, in float32
+    offsets = fitted(4 * self.num_classes, name="regression")(wide(pooled))
     return {
       "logits": wide(Dense(1 + self.num_classes, dtype=self.dtype, name="softmax")(x)),
-      "scores": found(self.num_classes, name="svm")(wide(x)),
+      "scores": fitted(self.num_classes, name="svm")(wide(x)),
       "offsets": offsets.reshape(*offsets.shape[:-1], self.num_classes, 4),
       "features": wide(x),
       "pooled": wide(pooled),
@@ -156,15 +155,15 @@ class RCNN(nn.Module):
 
   Attributes:
     classifier: the network whose trunk is taken.
-    layer: the trunk's map that is read, averaged to at most `cells` a side.
+    layer: the trunk's map that is used, averaged to at most `cells` a side.
     side: of a warped window, of which `context` pixels on each side show what is around it.
-    hidden: width of the two layers behind the trunk.
+    hidden: width of the two layers after the trunk.
     dropout: of these.
-    count: of an image's regions, drawn in training; 4 images make the paper's 128.
-    fraction: of objects among them, at most.
-    crops: warped windows that are held at once; the others wait.
-    places: most boxes to answer with.
-    suppression: overlap from which two boxes of a class are one.
+    count: number of regions of an image drawn in training; 4 images make the paper's 128.
+    fraction: largest share of objects among them.
+    crops: how many warped windows are computed at once.
+    places: largest number of detections of an image.
+    suppression: overlap above which the worse of two detections of a class is dropped.
   """
 
   task = "detection"
@@ -187,9 +186,9 @@ class RCNN(nn.Module):
   def __call__(self, x: Any, *, train: bool) -> Arrays:
     x = fast_rcnn.with_proposals(x, self.is_initializing())
     key = self.make_rng("sample") if train else None
-    found = looked_at(x, key, self.count, self.fraction)
+    found = regions_of(x, key, self.count, self.fraction)
     if train or self.is_initializing():
-      return {**found, **self._each(self.describe, x["image"], found["regions"], train)}
+      return {**found, **self._describe_windows(self.describe, x["image"], found["regions"], train)}
     alone, variables = self.clone(parent=None), self.variables
     describe = partial(alone.apply, variables, method="describe")
     count = found["regions"].shape[1]
@@ -197,20 +196,20 @@ class RCNN(nn.Module):
     turns = -(-count // part)
     windows = jnp.pad(found["regions"], ((0, 0), (0, turns * part - count), (0, 0)))
     windows = windows.reshape(-1, turns, part, 4).swapaxes(0, 1)
-    parts = lax.map(lambda w: self._each(describe, x["image"], w, False), windows)
+    parts = lax.map(lambda w: self._describe_windows(describe, x["image"], w, False), windows)
     join = lambda v: v.swapaxes(0, 1).reshape(len(x["image"]), -1, *v.shape[3:])[:, :count]  # noqa: E731
     return {**found, **jax.tree.map(join, parts)}
 
   @nn.nowrap
-  def _each(self, describe, image, windows, train):
-    """Describes windows [B, R, 4] as one batch of crops."""
-    seen = crop(image, windows, self.side, self.context)
-    said = describe(seen.reshape(-1, *seen.shape[2:]), train=train)
-    return jax.tree.map(lambda v: v.reshape(*windows.shape[:2], *v.shape[1:]), said)
+  def _describe_windows(self, describe, image, windows, train):
+    """Returns the network's outputs for windows [B, R, 4], computed as one batch of crops."""
+    crops = crop(image, windows, self.side, self.context)
+    outputs = describe(crops.reshape(-1, *crops.shape[2:]), train=train)
+    return jax.tree.map(lambda v: v.reshape(*windows.shape[:2], *v.shape[1:]), outputs)
 
   @nn.compact
   def describe(self, crops: jax.Array, *, train: bool) -> Arrays:
-    """Returns what the network says of warped windows [N, side, side, C]."""
+    """Returns the network's outputs for warped windows [N, side, side, C]."""
     maps = map_of(self.classifier.make_trunk()(crops, train=train), self.layer)
     cells = tuple(min(self.cells, n) for n in maps.shape[1:3])
     pooled = AdaptiveAvgPool(cells, name="pool")(maps)
@@ -219,10 +218,10 @@ class RCNN(nn.Module):
 
   @nn.nowrap
   def loss(self, outputs: Arrays, truth: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, Any]]:
-    """The loss of the fine-tuning; see `loss`."""
+    """Returns the loss of the fine-tuning and the sums to log."""
     return loss(outputs, truth)
 
   @nn.nowrap
   def decode(self, outputs: Arrays) -> Arrays:
-    """Returns the boxes found, best first; see `decode`."""
+    """Returns an image's detections, best first: boxes [B, K, 4], labels, scores, valid [B, K]."""
     return decode(outputs, self.places, self.suppression)

@@ -1,10 +1,9 @@
-"""SPPnet: one map of features an image, and a pyramid of maxima of it in each window.
+"""SPPnet: one feature map an image, and a pyramid of its maxima in each window.
 
 He, Zhang, Ren, Sun, "Spatial pyramid pooling in deep convolutional networks for visual
-recognition", arXiv:1406.4729, section 4. What follows the pyramid is R-CNN's: two layers, an SVM a
-class, regression (`experiments/train_rcnn.py`). The paper fine-tunes the layers only:
-`optim.rates=(("trunk/", 0.0),)` with a trunk that has learnt before; the gradient of the pyramid
-also reaches the trunk.
+recognition", arXiv:1406.4729, section 4. After the pyramid it is R-CNN: two layers, an SVM a class,
+regression (`experiments/train_rcnn.py`). Gradients pass through the pyramid to the trunk; the paper
+fine-tunes the two layers only: `optim.rates=(("trunk/", 0.0),)` with a pretrained trunk.
 """
 
 import math
@@ -17,7 +16,7 @@ import jax.numpy as jnp
 
 from cnnjax.models.detection import rcnn
 from cnnjax.models.detection.fast_rcnn import with_proposals
-from cnnjax.models.detection.rcnn import WHOLE, Arrays, Head, looked_at, map_of
+from cnnjax.models.detection.rcnn import WHOLE, Arrays, Head, map_of, regions_of
 from cnnjax.ops.preprocess import Preprocessing
 from cnnjax.ops.roi import pyramid_pool
 
@@ -27,8 +26,8 @@ class SPPNet(nn.Module):
 
   Attributes:
     classifier: the network whose trunk is taken.
-    layer: the trunk's map that windows are read from.
-    pyramid: parts of a window along each side, each dividing the largest.
+    layer: the trunk's map that windows are pooled from.
+    pyramid: numbers of parts along each side of a window; each must divide the largest.
     others: as in `RCNN`.
   """
 
@@ -50,7 +49,7 @@ class SPPNet(nn.Module):
   def __call__(self, x: Any, *, train: bool) -> Arrays:
     x = with_proposals(x, self.is_initializing())
     key = self.make_rng("sample") if train else None
-    found = looked_at(x, key, self.count, self.fraction)
+    found = regions_of(x, key, self.count, self.fraction)
     maps = map_of(self.classifier.make_trunk()(x["image"], train=train), self.layer)
     stride = 2 ** round(math.log2(x["image"].shape[1] / maps.shape[1]))
     pooled = pyramid_pool(maps, found["regions"], 1 / stride, tuple(self.pyramid))
@@ -59,10 +58,10 @@ class SPPNet(nn.Module):
 
   @nn.nowrap
   def loss(self, outputs: Arrays, truth: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, Any]]:
-    """The loss of the fine-tuning; see `rcnn.loss`."""
+    """Returns the loss of the fine-tuning and the sums to log."""
     return rcnn.loss(outputs, truth)
 
   @nn.nowrap
   def decode(self, outputs: Arrays) -> Arrays:
-    """Returns the boxes found, best first; see `rcnn.decode`."""
+    """Returns an image's detections, best first: boxes [B, K, 4], labels, scores, valid [B, K]."""
     return rcnn.decode(outputs, self.places, self.suppression)

@@ -1,4 +1,4 @@
-"""SSD: boxes and their classes from several maps at once, without proposals.
+"""SSD: boxes and their classes predicted on several maps, without proposals.
 
 Liu et al., "SSD: Single shot multibox detector", arXiv:1512.02325.
 """
@@ -20,11 +20,11 @@ from cnnjax.ops.losses import smooth_l1
 from cnnjax.ops.matching import match_ssd
 from cnnjax.ops.preprocess import IMAGENET, Preprocessing
 
-WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # of the offsets, 1 / variances of the authors' program
+WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # of the offsets; 1 / the variances of the authors' program
 XAVIER = nn.initializers.xavier_uniform()
 HALF, VALID = (3, 2, 1), (3, 1, 0)  # kernel, stride, padding
 
-# Channels of the 1x1 convolution, of the one behind it, and what that is: figure 2.
+# Channels of a 1x1 convolution, then channels, kernel, stride, padding of the next: figure 2.
 EXTRA300 = ((256, 512, *HALF), (128, 256, *HALF), (128, 256, *VALID), (128, 256, *VALID))
 EXTRA512 = ((256, 512, *HALF), *((128, 256, *HALF),) * 3, (128, 256, 4, 1, 1))
 SSD300 = dict(
@@ -48,19 +48,20 @@ CAFFE300, CAFFE512 = (
 def encode(
   references: jax.Array, boxes: jax.Array, labels: jax.Array, valid: jax.Array, overlap: float
 ) -> tuple[jax.Array, jax.Array]:
-  """Returns the class [M] and offsets [M, 4] that an image's default boxes [M, 4] are to learn.
+  """Returns the target class [M] and offsets [M, 4] of an image's default boxes [M, 4].
 
   Class 0 is the background, c + 1 the label c of the true boxes [N, 4] (section 2.2).
   """
   matches = match_ssd(ops.iou(boxes, references), valid, overlap)
-  at = jnp.maximum(matches, 0)
-  return jnp.where(matches >= 0, labels[at] + 1, 0), ops.encode(boxes[at], references, WEIGHTS)
+  index = jnp.maximum(matches, 0)
+  kind = jnp.where(matches >= 0, labels[index] + 1, 0)
+  return kind, ops.encode(boxes[index], references, WEIGHTS)
 
 
 def hardest(loss: jax.Array, positive: jax.Array, ratio: float) -> jax.Array:
-  """Returns the negatives [B, M] of an image's largest losses, `ratio` to a positive (section 2.2).
+  """Returns whether [B, M] boxes are the hardest negatives, `ratio` to a positive (section 2.2).
 
-  Of equal losses the first are taken.
+  Those are the boxes of largest loss in an image, the first of equal ones.
   """
   negative = jnp.where(positive, -jnp.inf, jax.lax.stop_gradient(loss))
   rank = jnp.argsort(jnp.argsort(negative, -1, descending=True), -1)
@@ -73,20 +74,20 @@ class SSD(nn.Module):
   Attributes:
     classifier: the network whose trunk's maps come first.
     taken: strides of those maps.
-    extra: further maps, each from the one before: channels in between, channels, kernel size,
-      strides and padding of its second convolution.
-    scales: sides of the default boxes as parts of the image's, for each map and one beyond; by
+    extra: further maps, each made of the one before: channels of a 1x1 convolution, then channels,
+      kernel size, strides and padding of a second convolution.
+    scales: sides of the default boxes as fractions of the image's, for each map and one more; by
       default 0.1, then 0.2 to 0.9 in equal steps, and 1.05 (section 2.2).
-    ratios: of their width to height, beside 1, for each map; by default (2, 3).
-    steps: pixels a cell of each map; by default the image divided by its cells.
+    ratios: of their width to height, besides 1, for each map; by default (2, 3).
+    steps: pixels of a cell of each map; by default the image divided by its cells.
     converted: whether VGG's fc6 and fc7 follow the trunk as convolutions, and its first map is
       normalised (section 3).
-    overlap: from which a default box is held to a true one.
-    negatives: to each positive, in training.
+    overlap: with a true box, from which a default box is matched to it.
+    negatives: number for each positive in the class loss.
     least: score that a detection must be above.
-    suppression: overlap from which two detections of a class are one.
-    candidates: default boxes a class that are looked at.
-    places: most detections of an image.
+    suppression: overlap above which the worse of two detections of a class is dropped.
+    candidates: how many default boxes of a class, the best, take part in decoding.
+    places: largest number of detections of an image.
   """
 
   task = "detection"
@@ -148,7 +149,7 @@ class SSD(nn.Module):
   def loss(
     self, outputs: dict[str, jax.Array], truth: dict[str, jax.Array]
   ) -> tuple[jax.Array, dict[str, Any]]:
-    """Returns the loss of a batch, a positive's on average, and its parts (equation 1)."""
+    """Returns the loss of a batch over its number of positives, and its parts (equation 1)."""
     target = partial(encode, outputs["references"], overlap=self.overlap)
     valid = truth["valid"] * truth["mask"][:, None]
     kind, offsets = jax.vmap(target)(truth["boxes"], truth["labels"], valid)

@@ -1,20 +1,20 @@
-"""What R-CNN and SPPnet learn without gradients: a class's SVM by hard negatives, and regression.
+"""What R-CNN and SPPnet fit without gradients: SVMs with hard negative mining, ridge regression.
 
-arXiv:1311.2524, section 2.3 and appendix C; the constants that it does not name are its authors'
-program's.
+arXiv:1311.2524, section 2.3 and appendix C; constants that it does not name are from its authors'
+program.
 """
 
 import numpy as np
 
-NORM = 20.0  # of features on average, once scaled: the constants C and RIDGE are made for it
-C, POSITIVE, BIAS = 1e-3, 2.0, 10.0  # a mistake's price, a positive's, and the constant feature
-FIRST, PART = 2_000, 20_000  # negatives to begin with, and looked through between two fits
-HARD, EASY = -1.0, -1.2  # margins above which a negative is taken in, and below which it is let go
-RIDGE = 1_000.0
+NORM = 20.0  # mean norm of scaled features, for which C and RIDGE are chosen
+C, POSITIVE_WEIGHT, INTERCEPT_SCALING = 1e-3, 2.0, 10.0  # of LinearSVC
+FIRST, PART = 2_000, 20_000  # negatives of the first fit, and searched between two fits
+HARD, EASY = -1.0, -1.2  # margins above which a negative is added, and below which it is removed
+RIDGE = 1_000.0  # weight of the ridge penalty
 
 
 def scale_of(rows: np.ndarray) -> float:
-  """Returns the factor that brings rows [M, F] to a norm of `NORM` on average."""
+  """Returns the factor with which rows [M, F] have a mean norm of `NORM`."""
   some = rows[:: max(1, len(rows) // PART)]
   norm = np.linalg.norm(some, axis=-1).mean() if len(some) else 0.0
   return NORM / float(norm) if norm else 1.0
@@ -23,14 +23,14 @@ def scale_of(rows: np.ndarray) -> float:
 def mine(
   features: np.ndarray, positives: np.ndarray, negatives: np.ndarray, scale: float
 ) -> tuple[np.ndarray, np.ndarray, int]:
-  """Returns weights [F] and bias [] of a class's SVM, and how many negatives it was left with.
+  """Returns weights [F] and bias [] of a class's SVM, and its number of negatives at the end.
 
   Args:
     features: [M, F], on disk or in memory.
-    positives: the class's rows.
-    negatives: rows that are not, in the order to look through them: all once, for more passes do
+    positives: indices of the class's rows.
+    negatives: indices of other rows, in the order in which they are searched, once: more passes do
       not help.
-    scale: of `scale_of`; the SVM that comes out is one of features as they are.
+    scale: from `scale_of`; the weights returned are for features that are not scaled.
   """
 
   def margins(rows):
@@ -54,8 +54,8 @@ def _svm(features, positives, negatives, scale):
   machine = LinearSVC(
     C=C,
     loss="hinge",
-    class_weight={1: POSITIVE},
-    intercept_scaling=BIAS,
+    class_weight={1: POSITIVE_WEIGHT},
+    intercept_scaling=INTERCEPT_SCALING,
     max_iter=20_000,
     random_state=0,
   )

@@ -1,4 +1,4 @@
-"""YOLO: each cell of a grid says at once which object has its centre there, and where it lies.
+"""YOLO: each cell of a grid predicts the class and the box of the object centred in it.
 
 Redmon et al., "You only look once: Unified, real-time object detection", arXiv:1506.02640.
 """
@@ -37,21 +37,21 @@ FAST_YOLO = (  # the authors' yolo-tiny.cfg, for the paper only says that they a
   (3, 1024, 1), (3, 1024, 1), (3, 1024, 1),
 )  # fmt: skip
 DARKNET = Preprocessing((448, 448))  # pixels from 0 to 1
-# By fan-in: without norms, growing widths would make what passes smaller from layer to layer.
+# By fan-in: by fan-out, activations would shrink where widths grow, without norms to correct it.
 KAIMING_IN = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
-SMALL = nn.initializers.normal(0.01)
+SMALL_NORMAL = nn.initializers.normal(0.01)
 leaky = partial(nn.leaky_relu, negative_slope=0.1)  # equation 2
 
 
 def encode(
   boxes: jax.Array, labels: jax.Array, valid: jax.Array, grid: tuple[int, int], size: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """Returns what the cells of a grid (rows, columns) are to learn of an image's boxes [N, 4].
+  """Returns the targets of a grid's (rows, columns) cells for an image's boxes [N, 4].
 
-  That is whether an object's centre is in the cell [rows, columns], its label, and its box
+  They are whether an object's centre is in the cell [rows, columns], its label, and its box
   [rows, columns, 4]: the centre in the cell, from 0 to 1, and the square roots of width and height
-  as parts of the image's, of (height, width) `size` (section 2). A cell has one object: of several
-  the first listed is learnt, the others are lost. A centre on a line belongs to the later cell.
+  as fractions of the image's, of (height, width) `size` (section 2). A cell has one object: of
+  several the first listed. A centre on the border of two cells belongs to the later one.
   """
   cells, sides = _columns_first(grid), _columns_first(size)
   centre = (boxes[:, :2] + boxes[:, 2:]) / 2 / sides * cells
@@ -61,14 +61,14 @@ def encode(
   number = jnp.where(valid > 0, jnp.arange(len(boxes)), len(boxes))
   first = jnp.full(grid, len(boxes)).at[row, column].min(number)
   there = first < len(boxes)
-  at = jnp.where(there, first, 0)
-  return there, labels[at], jnp.concatenate([centre - cell, roots], -1)[at]
+  index = jnp.where(there, first, 0)
+  return there, labels[index], jnp.concatenate([centre - cell, roots], -1)[index]
 
 
 def corners(parts: jax.Array, size: jax.Array) -> jax.Array:
-  """Returns the boxes [..., rows, columns, N, 4] in pixels that parts of that shape stand for.
+  """Returns the boxes [..., rows, columns, N, 4] in pixels of targets or predictions of that shape.
 
-  It undoes `encode`; a root below 0 stands for its square too, as in the authors' program.
+  It is the inverse of `encode`; a root below 0 is squared too, as in the authors' program.
   """
   grid = parts.shape[-4:-2]
   cell = jnp.stack(jnp.meshgrid(*map(jnp.arange, grid[::-1])), -1)[:, :, None]
@@ -79,6 +79,7 @@ def corners(parts: jax.Array, size: jax.Array) -> jax.Array:
 
 
 def _columns_first(size):
+  """Returns (rows, columns) or (height, width) in the order of x and y."""
   return jnp.asarray([size[1], size[0]], jnp.float32)
 
 
@@ -111,24 +112,23 @@ class Trunk(nn.Module):
 class YOLOv1(nn.Module):
   """Images [B, H, W, C] -> boxes [B, S, T, N, 4], confidence [B, S, T, N], probabilities.
 
-  These last are [B, S, T, num_classes]; S and T are the sides of the trunk's last map. All are
-  linear; a box is as `encode` has it.
+  The last are [B, S, T, num_classes]; S and T are the sides of the trunk's last map. All outputs
+  are linear, and boxes have the form of `encode`.
 
   Attributes:
     table: of the network's own trunk.
-    classifier: a network whose trunk and deepest map come in its place; `table` and `norm` then
-      count for nothing.
-    hidden: widths of dense layers before the last, for images of one size; those but the last are
-      linear, as in yolo-tiny.cfg. Without any, the head is a 1x1 convolution, for any size.
+    classifier: a network whose trunk replaces it; `table` and `norm` are then not used.
+    hidden: widths of dense layers before the last, for images of one size; all but the last of them
+      are linear, as in yolo-tiny.cfg. Without any, the head is a 1x1 convolution, for any size.
     norm: whether batch norm follows each convolution of its own trunk, as in the authors' later
-      files. The paper has none, but begins with 20 convolutions that ImageNet has trained.
+      files. The paper has none, but begins with 20 convolutions pretrained on ImageNet.
     boxes: N, of a cell.
-    dropout: behind the hidden layers.
+    dropout: after the hidden layers.
     coordinates: weight of the boxes' errors.
     background: weight of the confidence where there is no object.
     least: score that a detection must be above, the authors' for mAP.
-    suppression: overlap from which two detections of a class are one, likewise.
-    places: most detections of an image.
+    suppression: overlap above which the worse of two detections of a class is dropped, as theirs.
+    places: largest number of detections of an image.
   """
 
   task = "detection"
@@ -156,7 +156,7 @@ class YOLOv1(nn.Module):
       trunk = Trunk(self.table, self.norm, self.dtype, name="trunk")
     *_, x = (m for m in trunk(image, train=train).values() if m.ndim == 4)
     grid, numbers = x.shape[1:3], 5 * self.boxes + self.num_classes
-    options = dict(dtype=self.dtype, kernel_init=SMALL, name="answers")
+    options = dict(dtype=self.dtype, kernel_init=SMALL_NORMAL, name="answers")
     if self.hidden:
       x = Flatten(name="flatten")(x)
       self._check(x, image)
@@ -188,10 +188,11 @@ class YOLOv1(nn.Module):
   def loss(
     self, outputs: dict[str, jax.Array], truth: dict[str, jax.Array]
   ) -> tuple[jax.Array, dict[str, Any]]:
-    """Returns the loss of a batch, an image's on average, and its parts (equation 3).
+    """Returns the mean loss of a batch's images, and its parts (equation 3).
 
-    Of a cell's boxes the one that overlaps its object most is responsible for it; where none does,
-    the one of the least error. Its confidence is to be that overlap, taken as it stands.
+    Of a cell's boxes the one that overlaps its object most is responsible for it; where none
+    overlaps, the one of the least error. The target of its confidence is that overlap, through
+    which no gradient passes.
     """
     size, mask = outputs["size"], truth["mask"]
     target = partial(encode, grid=outputs["boxes"].shape[1:3], size=size)
@@ -220,8 +221,8 @@ class YOLOv1(nn.Module):
   def decode(self, outputs: dict[str, jax.Array]) -> dict[str, jax.Array]:
     """Returns an image's detections, best first: boxes [B, K, 4], labels, scores, valid [B, K].
 
-    A score is confidence times probability (equation 1), each brought to 0..1 first: they are
-    linear, and two below 0 would make one above.
+    A score is confidence times probability (equation 1), each clipped to 0..1 first: they are
+    linear, and the product of two below 0 would be above 0.
     """
     boxes = ops.clip(corners(outputs["boxes"], outputs["size"]), outputs["size"])
     confidence, probabilities = (

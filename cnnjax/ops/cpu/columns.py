@@ -1,8 +1,8 @@
-"""Few input channels: blocks of neighbouring columns of the result become its channels.
+"""Convolutions of few input channels: neighbouring columns of the result become its channels.
 
-A block of T columns sees T + k - 1 columns of the input. Those of each block laid side by side are
-the channels of an image of W'/T columns, and the kernel, T times beside itself, becomes one of
-window [h, 1] (a block-Toeplitz matrix): more multiply-adds, but in products wide enough for XLA.
+A block of T columns of the result reads T + k - 1 columns of the input, which become the channels
+of an image of W'/T columns. T shifted copies of the kernel make its kernel, of window [h, 1] (a
+block-Toeplitz matrix): more multiply-adds, but in products wide enough for XLA.
 """
 
 import jax
@@ -13,36 +13,36 @@ from cnnjax.ops.cpu import direct
 from cnnjax.ops.cpu.windows import pad
 from cnnjax.ops.geometry import Geometry, plain
 
-FEW = 8  # input channels up to which it pays
-AT_ONCE = 8  # columns in a block, at most
+MAX_CHANNELS = 8  # input channels for which it is faster (docs/performance.md: 16 gain nothing)
+MAX_BLOCK = 8  # columns of the result in a block
 
 
 def fits(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geometry) -> bool:
-  """Whether this form computes such a convolution."""
-  still = geometry.strides == geometry.dilation == (1, 1)
-  if len(x_shape) != 4 or not still or geometry.groups != 1:
+  """Whether this form can compute such a convolution."""
+  contiguous = geometry.strides == geometry.dilation == (1, 1)
+  if len(x_shape) != 4 or not contiguous or geometry.groups != 1:
     return False
   return kernel_shape[1] - 1 <= _block(x_shape, kernel_shape, geometry)[0]
 
 
 def pays(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geometry) -> bool:
   """Whether it is faster than XLA's own."""
-  return x_shape[3] <= FEW and kernel_shape[1] > 1
+  return x_shape[3] <= MAX_CHANNELS and kernel_shape[1] > 1
 
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
-  """Returns x [B, H, W, C] by kernel [h, k, C, D]."""
-  block, places = _block(x.shape, kernel.shape, geometry)
+  """Returns the convolution of x [B, H, W, C] with kernel [h, k, C, D]."""
+  block, columns = _block(x.shape, kernel.shape, geometry)
   rows, width, channels, features = kernel.shape
-  left, blocks = geometry.padding[1][0], -(-places // block)
-  whole = (blocks + 1) * block - left - x.shape[2]
-  x = pad(x, ((0, 0), (left, whole))).reshape(*x.shape[:2], blocks + 1, block * channels)
-  beyond = x[:, :, 1:, : (width - 1) * channels]  # what a block sees of the next one
-  wide = lax.optimization_barrier(jnp.concatenate([x[:, :, :-1], beyond], axis=-1))
+  left, blocks = geometry.padding[1][0], -(-columns // block)
+  right = (blocks + 1) * block - left - x.shape[2]
+  x = pad(x, ((0, 0), (left, right))).reshape(*x.shape[:2], blocks + 1, block * channels)
+  overlap = x[:, :, 1:, : (width - 1) * channels]  # the columns that a block reads of the next one
+  wide = lax.optimization_barrier(jnp.concatenate([x[:, :, :-1], overlap], axis=-1))
   shifted = [pad(kernel, ((t, block - 1 - t), (0, 0))) for t in range(block)]
   toeplitz = jnp.stack(shifted, 3).reshape(rows, 1, wide.shape[3], block * features)
   y = plain(wide, toeplitz, geometry._replace(padding=(geometry.padding[0], (0, 0))))
-  return y.reshape(*y.shape[:2], blocks * block, features)[:, :, :places]
+  return y.reshape(*y.shape[:2], blocks * block, features)[:, :, :columns]
 
 
 input_gradient, _ = direct.gradients(forward)
@@ -52,8 +52,8 @@ kernel_gradient = direct.kernel_gradient  # XLA's is as fast
 def _block(
   x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geometry
 ) -> tuple[int, int]:
-  """Returns the columns of a block and of the result; the former divides the latter if it can."""
-  places = x_shape[2] + sum(geometry.padding[1]) - kernel_shape[1] + 1
+  """Returns the columns of a block and those of the result, a multiple of them if possible."""
+  columns = x_shape[2] + sum(geometry.padding[1]) - kernel_shape[1] + 1
   least = max(1, kernel_shape[1] - 1)
-  divisors = [n for n in range(least, AT_ONCE + 1) if places % n == 0]
-  return max(divisors, default=AT_ONCE), places
+  divisors = [n for n in range(least, MAX_BLOCK + 1) if columns % n == 0]
+  return max(divisors, default=MAX_BLOCK), columns

@@ -1,6 +1,6 @@
-"""Windows larger than the image: what each place sees, laid out, times the kernel.
+"""Convolutions whose window is larger than the image, as a product of its patches with the kernel.
 
-There XLA falls back on loops that are thirty times slower than its product of matrices.
+XLA falls back there on loops that are thirty times slower than its matrix product.
 """
 
 import jax
@@ -8,12 +8,12 @@ import jax.numpy as jnp
 from jax import lax
 
 from cnnjax.ops.cpu.direct import gradients
-from cnnjax.ops.cpu.windows import pad, seen, taps
-from cnnjax.ops.geometry import Geometry, places
+from cnnjax.ops.cpu.windows import pad, tap_values, taps
+from cnnjax.ops.geometry import Geometry, output_size
 
 
 def fits(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geometry) -> bool:
-  """Whether this form computes such a convolution."""
+  """Whether this form can compute such a convolution."""
   return len(x_shape) == 4 and geometry.groups == 1
 
 
@@ -24,17 +24,18 @@ def pays(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geom
 
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
-  """Returns x [B, H, W, C] by kernel [h, w, C, D]."""
-  sizes = places(x.shape, kernel.shape, geometry)
+  """Returns the convolution of x [B, H, W, C] with kernel [h, w, C, D]."""
+  sizes = output_size(x.shape, kernel.shape, geometry)
 
-  def inside(axis, first):  # whether a tap sees any of the image, not zeros alone
+  def inside(axis, first):
+    """Whether a tap reads any pixel of the image, not padding alone."""
     before, stride = geometry.padding[axis][0], geometry.strides[axis]
     return any(0 <= first - before + i * stride < x.shape[1 + axis] for i in range(sizes[axis]))
 
   padded, parts, weights = pad(x, geometry.padding), [], []
   for i, j, row, column in taps(kernel.shape, geometry.dilation):
     if inside(0, row) and inside(1, column):
-      parts.append(seen(padded, row, column, sizes, geometry.strides))
+      parts.append(tap_values(padded, row, column, sizes, geometry.strides))
       weights.append(kernel[i, j])
   if not parts:
     return jnp.zeros((x.shape[0], *sizes, kernel.shape[3]), x.dtype)

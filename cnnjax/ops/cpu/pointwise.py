@@ -1,4 +1,4 @@
-"""1x1 convolutions, and those whose window sees all of the image: products of matrices."""
+"""1x1 convolutions, and those whose window is the whole image, as products of matrices."""
 
 from collections.abc import Callable
 
@@ -11,10 +11,10 @@ from cnnjax.ops.geometry import Geometry
 
 
 def fits(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geometry) -> bool:
-  """Whether this form computes such a convolution."""
+  """Whether this form can compute such a convolution."""
   simple = len(x_shape) == 4 and geometry.groups == 1 and geometry.padding == ((0, 0), (0, 0))
-  all_of_it = kernel_shape[:2] == x_shape[1:3] and geometry.dilation == (1, 1)
-  return simple and (kernel_shape[:2] == (1, 1) or all_of_it)
+  whole_image = kernel_shape[:2] == x_shape[1:3] and geometry.dilation == (1, 1)
+  return simple and (kernel_shape[:2] == (1, 1) or whole_image)
 
 
 def pays(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geometry) -> bool:
@@ -23,58 +23,59 @@ def pays(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geom
 
 
 def product(a: jax.Array, b: jax.Array, over: tuple[int, int] = (1, 0)) -> jax.Array:
-  """Returns the product of two matrices, summed over a dimension of each: by (0, 0) a^T b."""
+  """Returns the product of two matrices, summed over a dimension of each; (0, 0) gives a^T b."""
   return lax.dot_general(a, b, (((over[0],), (over[1],)), ((), ())))
 
 
 def forward(
   x: jax.Array, kernel: jax.Array, geometry: Geometry, product: Callable = product
 ) -> jax.Array:
-  """Returns x [B, H, W, C] by kernel [1, 1, C, D] or [H, W, C, D]."""
-  x = _seen(x, kernel.shape, geometry)
+  """Returns the convolution of x [B, H, W, C] with kernel [1, 1, C, D] or [H, W, C, D]."""
+  x = _window_values(x, kernel.shape, geometry)
   return product(_rows(x), _rows(kernel)).reshape(*x.shape[:3], -1)
 
 
 def input_gradient(
-  slope: jax.Array,
+  gradient: jax.Array,
   kernel: jax.Array,
   x_shape: tuple[int, ...],
   geometry: Geometry,
   product: Callable = product,
 ) -> jax.Array:
-  """Returns the slope with respect to x from that of the result, [B, H', W', D]."""
+  """Returns the gradient with respect to x from that with respect to the result [B, H', W', D]."""
   if kernel.shape[:2] != (1, 1):
-    return dense.input_gradient(_rows(slope), _rows(kernel)).reshape(x_shape)
-  found = product(_rows(slope), _rows(kernel), (1, 1)).reshape(*slope.shape[:3], -1)
+    return dense.input_gradient(_rows(gradient), _rows(kernel)).reshape(x_shape)
+  found = product(_rows(gradient), _rows(kernel), (1, 1)).reshape(*gradient.shape[:3], -1)
   if geometry.strides == (1, 1):
     return found
   config = [(0, 0, 0)]
-  for size, places, stride in zip(x_shape[1:3], found.shape[1:3], geometry.strides):
-    config.append((0, size - (places - 1) * stride - 1, stride - 1))
+  for size, count, stride in zip(x_shape[1:3], found.shape[1:3], geometry.strides):
+    config.append((0, size - (count - 1) * stride - 1, stride - 1))
   return lax.pad(found, jnp.zeros((), found.dtype), [*config, (0, 0, 0)])
 
 
 def kernel_gradient(
   x: jax.Array,
-  slope: jax.Array,
+  gradient: jax.Array,
   kernel_shape: tuple[int, ...],
   geometry: Geometry,
   product: Callable = product,
 ) -> jax.Array:
-  """Returns the slope with respect to the kernel: a product that reads both as they lie."""
-  seen = _seen(x, kernel_shape, geometry)
-  return product(_rows(seen), _rows(slope), (0, 0)).reshape(kernel_shape)
+  """Returns the gradient with respect to the kernel: a product that transposes neither factor."""
+  values = _window_values(x, kernel_shape, geometry)
+  return product(_rows(values), _rows(gradient), (0, 0)).reshape(kernel_shape)
 
 
-def _seen(x: jax.Array, kernel_shape: tuple[int, ...], geometry: Geometry) -> jax.Array:
-  """Returns what the window sees at each place, [B, H', W', its pixels x C]."""
+def _window_values(x: jax.Array, kernel_shape: tuple[int, ...], geometry: Geometry) -> jax.Array:
+  """Returns what the window reads for each output pixel, [B, H', W', window pixels x C]."""
   if kernel_shape[:2] != (1, 1):
     return x.reshape(x.shape[0], 1, 1, -1)
-  across, down = geometry.strides
+  down, across = geometry.strides
   if geometry.strides == (1, 1):
     return x
-  return lax.optimization_barrier(x[:, ::across, ::down])  # a stride is a slice in front
+  return lax.optimization_barrier(x[:, ::down, ::across])
 
 
 def _rows(x: jax.Array) -> jax.Array:
+  """Returns x [..., C] as a matrix [N, C]."""
   return x.reshape(-1, x.shape[-1])

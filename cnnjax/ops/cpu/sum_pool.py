@@ -1,4 +1,4 @@
-"""Sums over windows as shifted sums; on the way back each tap puts its slopes where it saw."""
+"""Sums over windows as shifted sums; backward, each tap adds the gradient to the pixels it read."""
 
 from functools import partial, reduce
 
@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from cnnjax.ops.cpu.windows import Pairs, by_slices, homes, pad, put_back, seen, taps
+from cnnjax.ops.cpu.windows import Pairs, add_phases, by_slices, pad, tap_phases, tap_values, taps
 
-MOST = 25  # taps of a window
+MAX_TAPS = 25  # of a window, each a term of one loop
 
 
 def sum_pool(
@@ -21,20 +21,20 @@ def sum_pool(
 @partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
 def _sum_pool(x, window, strides, padding):
   sizes = zip(x.shape[1:3], window, strides, padding)
-  places = [(n + a + b - k) // s + 1 for n, k, s, (a, b) in sizes]
+  counts = [(n + a + b - k) // s + 1 for n, k, s, (a, b) in sizes]
   padded = pad(x, padding)
-  return reduce(jnp.add, (seen(padded, i, j, places, strides) for _, _, i, j in taps(window)))
+  return reduce(jnp.add, (tap_values(padded, i, j, counts, strides) for _, _, i, j in taps(window)))
 
 
 def _forward(x, window, strides, padding):
   return _sum_pool(x, window, strides, padding), x
 
 
-def _backward(window, strides, padding, x, slope):
-  slope = lax.optimization_barrier(slope)  # else each tap computes it again
-  found = homes(window, x.shape, slope.shape[1:3], strides, padding)
-  parts = ((phase, pad(slope, around)) for phase, around in found)
-  return (put_back(parts, x.shape, strides),)
+def _backward(window, strides, padding, x, gradient):
+  gradient = lax.optimization_barrier(gradient)  # else XLA computes it again for each tap
+  found = tap_phases(window, x.shape, gradient.shape[1:3], strides, padding)
+  parts = ((phase, pad(gradient, around)) for phase, around in found)
+  return (add_phases(parts, x.shape, strides),)
 
 
 _sum_pool.defvjp(_forward, _backward)

@@ -13,7 +13,7 @@ from cnnjax.errors import UserError
 from cnnjax.layers import Conv
 from cnnjax.models.classification.lenet import Trunk
 from experiments.claims import changed, noise, permuted, shift
-from experiments.claims.runs import mnist
+from experiments.claims.trainings import mnist
 
 
 @pytest.fixture(scope="module")

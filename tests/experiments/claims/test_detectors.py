@@ -10,7 +10,7 @@ import cnnjax
 from cnnjax.engine.config import check, resolve
 from cnnjax.errors import UserError
 from experiments.claims import detectors
-from experiments.claims.runs import HERE
+from experiments.claims.trainings import HERE
 from experiments.launch import read_config
 
 

@@ -11,7 +11,7 @@ from cnnjax.engine.run import read_rows
 from cnnjax.errors import UserError
 from cnnjax.visualise.overlay import overlay
 from experiments.claims import any_size, degradation, squeeze, tumor
-from experiments.claims.runs import Trained, config_of, gain, spread, training_error
+from experiments.claims.trainings import Trained, config_of, gain, spread, training_error
 
 
 def test_config_of():

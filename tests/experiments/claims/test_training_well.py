@@ -8,7 +8,7 @@ from PIL import Image
 
 from cnnjax.errors import UserError
 from experiments.claims import augment, regularise, transfer
-from experiments.claims.runs import Trained
+from experiments.claims.trainings import Trained
 
 
 @pytest.mark.slow

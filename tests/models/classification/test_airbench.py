@@ -1,4 +1,4 @@
-"""What airbench begins with: identities, and a layer that whitens the images it is given."""
+"""Airbench's initial parameters: identity kernels, and a layer that whitens given images."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ import cnnjax
 from cnnjax.models.classification.airbench import dirac
 
 
-def test_dirac_passes_its_input_on():
+def test_dirac_kernels_copy_their_inputs():
   kernel = dirac(jax.random.key(0), (3, 3, 5, 8))
   x = np.random.default_rng(0).normal(size=(2, 6, 4, 5)).astype(np.float32)
   window = dict(window_strides=(1, 1), padding="SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
@@ -20,7 +20,7 @@ def test_dirac_passes_its_input_on():
   assert dirac(jax.random.key(0), (3, 3, 8, 5))[1, 1].tolist() == np.eye(8, 5).tolist()
 
 
-def test_first_layer_whitens_the_images_with_either_sign():
+def test_first_layer_whitens_the_images_with_both_signs():
   model = cnnjax.create_model("airbench94")
   shapes = jax.eval_shape(
     lambda: model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False)

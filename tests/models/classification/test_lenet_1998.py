@@ -63,8 +63,8 @@ def test_table_conv_is_a_convolution_restricted_to_the_table(table_conv):
 def test_missing_connections_have_no_gradient(table_conv):
   x, params, _ = table_conv
   x = x[:1, :5, :5]
-  slopes = jax.jacrev(lambda x: TableConv().apply({"params": params}, x)[0, 0, 0])(x)
-  reached = np.abs(slopes[:, 0]).sum((1, 2)) > 0
+  gradients = jax.jacrev(lambda x: TableConv().apply({"params": params}, x)[0, 0, 0])(x)
+  reached = np.abs(gradients[:, 0]).sum((1, 2)) > 0
   np.testing.assert_array_equal(reached.T, SEEN)
 
 
@@ -91,7 +91,7 @@ def test_subsampling_is_a_sum_times_a_coefficient_plus_a_bias():
     assert y[0, i, j, c] == total * params["coefficient"][c] + params["bias"][c]
 
 
-def test_codes_of_the_digits_can_be_told_apart():
+def test_codes_of_the_digits_differ_in_five_pixels_or_more():
   drawn = codes(10)
   assert drawn.shape == (10, 84) and set(np.unique(drawn)) == {-1, 1}
   for a, b in itertools.combinations(range(10), 2):
@@ -116,7 +116,7 @@ def test_rbf_is_the_squared_distance_to_each_code():
   x[1] = codes(10)[4]
   x[1, 0] += 3
   y = RBF(10).apply({}, x)
-  assert y[0].tolist() == [84] * 10  # each place of a code is 1 away from 0
+  assert y[0].tolist() == [84] * 10  # each number of a code is 1 away from 0
   assert y[1, 4] == 9
   assert y[1].argmin() == 4
   by_hand = [sum((float(a) - float(b)) ** 2 for a, b in zip(x[1], code)) for code in codes(10)]

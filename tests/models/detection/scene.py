@@ -1,4 +1,4 @@
-"""A batch that a detector can learn by heart, and the loop that makes it do so."""
+"""A small batch that a detector can memorise, and the loop that trains it."""
 
 import jax
 import numpy as np
@@ -45,8 +45,8 @@ def learn(model, x, steps, rate=3e-3):
       value, logs = model.loss(outputs, x)
       return value, (changed, logs)
 
-    (_, (changed, logs)), slope = jax.value_and_grad(loss, has_aux=True)(variables["params"])
-    updates, state = optimizer.update(slope, state)
+    (_, (changed, logs)), gradient = jax.value_and_grad(loss, has_aux=True)(variables["params"])
+    updates, state = optimizer.update(gradient, state)
     return {**changed, "params": optax.apply_updates(variables["params"], updates)}, state, logs
 
   state, found = optimizer.init(variables["params"]), []
@@ -56,11 +56,11 @@ def learn(model, x, steps, rate=3e-3):
   return variables, found
 
 
-def answers(model, variables, x):
-  """Returns the detections of a batch, by its own statistics: few steps do not settle others."""
+def detections(model, variables, x):
+  """Returns the detections of a batch in evaluation."""
 
   @compiled
-  def ask(variables):
+  def detect(variables):
     return model.decode(model.apply(variables, {"image": x["image"]}, train=False))
 
-  return jax.tree.map(np.asarray, ask(variables))
+  return jax.tree.map(np.asarray, detect(variables))

@@ -1,4 +1,4 @@
-"""R-CNN and SPPnet: what windows teach, what the networks say of them, what comes out."""
+"""R-CNN and SPPnet: targets of windows, the networks' outputs for them, and the detections."""
 
 import jax
 import jax.numpy as jnp
@@ -18,16 +18,16 @@ BOXES = jnp.asarray([[10, 10, 30, 30], [50, 10, 70, 30], [10, 50, 30, 70], [0, 0
 LABELS, VALID = jnp.asarray([0, 1, 1, 0]), jnp.asarray([1, 1, 0, 0])  # the third is difficult
 
 
-def test_what_windows_teach():
+def test_targets_of_windows():
   windows = jnp.asarray(
     [
       [10, 10, 30, 30],  # the first box
-      [10, 10, 30, 21],  # 0.55 of it: too far to be moved
+      [10, 10, 30, 21],  # overlaps it by 0.55: too little for the regression
       [10, 10, 30, 17],  # 0.35: no negative of its class
       [10, 10, 30, 15],  # 0.25: negative of all
       [10, 50, 30, 70],  # the difficult box: no negative of class 1
       [80, 80, 90, 90],
-      [10, 10, 30, 30],  # not there
+      [10, 10, 30, 30],  # not real
     ],
     float,
   )
@@ -40,7 +40,7 @@ def test_what_windows_teach():
   np.testing.assert_allclose(moved, jnp.tile(BOXES[0], (4, 1)), atol=1e-4)
 
 
-def test_boxes_that_stay():
+def test_decoded_boxes():
   windows = jnp.asarray(
     [[[0, 0, 20, 20], [1, 0, 21, 20], [50, 50, 130, 90], [0, 0, 20, 20]]], float
   )
@@ -72,8 +72,8 @@ def filled(model, x):
 
 
 @pytest.mark.parametrize("name", ["rcnn", "sppnet"])
-def test_a_window_is_seen_by_itself(name):
-  """Whatever stands beside it, and however many are looked at at once."""
+def test_outputs_of_a_window_depend_on_that_window_alone(name):
+  """Whatever the other windows are, and however many are computed at once."""
   model, x = cnnjax.create_model(name, **SMALL, **FIELDS[name]), inputs()
   variables = filled(model, x)
   assert set(variables["params"]) == {"trunk", "head"}
@@ -94,7 +94,7 @@ def test_a_window_is_seen_by_itself(name):
 
 
 @pytest.mark.parametrize("name", ["rcnn", "sppnet"])
-def test_training_looks_at_windows_of_both_kinds(name):
+def test_training_draws_windows_of_both_kinds(name):
   model = cnnjax.create_model(name, **SMALL, **FIELDS[name], count=8, dropout=0.0)
   x = {**inputs(), "labels": jnp.ones((2, 3), int), "valid": jnp.asarray([[1, 1, 1], [0, 0, 0]])}
   x["boxes"] = x["proposals"][:, :3]
@@ -106,7 +106,7 @@ def test_training_looks_at_windows_of_both_kinds(name):
     value, logs = model.loss(outputs, {"mask": jnp.ones(2)})
     return value, (outputs, logs)
 
-  (value, (outputs, logs)), slope = jax.jit(jax.value_and_grad(loss, has_aux=True))(
+  (value, (outputs, logs)), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(
     variables["params"]
   )
   kind, there = np.asarray(outputs["kind"]), np.asarray(outputs["taken"])
@@ -117,12 +117,12 @@ def test_training_looks_at_windows_of_both_kinds(name):
   each = np.log(np.exp(logits).sum(-1)) - chosen
   np.testing.assert_allclose(value, each[there].mean(), rtol=1e-5)
   assert float(logs["loss"][1]) == there.sum()
-  del slope["trunk"]["conv3"]  # behind the map that is read
-  assert all(np.asarray(leaf).any() for leaf in jax.tree.leaves(slope["trunk"]))
-  assert not any(np.asarray(leaf).any() for leaf in jax.tree.leaves(slope["head"]["svm"]))
+  del gradient["trunk"]["conv3"]  # after the map that is used
+  assert all(np.asarray(leaf).any() for leaf in jax.tree.leaves(gradient["trunk"]))
+  assert not any(np.asarray(leaf).any() for leaf in jax.tree.leaves(gradient["head"]["svm"]))
 
 
-def test_hard_negatives_are_found_behind_easy_ones():
+def test_hard_negatives_are_found_after_easy_ones():
   rng = np.random.default_rng(0)
   positives = rng.normal((3, 0, 0), 0.3, (50, 3))
   easy, hard = rng.normal((-3, 0, 0), 0.3, (9_000, 3)), rng.normal((2.5, 3, 0), 0.3, (300, 3))
@@ -132,7 +132,7 @@ def test_hard_negatives_are_found_behind_easy_ones():
   assert ((rows @ weights + bias > 0) == (np.arange(len(rows)) < 50)).all()
   assert 300 <= kept < 2_500
   alone, at, _ = svm.mine(rows, np.arange(50), order[: len(easy)], svm.scale_of(rows))
-  assert (rows[-300:] @ alone + at > 0).all()  # without them it takes them for its class
+  assert (rows[-300:] @ alone + at > 0).all()  # without them in training they score as the class
 
 
 def test_regression_and_scale():

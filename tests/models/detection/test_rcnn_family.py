@@ -1,4 +1,4 @@
-"""Fast, Faster and Mask R-CNN: what they draw, propose and learn, against plain loops."""
+"""Fast, Faster and Mask R-CNN: drawn regions, proposals, masks and training, by plain loops."""
 
 from functools import partial
 
@@ -34,7 +34,7 @@ def test_regions_are_drawn_by_their_overlap():
   most, nearest = overlap.max(1), overlap.argmax(1)
   objects = found["kind"] > 0
   assert objects.sum() == 6 and objects[:6].all() and found["taken"].all()
-  assert (most[objects] >= 0.5).all() and (found["place"] == nearest)[objects].all()
+  assert (most[objects] >= 0.5).all() and (found["object_index"] == nearest)[objects].all()
   assert (found["kind"][objects] == labels[nearest[objects]] + 1).all()
   assert ((most[~objects] < 0.5) & (most[~objects] >= 0.1)).all()
   back = np.asarray(decode(found["target"], found["regions"], WEIGHTS))
@@ -73,10 +73,10 @@ def test_proposals_are_those_of_plain_loops():
 def test_masks_of_regions():
   ids = np.zeros((1, 20, 20), np.uint16)
   ids[0, 4:12, 4:12], ids[0, 4:8, 4:12] = 2, 1
-  regions, place = np.float32([[[4, 4, 12, 12], [4, 4, 12, 12], [0, 0, 20, 20]]]), [[1, 0, 1]]
-  cut = np.asarray(mask_rcnn.encode(regions, jnp.asarray(place), {"ids": ids}, 4))
+  regions, index = np.float32([[[4, 4, 12, 12], [4, 4, 12, 12], [0, 0, 20, 20]]]), [[1, 0, 1]]
+  cut = np.asarray(mask_rcnn.encode(regions, jnp.asarray(index), {"ids": ids}, 4))
   whole = ids[:, None] == 1 + np.arange(2)[:, None, None]
-  same = mask_rcnn.encode(regions, jnp.asarray(place), {"instances": whole}, 4)
+  same = mask_rcnn.encode(regions, jnp.asarray(index), {"instances": whole}, 4)
   np.testing.assert_allclose(same, cut)
   assert (cut[0, 0, :1] < 0.3).all() and (cut[0, 0, 3:, :3] == 1).all()
   assert (cut[0, 1, 0, :3] == 1).all() and not cut[0, 1, 3].any()
@@ -95,14 +95,14 @@ def test_faster_rcnn_on_one_map_learns():
   assert np.mean([row["loss"] for row in logs[-5:]]) < 0.5 * logs[0]["loss"]
 
 
-def test_mask_rcnn_on_a_pyramid_learns_and_answers():
+def test_mask_rcnn_on_a_pyramid_learns_and_detects():
   more = dict(mask_size=7, mask_widths=(16,))
   model, x = cnnjax.create_model("mask_rcnn", **SMALL, **more), scene.batch()
   variables, logs = scene.learn(model, x, 100, rate=1e-3)
   assert set(logs[0]) == {"loss", "mask_loss", *PARTS}
   assert np.mean([row["loss"] for row in logs[-5:]]) < 0.3 * logs[0]["loss"]
   assert logs[-1]["mask_loss"] < 0.5 * logs[0]["mask_loss"]
-  found = scene.answers(model, variables, x)
+  found = scene.detections(model, variables, x)
   assert (found["labels"][: scene.LAST, 0] == [0, 1, 2]).all() and found["valid"][:3, 0].all()
   for n in range(scene.LAST):
     assert iou(found["boxes"][n, :1], x["boxes"][n, :1])[0, 0] > 0.5

@@ -1,4 +1,4 @@
-"""SSD: its default boxes, targets, hard negatives and answers against the paper and plain loops."""
+"""SSD: default boxes, targets, hard negatives and detections by the paper and plain loops."""
 
 from functools import partial
 
@@ -42,7 +42,7 @@ def test_any_trunk_at_any_size():
     cnnjax.create_model("ssd", trunk="mlp")
 
 
-def test_encode_is_undone():
+def test_decode_inverts_encode():
   references = plain.random(0, 300)
   boxes, labels = plain.random(1, 6), np.arange(6) % 3
   valid = np.float32([1, 1, 0, 1, 1, 0])
@@ -67,13 +67,13 @@ def test_hard_negatives_are_the_largest_losses():
     assert sorted(negatives[: 3 * positive[n].sum()]) == np.flatnonzero(taken[n]).tolist()
 
 
-def test_it_learns_and_answers():
+def test_it_learns_and_detects():
   model, x = cnnjax.create_model("ssd", **SMALL), scene.batch()
   variables, logs = scene.learn(model, x, 80)
   assert set(logs[0]) == {"loss", "class_loss", "box_loss"}
   assert all(row["loss"] == pytest.approx(row["class_loss"] + row["box_loss"]) for row in logs)
   assert logs[-1]["loss"] < 0.2 * logs[0]["loss"]
-  found = scene.answers(model, variables, x)
+  found = scene.detections(model, variables, x)
   assert (found["labels"][: scene.LAST, 0] == [0, 1, 2]).all() and found["valid"][
     : scene.LAST, 0
   ].all()

@@ -121,7 +121,7 @@ def test_the_loss_is_that_of_a_loop(case):
   assert not any(g[truth["mask"] == 0].any() for g in grads.values())
 
 
-def test_the_confidence_is_taught_the_overlap_not_the_box_the_confidence():
+def test_no_gradient_passes_through_the_target_of_the_confidence():
   outputs, truth = random_outputs(8), random_truth(8)
   target = jax.vmap(lambda *t: encode(*t, GRID, jnp.asarray(SIZE)))
   there, _, parts = target(truth["boxes"], truth["labels"], truth["valid"])
@@ -163,7 +163,7 @@ def test_decode_inverts_encode():
     np.testing.assert_allclose(found["scores"][n][found["valid"][n]], 0.9)
 
 
-def test_scores_below_nothing_do_not_multiply_to_something():
+def test_two_negative_factors_do_not_make_a_positive_score():
   outputs = random_outputs(4)
   assert decode(outputs)["valid"].any()
   outputs["confidence"], outputs["probabilities"] = (
@@ -248,7 +248,7 @@ def test_any_trunk_and_a_head_for_any_size():
   assert outputs_of(dense, 1, 64, 96, 3)[1]["probabilities"].shape == (1, 2, 3, 20)
 
 
-def test_batch_norm_takes_the_place_of_the_biases():
+def test_batch_norm_replaces_the_biases():
   plain, _ = outputs_of(YOLOv1(**{**SMALL, "norm": False}, hidden=()), 1, 32, 32, 3)
   normed, _ = outputs_of(cnnjax.create_model("fast_yolo", **SMALL, hidden=()), 1, 32, 32, 3)
   assert "batch_stats" not in plain and len(normed["batch_stats"]["trunk"]) == 3

@@ -12,8 +12,10 @@ from cnnjax.engine.config import tuples
 from cnnjax.errors import UserError
 from cnnjax.visualise import search as pictures
 from cnnjax.visualise.figure import save
-from experiments.space import changed, write_config
-from experiments.study import RUN, VALUES, told
+
+from .. import launch
+from .space import changed, write_config
+from .study import RUN, VALUES, told
 
 SHOWN = 10  # trials in the table
 
@@ -46,10 +48,10 @@ def report(study: optuna.Study, config: Any, folder: Path) -> None:
   write_config(folder / "best.py", changed(config, tuples(best.user_attrs[VALUES])), title)
   _draw(study, finished, pruned, f"{config.train.watch} {metric}", mode, folder)
   print(f"wrote {folder / 'best.py'}")
-  print(f"next: python -m experiments.train --config={folder / 'best.py'}")
+  print(f"next: {launch.command('train')} --config={folder / 'best.py'}")
   run = folder / "trials" / best.user_attrs[RUN]
   if run.exists():  # else another machine trained it
-    print(f"      python -m experiments.evaluate --workdir={run}")
+    print(f"      {launch.command('evaluate')} --workdir={run}")
 
 
 def _draw(study, finished, pruned, metric, mode, folder):

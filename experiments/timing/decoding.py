@@ -14,7 +14,8 @@ from cnnjax.data.pipeline import FAR
 from cnnjax.data.stream import Stream, ahead
 from cnnjax.engine import log
 from cnnjax.errors import UserError
-from experiments.turns import ratio, take_turns, told
+
+from .turns import ratio, take_turns, told
 
 WORKERS = (0, 2)  # processes of PyTorch's DataLoader
 READY = 8  # batches that may lie ready when a turn begins, and do not count

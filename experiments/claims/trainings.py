@@ -9,9 +9,10 @@ import numpy as np
 import cnnjax
 from cnnjax.engine.config import load_config
 from cnnjax.engine.run import read_rows
-from experiments.evaluate import score
-from experiments.launch import read_config
-from experiments.train import train
+
+from ..evaluate import score
+from ..launch import read_config
+from ..train import train
 
 HERE = Path(__file__).parents[2]
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cnnjax.engine.hosts import sole
-from cnnjax.engine.run import read_rows
+from cnnjax.engine.run import locked, read_rows
 from cnnjax.errors import UserError
-from experiments.space import write_config
+
+from .space import write_config
 
 
 @dataclass
@@ -72,7 +72,7 @@ def begin(trial: Any, config: Any, folder: Path, title: str) -> Training:
   flags = f"--config={folder.with_suffix('.py')}", f"--workdir={folder}"
   with folder.with_suffix(".log").open("w") as log:
     process = subprocess.Popen(
-      [sys.executable, "-m", "experiments.trial", *flags],
+      [sys.executable, "-m", __name__, *flags],
       stdin=subprocess.PIPE,  # see _end_with_sweep
       stdout=log,
       stderr=subprocess.STDOUT,
@@ -85,7 +85,7 @@ def wait_until_free(folder: Path) -> None:
   """Returns once nobody trains in a run folder: a training outlives its sweep until it saves."""
   while (folder / "lock").exists():
     try:
-      with sole(folder):
+      with locked(folder):
         return
     except UserError:
       time.sleep(0.2)
@@ -94,9 +94,10 @@ def wait_until_free(folder: Path) -> None:
 def _end_with_sweep():
   """Waits for the end of the pipe from the sweep, which comes however the sweep ends."""
   os.read(0, 1)
-  os.kill(os.getpid(), signal.SIGTERM)
+  os.kill(os.getpid(), signal.SIGTERM)  # on Windows this ends it at once, without saving
 
 
 if __name__ == "__main__":
   threading.Thread(target=_end_with_sweep, daemon=True).start()
-  runpy.run_module("experiments.train", run_name="__main__", alter_sys=True)
+  train = f"{__package__.rpartition('.')[0]}.train"  # experiments.train, or as it is installed
+  runpy.run_module(train, run_name="__main__", alter_sys=True)

@@ -18,8 +18,9 @@ from optuna.trial import TrialState
 
 from cnnjax.engine.hosts import Stopped, asked_to_stop
 from cnnjax.errors import UserError
-from experiments.space import changed
-from experiments.trial import Training, begin, wait_until_free
+
+from .child import Training, begin, wait_until_free
+from .space import changed
 
 WAIT = 0.2  # seconds between looks at the trainings
 RUN, PLACE, VALUES, AGAIN = "run", "place", "values", "again"  # what is noted with a trial

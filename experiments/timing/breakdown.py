@@ -17,7 +17,8 @@ from cnnjax.engine import log
 from cnnjax.errors import UserError
 from cnnjax.visualise.figure import save
 from cnnjax.visualise.roofline import roofline
-from experiments.peers import training
+
+from .peers import training
 
 FORWARD, INPUT = "convolution, forward", "convolution, input gradient"
 KERNEL, DENSE = "convolution, kernel gradient", "dense"

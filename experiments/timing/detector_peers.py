@@ -27,8 +27,9 @@ from cnnjax.models.detection.ssd import SSD
 from cnnjax.ops.nms import nms
 from cnnjax.ops.roi import roi_pool
 from cnnjax.ops.roi_align import pyramid_levels, roi_align
-from experiments.peers import FOLDED, own_loop, torch_sides
-from experiments.turns import Contestant
+
+from .peers import FOLDED, own_loop, torch_sides
+from .turns import Contestant
 
 SIDES = {"ssd300": 300, "faster_rcnn_fpn": 320}  # of the images; names: those that are timed
 CELLS = 7  # of a window that the box head reads
@@ -111,7 +112,7 @@ def torchvision_heads(name: str, variables: Any) -> Any:
   """Returns torchvision's module of a detector's heads with our variables."""
   import torch
 
-  from experiments.reference import torchvision
+  from .reference import torchvision
 
   of = torchvision.models.detection
   make = {"ssd300": of.ssd300_vgg16, "faster_rcnn_fpn": of.fasterrcnn_resnet50_fpn}[name]

@@ -16,13 +16,15 @@ import cnnjax
 from cnnjax.checkpoints.port import namings
 from cnnjax.checkpoints.transfer import to_others
 from cnnjax.engine import state
+from cnnjax.engine.compiler import compile_once, compile_step
 from cnnjax.engine.environment import cores
-from cnnjax.engine.mesh import compile_once, compile_step, make_mesh, replicated, shard
+from cnnjax.engine.mesh import make_mesh, replicated, shard
 from cnnjax.engine.step import train_step
 from cnnjax.models import zoo
 from cnnjax.tasks import task as task_of
-from experiments.stock import stock
-from experiments.turns import Contestant
+
+from .stock import stock
+from .turns import Contestant
 
 RATE, MOMENTUM = 1e-2, 0.9
 FOLDED, COMPILED = "folded", "torch compiled"  # who stands there too where a flag asks for them
@@ -60,7 +62,7 @@ def user_zoo(name: str, variables: Any) -> tuple[Callable, Any]:
 
 def torch_own(name: str, variables: Any) -> Any:
   """Returns our PyTorch module of a name with our variables."""
-  from experiments import torch_nets
+  from . import torch_nets
 
   return torch_nets.fill(getattr(torch_nets, OWN[name])(), variables)
 
@@ -69,7 +71,7 @@ def torch_zoo(name: str, variables: Any) -> Any:
   """Returns torchvision's or timm's module of a name with our variables, its dropout off."""
   import torch
 
-  from experiments.reference import build
+  from .reference import build
 
   tensors, net = to_others(zoo.create_model(name), variables), build(name)
   net.load_state_dict({key: torch.tensor(value) for key, value in tensors.items()})

@@ -8,8 +8,8 @@ from PIL import Image
 from cnnjax.models.depth import depth
 from cnnjax.visualise.balls import balls
 from cnnjax.visualise.figure import save
-from experiments import comparison
-from experiments.comparison import Entry, contradictions
+from experiments.showing import comparison
+from experiments.showing.comparison import Entry, contradictions
 from tests.experiments.test_scripts import command
 
 count = cache(comparison.count)

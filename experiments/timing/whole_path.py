@@ -14,9 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnnjax.engine import log
-from cnnjax.engine.mesh import compile_once, shard
+from cnnjax.engine.compiler import compile_once
+from cnnjax.engine.mesh import shard
 from cnnjax.engine.run import open_folder, read_rows
-from experiments.turns import Contestant, clock, ratio, take_turns, told
+
+from .turns import Contestant, clock, ratio, take_turns, told
 
 EXAMPLES = 12_800  # generated, where the config's data are
 SHARE = 0.9  # of the bare step's speed that the whole path is to keep

@@ -7,10 +7,13 @@ from pathlib import Path
 from pprint import pformat
 from typing import Any
 
-from cnnjax.engine.config import flatten, tuples
+from cnnjax import keys
+from cnnjax.engine.config import tuples
 from cnnjax.engine.run import write_text
 from cnnjax.errors import UserError, unknown
-from experiments import launch
+from cnnjax.keys import flatten
+
+from .. import launch
 
 FILE = '''"""{title}
 
@@ -35,8 +38,7 @@ def read_space(path: str) -> Callable[[Any], dict[str, Any]]:
   Raises: UserError for a file that is none, fails, or has no such function; what is returned raises
     UserError where that function fails.
   """
-  if not Path(path).is_file() or Path(path).suffix != ".py":
-    raise unknown("space file", path, map(str, Path("configs/spaces").glob("*.py")))
+  path = launch.find(path, "space")
   get_space = getattr(launch.load_module(path, "space"), "get_space", None)
   if not callable(get_space):
     raise UserError(f"{path} gives no space: it has no function get_space(trial)")
@@ -58,7 +60,7 @@ def changed(config: Any, values: dict[str, Any]) -> Any:
     raise UserError(f"get_space must return {{config key: value}}; found {values!r}")
   known, config = flatten(config.to_dict()), config.copy_and_resolve_references()
   for key, value in values.items():
-    if key not in known and key not in launch.OPEN:
+    if key not in known and key not in keys.FREE:
       raise unknown("config key", key, known)
     *sections, last = key.split(".")
     section = reduce(getattr, sections, config)

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import pytest
 
 import cnnjax
-from experiments import breakdown
+from experiments.timing import breakdown
 
 PROGRAM = """
 ENTRY %main.1 (a: f32[8,4], b: f32[4,2]) -> f32[8,2] {

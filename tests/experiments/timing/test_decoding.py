@@ -5,7 +5,7 @@ import pytest
 
 from cnnjax.errors import UserError
 from configs.classification import lenet5_digits, resnet18_brain_tumor
-from experiments import decoding
+from experiments.timing import decoding
 from tests.data.test_folder import save
 
 

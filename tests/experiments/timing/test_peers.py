@@ -4,8 +4,8 @@ import jax
 import numpy as np
 
 from cnnjax.models import zoo
-from experiments.peers import FlaxLeNet5, flax_lenet5, undropped, weights
-from experiments.stock import stock
+from experiments.timing.peers import FlaxLeNet5, flax_lenet5, undropped, weights
+from experiments.timing.stock import stock
 
 
 def test_stock_layers_are_those_of_flax():

@@ -1,0 +1,123 @@
+"""Images: uint8 [H, W, C], of files in any format that Pillow reads."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cnnjax.data.augment import augment, check  # noqa: F401, functions of the kind
+from cnnjax.data.stream import Stream
+from cnnjax.data.table import Table
+from cnnjax.errors import UserError
+from cnnjax.ops.preprocess import Preprocessing, normalize
+
+COLUMNS = ("image",)
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+
+
+def preprocessing(data: Any) -> Preprocessing:
+  """Returns what a config's `data` section does to an image, as far as it is complete.
+
+  Raises: UserError for a resize or a crop that is no size, or leaves images of several sizes.
+  """
+  resize, crop = _size("resize", data.resize, (0, 1, 2)), _size("crop", data.crop, (0, 2))
+  if len(resize) == 1 and not crop:
+    raise UserError(
+      f"data.resize {resize[0]} is the length of the shorter side; set data.crop to "
+      "(height, width) too, for images of one size"
+    )
+  return Preprocessing(
+    resize=(resize[0] if len(resize) == 1 else resize) or None,
+    crop=crop or None,
+    channels=data.channels,
+    mean=tuple(data.mean),
+    std=tuple(data.std),
+  )
+
+
+def _size(key: str, value: Any, lengths: tuple[int, ...]) -> tuple[int, ...]:
+  value = (value,) if isinstance(value, int) else tuple(value)
+  if len(value) not in lengths or not all(isinstance(v, int) and v > 0 for v in value):
+    raise UserError(f"data.{key} must be (height, width) in pixels, or (); found {value}")
+  return value
+
+
+def complete(data: Any, table: Table) -> dict[str, Any]:
+  """Returns size, channels, mean and deviation of the training images, where `data` has none."""
+  height, width, channels = table.columns["image"].shape[1:]
+  found = {"channels": data.channels or channels}
+  if not data.resize and not data.crop:
+    found["resize"] = (height, width)
+  if not data.mean and not data.std:
+    same = found["channels"] == channels
+    seen = table if same else prepare(table, Preprocessing(channels=data.channels))
+    found["mean"], found["std"] = moments(seen)
+  return found
+
+
+def moments(table: Table) -> tuple[tuple[float, ...], tuple[float, ...]]:
+  """Returns mean and deviation a channel of a table's images, of pixels scaled to 0..1."""
+  image = table.columns["image"]
+  counts = sum(image.each(_counts)) if isinstance(image, Stream) else _counts(0, image)
+  levels = np.arange(256) / 255
+  mean = [float(np.average(levels, weights=n)) for n in counts]
+  var = [float(np.average((levels - m) ** 2, weights=n)) for n, m in zip(counts, mean)]
+  return tuple(round(m, 6) for m in mean), tuple(round(max(v**0.5, 1e-3), 6) for v in var)
+
+
+def _counts(start: int, image: np.ndarray) -> np.ndarray:
+  """Returns how often each of 256 levels is there: [C, 256]."""
+  channels = np.moveaxis(image, -1, 0)
+  return np.stack([np.bincount(channel.ravel(), minlength=256) for channel in channels])
+
+
+def prepare(table: Table, to: Preprocessing) -> Table:
+  """Returns the table with its images resized and cropped: uint8 [N, H, W, C]."""
+  from cnnjax.data import image  # Pillow: not needed to build and train
+
+  return image.prepare(table, to)
+
+
+def empty(to: Preprocessing) -> jax.Array:
+  """Returns a black image, [1, H, W, C]."""
+  return jnp.zeros((1, *to.shape), jnp.float32)
+
+
+def scale(batch: dict[str, Any], to: Preprocessing) -> dict[str, Any]:
+  """Returns the batch with its bytes as float32, (pixel / 255 - mean) / std."""
+  return {**batch, "image": normalize(batch["image"], to)}
+
+
+def read(batch: dict[str, Any]) -> jax.Array:
+  """Returns the images [B, H, W, C]."""
+  return batch["image"]
+
+
+def load(path: Path, to: Preprocessing) -> dict[str, np.ndarray]:
+  """Returns the image of a file, by its path. Raises: UserError for a file that is no image."""
+  from cnnjax.data import image
+
+  del to
+  return {str(path): image.read(path)}
+
+
+def fit(examples: np.ndarray | Sequence[np.ndarray], to: Preprocessing) -> dict[str, np.ndarray]:
+  """Returns images resized and cropped. Raises: UserError for an array that is no image."""
+  from cnnjax.data import image
+
+  return {"image": image.fit(examples, to)}
+
+
+def invert(example: np.ndarray) -> np.ndarray:
+  """Returns an image with light for dark."""
+  return 255 - example
+
+
+def picture(example: np.ndarray, side: int) -> np.ndarray:
+  """Returns an image scaled down so that neither side is longer."""
+  from cnnjax.data import image
+
+  return image.thumbnail(example, side)

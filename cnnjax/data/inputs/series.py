@@ -1,0 +1,156 @@
+"""Series of numbers: float32 [L, C], of NumPy's files."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cnnjax.data.table import Table
+from cnnjax.errors import UserError, unknown
+from cnnjax.ops.series import SeriesPreprocessing, normalize
+
+COLUMNS = ("series",)
+SUFFIXES = (".npy", ".npz")
+
+
+def preprocessing(data: Any) -> SeriesPreprocessing:
+  """Returns what a config's `data` section does to a series, as far as it is complete."""
+  return SeriesPreprocessing(
+    length=data.length or None,
+    channels=data.channels,
+    mean=tuple(data.mean),
+    std=tuple(data.std),
+  )
+
+
+def complete(data: Any, table: Table) -> dict[str, Any]:
+  """Returns length, channels, mean and deviation of the training split, where `data` has none.
+
+  Raises: UserError for another number of channels than the data have.
+  """
+  length, channels = table.columns["series"].shape[1:]
+  if data.channels not in (0, channels):
+    raise UserError(f"data.channels is {data.channels}, but the series have {channels}")
+  found = {"length": data.length or length, "channels": channels}
+  if not data.mean and not data.std:
+    series = table.columns["series"].astype(np.float64)
+    std = series.std((0, 1))
+    found["mean"] = tuple(series.mean((0, 1)).tolist())
+    found["std"] = tuple(np.where(std > 0, std, 1).tolist())
+  return found
+
+
+def prepare(table: Table, to: SeriesPreprocessing) -> Table:
+  """Returns the table with its series of the length that the network wants: [N, L, C]."""
+  return table.replace(series=_of_length(table.columns["series"], to.length))
+
+
+def _of_length(series: np.ndarray, length: int | None) -> np.ndarray:
+  """Cuts series [..., L, C] at their end, or fills them with zeros."""
+  have = series.shape[-2]
+  if not length or length == have:
+    return series
+  if have > length:
+    return series[..., :length, :]
+  return np.pad(series, [(0, 0)] * (series.ndim - 2) + [(0, length - have), (0, 0)])
+
+
+def empty(to: SeriesPreprocessing) -> jax.Array:
+  """Returns a series of zeros, [1, L, C]."""
+  return jnp.zeros((1, *to.shape), jnp.float32)
+
+
+def check(options: Mapping[str, Any]) -> None:
+  """Raises: UserError for an operation, of which there is none yet."""
+  for name in options:
+    raise unknown("config key", f"augment.{name}", ["none, for series"])
+
+
+def augment(key: jax.Array, batch: dict[str, Any], **options: Any) -> dict[str, Any]:
+  """Returns the batch as it is."""
+  del key, options
+  return batch
+
+
+def scale(batch: dict[str, Any], to: SeriesPreprocessing) -> dict[str, Any]:
+  """Returns the batch with its series as float32, (value - mean) / std."""
+  return {**batch, "series": normalize(batch["series"], to)}
+
+
+def read(batch: dict[str, Any]) -> jax.Array:
+  """Returns the series [B, L, C]."""
+  return batch["series"]
+
+
+def load(path: Path, to: SeriesPreprocessing) -> dict[str, np.ndarray]:
+  """Returns the series in a file: FILE of [L] or [L, C]; FILE:NAME of arrays, FILE[0] of several.
+
+  Raises: UserError for a file that is damaged, or holds something else.
+  """
+  from cnnjax.data.arrays import arrays_of
+
+  found = {}
+  for name, array in arrays_of(path).items():
+    several = array.ndim == (2 if to.channels == 1 and array.shape[-1:] != (1,) else 3)
+    rows = {f"{name}[{n}]": one for n, one in enumerate(array)} if several else {name: array}
+    found |= {key: as_series(one, key) for key, one in rows.items()}
+  return found
+
+
+def as_series(array: np.ndarray, name: str) -> np.ndarray:
+  """Returns one series [L, C], or [L], as float32 [L, C]. Raises: UserError for what is none."""
+  if array.ndim not in (1, 2) or 0 in array.shape or array.dtype.kind not in "biuf":
+    raise UserError(
+      f"{name} is {array.dtype} {array.shape}; expected a series of numbers, [L] or [L, C]"
+    )
+  series = array.reshape(len(array), -1).astype(np.float32)
+  if not np.isfinite(series).all():
+    raise UserError(f"{name} holds a number that is not finite")
+  return series
+
+
+def fit(
+  examples: np.ndarray | Sequence[np.ndarray], to: SeriesPreprocessing
+) -> dict[str, np.ndarray]:
+  """Returns series of the network's length, [N, L, C].
+
+  Raises: UserError for an array that is no series, or has other channels.
+  """
+  fitted = []
+  for place, example in enumerate(examples):
+    series = as_series(np.asarray(example), f"series {place}")
+    if series.shape[1] != to.channels:
+      raise UserError(
+        f"series {place} has {series.shape[1]} channels, but the network was made for {to.channels}"
+      )
+    fitted.append(_of_length(series, to.length))
+  lengths = {len(series) for series in fitted}
+  if len(lengths) > 1:
+    raise UserError(f"series of different lengths {sorted(lengths)} need a length to make a batch")
+  shape = (0, *(to.shape or (0, to.channels)))
+  return {"series": np.stack(fitted) if fitted else np.zeros(shape, np.float32)}
+
+
+def invert(example: np.ndarray) -> np.ndarray:
+  """Raises: UserError, for a series is neither light nor dark."""
+  raise UserError("--invert is for images, but the run is of series")
+
+
+def picture(example: np.ndarray, side: int) -> np.ndarray:
+  """Returns a drawing of a series, a line a channel, dark on white: uint8 [side / 2, side]."""
+  from PIL import Image, ImageDraw  # not needed to build and train
+
+  height, margin = side // 2, 4
+  low, high = float(example.min()), float(example.max())
+  drawing = Image.new("L", (side, height), 255)
+  pen = ImageDraw.Draw(drawing)
+  x = np.linspace(margin, side - 1 - margin, len(example))
+  for channel, values in enumerate(example.T):
+    part = (values - low) / (high - low) if high > low else np.full(len(values), 0.5)
+    y = height - 1 - margin - part * (height - 1 - 2 * margin)
+    grey = round(160 * channel / max(1, example.shape[1] - 1))
+    pen.line(list(zip(x.tolist(), y.tolist())), fill=grey)
+  return np.asarray(drawing)

@@ -1,0 +1,209 @@
+"""Every key that a config has: its default, its bounds, and what it means.
+
+A config file begins with `defaults()` and states what is particular about its run. The table is
+printed by `python -m experiments.keys`.
+"""
+
+from math import inf
+from typing import Any, NamedTuple
+
+from cnnjax.errors import UserError, unknown
+
+
+class Key(NamedTuple):
+  """A key of a config.
+
+  Attributes:
+    default: what stands where a config says nothing; its type is the key's.
+    meaning: in one line.
+    bounds: (low, high) of a number, from `low` on and below `high`, or the words that it may be.
+    only: the tasks, or the kinds of input, that have it; () for all.
+  """
+
+  default: Any
+  meaning: str
+  bounds: tuple[float, float] | tuple[str, ...] = ()
+  only: tuple[str, ...] = ()
+
+
+FROM_0, FROM_1 = (0, inf), (1, inf)
+OPEN = {}  # a section of any names, those that a model, a source or an optimiser takes
+LOGITS = ("classification", "multilabel", "regression")  # the tasks that score vectors of numbers
+IMAGE, SERIES = ("image",), ("series",)
+
+AUGMENT = {  # random changes of training images, on the device (data/augment.py)
+  "flip": (False, "mirror half of the images, left to right"),
+  "flip_vertical": (False, "mirror half of the images, top to bottom"),
+  "alternate_flip": (False, "mirror each image in every other epoch"),
+  "shift": (0, "move by up to so many pixels; zeros come in"),
+  "reflect_shift": (0, "move by up to so many pixels; the mirrored image comes in"),
+  "crop": ((), "(least, largest) part of the image's area that is cut out and resized"),
+  "rotate": (0.0, "rotate by up to so many degrees"),
+  "scale": ((), "(least, largest) factor of the size"),
+  "shear": (0.0, "shear by up to so many degrees"),
+  "translate": (0.0, "move by up to this part of the image's sides"),
+  "zoom_out": (0.0, "lay the image on a canvas up to so many times as large"),
+  "ssd_crop": (False, "SSD's crops, which keep enough of a box"),
+  "rand_augment": ((), "(operations, magnitude of 10) of RandAugment"),
+  "brightness": (0.0, "change by up to this part"),
+  "contrast": (0.0, "change by up to this part"),
+  "saturation": (0.0, "change by up to this part"),
+  "hue": (0.0, "turn by up to this part of the circle of colours"),
+  "pca": (0.0, "AlexNet's shift along the colours' principal components: its deviation"),
+  "grey": (0.0, "probability of an image without colours"),
+  "blur": (0.0, "largest deviation of a Gaussian blur, in pixels"),
+  "noise": (0.0, "largest deviation of Gaussian noise, in levels of 255"),
+  "cut_out": (0, "side of a square of zeros, in pixels"),
+  "mixup": (0.0, "alpha of mixup's Beta(alpha, alpha)"),
+  "cutmix": (0.0, "alpha of CutMix's Beta(alpha, alpha)"),
+}
+KEYS = {
+  "seed": Key(0, "of the first variables, the order of examples and every random draw", (0, 2**32)),
+  # the network
+  "model.name": Key("lenet5", "a name of the zoo, cnnjax.list_models()"),
+  "model.num_classes": Key(0, "outputs of the network; 0: as many as the data have", FROM_0),
+  "model.dtype": Key("float32", "type to compute in; bfloat16 on TPU and GPU"),
+  "model.arguments": Key(OPEN, "fields of the model, such as dropout or trunk"),
+  # the data
+  "data.name": Key("digits", "the source, a name of data/catalogue.py"),
+  "data.root": Key("", "the file or folder of the data"),
+  "data.arguments": Key(OPEN, "options of the source"),
+  "data.input": Key("image", "kind of the examples, a name of data/inputs: image, series"),
+  "data.proposals": Key(OPEN, "how windows are proposed to a detector", only=IMAGE),
+  "data.batch_size": Key(32, "examples of a step, over all devices", FROM_1),
+  "data.fraction": Key(1.0, "part of the training split that is used, at most 1", FROM_0),
+  "data.sampling": Key("uniform", "uniform, or balanced: rare classes are drawn more often"),
+  "data.validation": Key(0.0, "part of the training split that is held out", (0, 1)),
+  "data.folds": Key(0, "folds of a cross-validation; 0: none", FROM_0),
+  "data.fold": Key(0, "the fold that is the test split, from 0", FROM_0),
+  "data.resize": Key((), "(height, width), or the shorter side; (): as they are", only=IMAGE),
+  "data.crop": Key((), "(height, width) cut from the centre; (): none", only=IMAGE),
+  "data.length": Key(0, "steps of a series, cut or filled to it; 0: as they are", FROM_0, SERIES),
+  "data.channels": Key(0, "1 grey, 3 colour, or what the data have; 0: as they are", FROM_0),
+  "data.mean": Key((), "subtracted; one number, or one a channel; (): of the training split"),
+  "data.std": Key((), "divided by; one number, or one a channel; (): of the training split"),
+  "data.classes": Key((), "names of the outputs; (): those of the data"),
+  **{f"augment.{name}": Key(*row, only=IMAGE) for name, row in AUGMENT.items()},
+  # what counts as wrong
+  "task.name": Key("classification", "a name of tasks/__init__.py"),
+  "task.label_smoothing": Key(0.0, "part of a label spread over all classes", (0, 1), LOGITS[:1]),
+  "task.class_weights": Key((), 'of the loss, one a class, or "balanced"', (), LOGITS[:1]),
+  "task.positive_weights": Key((), 'of labels that are there, or "balanced"', (), LOGITS[1:2]),
+  "task.aux_weight": Key(0.3, "of the loss of auxiliary heads", FROM_0, LOGITS),
+  "task.views": Key("", "averaged in evaluation: mirrored, mirrored_moved; empty: one", (), LOGITS),
+  "task.delta": Key(0.0, "of the Huber loss, in deviations; 0: squares", FROM_0, LOGITS[2:]),
+  "task.mean": Key((), "of the targets, one each; (): of the training split", (), LOGITS[2:]),
+  "task.std": Key((), "deviation of the targets; (): of the training split", (), LOGITS[2:]),
+  # the optimiser (engine/optim.py)
+  "optim.name": Key("adam", "the optimiser"),
+  "optim.arguments": Key(OPEN, "of the optimiser, such as momentum"),
+  "optim.learning_rate": Key(1e-3, "the highest", FROM_0),
+  "optim.schedule": Key("cosine", "constant, cosine, linear, or step: `decay` at each milestone"),
+  "optim.warmup_epochs": Key(0.0, "in which the rate rises to its highest", FROM_0),
+  "optim.warmup_start": Key(0.0, "part of the highest rate that it rises from", (0, 1)),
+  "optim.milestones": Key((), "epochs after which schedule step lowers the rate"),
+  "optim.decay": Key(0.1, "factor of schedule step, or where schedule linear ends", FROM_0),
+  "optim.clip_norm": Key(0.0, "largest norm of the gradient; 0: any", FROM_0),
+  "optim.weight_decay": Key(0.0, "of kernels", FROM_0),
+  "optim.penalties": Key((), 'rows ("l1" or "l2", strength, pattern of the path) on parameters'),
+  "optim.decoupled": Key(False, "penalties act beside the gradients, not in the loss"),
+  "optim.rates": Key((), "rows (pattern of the path, factor of the rate, epochs that it lasts)"),
+  # what the variables begin with
+  "init.source": Key("", "run folder, file or hub id of weights; empty: fresh ones"),
+  "init.trunk_only": Key(False, "take only the trunk's weights over"),
+  "init.frozen_statistics": Key(False, "leave batch statistics as they are"),
+  "init.from_images": Key(0, "number of images that the first layer is made from", FROM_0),
+  # the run
+  "train.epochs": Key(10.0, "passes over the training split", FROM_0),
+  "train.watch": Key("", "split that is scored during training; empty: none"),
+  "train.evaluate_every": Key(0.0, "epochs between evaluations of it; 0: at the end only", FROM_0),
+  "train.patience": Key(0, "evaluations without a better one that end the run; 0: never", FROM_0),
+  "train.log_every": Key(100, "steps between rows of metrics", FROM_1),
+  "train.ema": Key(0.0, "decay of the moving average of the variables; 0: none is kept", (0, 1)),
+  "train.lookahead": Key(0, "steps after which training goes back to it; 0: never", FROM_0),
+  "train.accumulate": Key(1, "parts of a batch whose gradients are averaged", FROM_1),
+  "train.steps_per_dispatch": Key(0, "steps that one call to the device takes; 0: any", FROM_0),
+  # checkpoints
+  "checkpoint.every": Key(0, "steps between checkpoints; 0: at evaluations only", FROM_0),
+  "checkpoint.keep": Key(2, "newest checkpoints that are kept", FROM_1),
+  "checkpoint.best": Key("", "figure of train.watch by which the best is kept too; empty: none"),
+  "checkpoint.mode": Key("max", "whether more or less of that figure is better", ("max", "min")),
+  # devices
+  "mesh.devices": Key(0, "how many; 0: all", FROM_0),
+  "mesh.parameters": Key("replicated", "replicated, or sharded: cut over the devices"),
+  "mesh.deterministic": Key(False, "the same bits again on a GPU, at a price in speed"),
+}  # fmt: skip
+FREE = tuple(name for name, key in KEYS.items() if key.default is OPEN)
+
+
+def of(task: str, input: str) -> dict[str, Key]:
+  """Returns the keys of a config for a task and a kind of input."""
+  return {
+    name: key for name, key in KEYS.items() if not key.only or task in key.only or input in key.only
+  }
+
+
+def defaults(task: str = "classification", input: str = "image") -> Any:
+  """Returns a config with all its keys at their defaults, locked but for its open sections.
+
+  So a misspelt key is refused where it is set. `config.model.update(name=..., ...)` sets several.
+  """
+  from ml_collections import ConfigDict  # not needed to build and train
+
+  config = ConfigDict(fill({"task": {"name": task}, "data": {"input": input}})).lock()
+  for name in FREE:
+    section, last = name.split(".")
+    if last in config[section]:
+      config[section][last].unlock()
+  return config
+
+
+def fill(tree: dict[str, Any]) -> dict[str, Any]:
+  """Returns a config's tree with the keys that it lacks at their defaults.
+
+  A default is what a run did that was trained before the key was there, so that its folder opens.
+  """
+  tree = {name: dict(part) if isinstance(part, dict) else part for name, part in tree.items()}
+  for section in {name.rpartition(".")[0] for name in KEYS} - {""}:
+    tree.setdefault(section, {})
+  task = tree["task"].setdefault("name", KEYS["task.name"].default)
+  input = tree["data"].setdefault("input", KEYS["data.input"].default)
+  for name, key in of(task, input).items():
+    section, _, last = name.rpartition(".")
+    part = tree[section] if section else tree
+    part.setdefault(last, {} if key.default is OPEN else key.default)
+  return tree
+
+
+def check(tree: dict[str, Any]) -> None:
+  """Raises: UserError for a key that is missing or unknown, or a value out of its bounds."""
+  flat, known = flatten(tree), of(tree["task"]["name"], tree["data"]["input"])
+  for name in flat:
+    if name not in known and flat[name] != {} and not name.startswith(tuple(f"{f}." for f in FREE)):
+      if name in KEYS:
+        raise UserError(
+          f"{name} is a key of {' and '.join(KEYS[name].only)} alone, but the config is of "
+          f"{tree['task']['name']} from {tree['data']['input']}"
+        )
+      raise unknown("config key", name, known)
+  for name, key in known.items():
+    if key.default is OPEN:
+      continue
+    if name not in flat:
+      raise UserError(f"the config has no {name}")
+    value, bounds = flat[name], key.bounds
+    if bounds and isinstance(bounds[0], str):
+      if value not in bounds:
+        raise UserError(f"{name} must be {' or '.join(map(repr, bounds))}, found {value!r}")
+    elif bounds and not (isinstance(value, int | float) and bounds[0] <= value < bounds[1]):
+      above = f" and below {bounds[1]}" if bounds[1] < inf else ", and finite"
+      raise UserError(f"{name} must be a number of at least {bounds[0]}{above}; found {value!r}")
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+  """Returns {"optim.learning_rate": ...} for {"optim": {"learning_rate": ...}}."""
+  flat = {}
+  for key, value in tree.items():
+    nested = isinstance(value, dict) and value
+    flat |= flatten(value, f"{prefix}{key}.") if nested else {prefix + key: value}
+  return flat

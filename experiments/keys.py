@@ -1,0 +1,45 @@
+"""Lists the keys of a config: python -m experiments.keys [PART_OF_A_NAME].
+
+Each with its default, the bounds of its numbers, and what it means; of a key that only some tasks
+or kinds of input have, these too.
+"""
+
+from cnnjax.engine import log
+from cnnjax.errors import UserError, unknown
+from cnnjax.keys import KEYS, Key
+
+from . import launch
+
+
+def bounds_of(key: Key) -> str:
+  """Returns a key's bounds in words: from the least on, and below the other."""
+  if not key.bounds or isinstance(key.bounds[0], str):
+    return ", ".join(key.bounds)
+  low, high = key.bounds
+  return f"{low:g} to {high:g}" if high < float("inf") else f"from {low:g}"
+
+
+def main(argv: list[str]) -> None:
+  """Prints the table."""
+  if len(argv) > 2:
+    raise UserError(f"name one part of a key's name, not {len(argv) - 1}")
+  part = argv[1] if argv[1:] else ""
+  found = {name: key for name, key in KEYS.items() if part in name}
+  if not found:
+    raise unknown("config key", part, KEYS)
+  log.grid(
+    "keys of a config",
+    {
+      name: {
+        "default": repr(key.default),
+        "bounds": bounds_of(key),
+        "only": ", ".join(key.only),
+        "meaning": key.meaning,
+      }
+      for name, key in found.items()
+    },
+  )
+
+
+if __name__ == "__main__":
+  launch.run(main)

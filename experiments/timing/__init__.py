@@ -1,0 +1,1 @@
+"""Our steps timed beside others: the peers, the contests, where the time goes."""
