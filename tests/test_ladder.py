@@ -9,7 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 RUNGS = (
-  "errors keys ops layers models data metrics tasks checkpoints engine visualise".split()
+  *("errors", "keys", "ops", "layers", "models", "data", "metrics", "tasks", "checkpoints"),
+  *("engine", "visualise", "cli", "__main__"),
 )  # each may import itself and those before it
 LIGHT = {"numpy", "jax", "flax", "optax", "orbax", "cnnjax"}  # all that `import cnnjax` needs
 FILES = sorted((ROOT / "cnnjax").rglob("*.py"))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,11 @@ def prepared(dataset: str, root: str) -> Any:
 
   Raises: UserError where the set is not there, or not as array_record, with how to prepare it.
   """
+  if not find_spec("array_record"):
+    raise UserError(
+      "data.name tfds needs the package array_record, which is not installed; it has no build for "
+      "Windows: read the set on Linux or macOS, or export it to folders or .npz"
+    )
   import tensorflow_datasets as tfds
 
   folder = Path(root).expanduser()

@@ -47,7 +47,7 @@ def complete(config: Any, splits: dict[str, Table]) -> Any:
   kind = inputs.kind(data.input)
   if not {*kind.COLUMNS} <= {*train.columns}:
     raise UserError(
-      f"data.input is {data.input}, but {data.name} {data.root} holds "
+      f"data.input is {data.input}, but {' '.join(filter(None, (data.name, data.root)))} holds "
       f"{inputs.of_columns(train.columns) or ', '.join(train.columns)}"
     )
   with config.unlocked():
@@ -84,8 +84,9 @@ def complete(config: Any, splits: dict[str, Table]) -> Any:
 
 def check(config: Any) -> None:
   """Raises: UserError for a key that is missing or unknown, or a value out of its bounds."""
+  kind = inputs.kind(config.data.input)
   keys.check(config.to_dict())
-  inputs.kind(config.data.input).check(config.augment)
+  kind.check(config.augment)
   if not 0 < config.data.fraction <= 1:
     raise UserError(f"data.fraction must be above 0 and at most 1; found {config.data.fraction}")
   folds, fold = config.data.folds, config.data.fold

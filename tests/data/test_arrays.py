@@ -110,7 +110,7 @@ def test_one_float_an_image_is_a_number(place, shape):
   [
     ({"x_train": np.asarray([X, None], object)}, "x_train.* holds Python objects"),
     ({"y_train": np.asarray([0] * 7 + [None])}, "y_train.* holds Python objects"),
-    ({"x_train": X[:7]}, r"y_train .*has shape \(8,\); expected a label for each of 7 images"),
+    ({"x_train": X[:7]}, r"y_train .*has shape \(8,\); expected a label for each of 7 examples"),
     ({"y_train": np.zeros((8, 3, 2))}, r"y_train .*has shape \(8, 3, 2\); expected a label"),
     ({"y_train": np.eye(3)[Y[:8]]}, r"int64 of shape \(4, 1\) in the test .*expected 3 numbers"),
     ({"y_train": [["a", "b"]] * 8}, r"has <U1 of shape \(8, 2\) in the train .*expected 2 numbers"),

@@ -1,6 +1,5 @@
 """Sources by name, and splits."""
 
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,11 +7,14 @@ from sklearn.datasets import load_digits
 
 from cnnjax.data import catalogue
 from cnnjax.errors import UserError
+from cnnjax.keys import defaults
 
 
 def load(name="digits", seed=0, validation=0.0, fold=0, folds=0, fraction=1.0, **arguments):
-  data = SimpleNamespace(name=name, root="", arguments=arguments, validation=validation)
-  data.folds, data.fold, data.fraction, data.proposals = folds, fold, fraction, {}
+  data = defaults().data
+  with data.unlocked():
+    data.update(name=name, validation=validation, folds=folds, fold=fold, fraction=fraction)
+    data.arguments = arguments
   return catalogue.load(data, seed)
 
 

@@ -1,6 +1,5 @@
 """Image folders of both layouts, of mixed sizes and kinds, and what can be wrong with them."""
 
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,8 +7,9 @@ from PIL import Image
 
 from cnnjax.data import catalogue
 from cnnjax.data.image import fit, prepare, read
-from cnnjax.data.pipeline import preprocessing
+from cnnjax.data.inputs.image import preprocessing
 from cnnjax.errors import UserError
+from cnnjax.keys import defaults
 from cnnjax.ops.preprocess import Preprocessing
 
 RNG = np.random.default_rng(0)
@@ -17,21 +17,11 @@ RNG = np.random.default_rng(0)
 
 def section(root, resize=(), crop=(), channels=0, name="folder", **arguments):
   """Returns a config's data section."""
-  return SimpleNamespace(
-    name=name,
-    root=str(root),
-    arguments=arguments,
-    validation=0.0,
-    folds=0,
-    proposals={},
-    fraction=1.0,
-    fold=0,
-    resize=resize,
-    crop=crop,
-    channels=channels,
-    mean=(),
-    std=(),
-  )
+  data = defaults().data
+  with data.unlocked(), data.ignore_type():
+    data.update(name=name, root=str(root), resize=resize, crop=crop, channels=channels)
+    data.arguments = arguments
+  return data
 
 
 def load(root, seed=0, **options):

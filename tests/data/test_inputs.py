@@ -109,8 +109,8 @@ def test_data_of_another_kind_than_the_config_are_refused():
   with pytest.raises(UserError, match="is a key of image alone, but the config is of class"):
     resolve(config)
   config = read_config("series_cnn_npz:quick").unlock()
-  config.data.update(name="digits", arguments={})
-  with pytest.raises(UserError, match="data.input is series, but digits  holds image"):
+  config.data.name, config.data.arguments = "digits", {}
+  with pytest.raises(UserError, match="data.input is series, but digits holds image"):
     resolve(config)
   config.data.input = "smell"
   with pytest.raises(UserError, match="unknown data.input 'smell'; known: image, series"):

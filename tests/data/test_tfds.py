@@ -276,3 +276,10 @@ print([name for name in sys.modules if name.partition(".")[0] in ("tensorflow", 
   )
   assert done.returncode == 0, done.stderr
   assert "tensorflow" not in done.stdout
+
+
+def test_a_system_without_array_record_is_told(tmp_path, monkeypatch):
+  """As on Windows, for which it has no build."""
+  monkeypatch.setattr("cnnjax.data.prepared.find_spec", lambda name: None)
+  with pytest.raises(UserError, match="needs the package array_record.* no build for Windows"):
+    load(tmp_path, name="tfds", dataset="no_such_set:1.0.0")

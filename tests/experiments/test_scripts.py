@@ -1,10 +1,15 @@
 """The commands as a user types them: the whole path, and one wrong input of each kind."""
 
 import json
+import multiprocessing
 import os
+import runpy
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -21,23 +26,97 @@ TARGETS = {
 }
 
 
-def command(verb, *arguments):
-  return subprocess.run(
+FORKS = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
+FORKS.set_forkserver_preload(  # what commands import, once for all of them
+  ["tests.experiments.test_scripts", "experiments.evaluate", "sklearn.model_selection"]
+)
+
+
+class Done(NamedTuple):
+  """What a command ended with, as `subprocess.run` names it."""
+
+  returncode: int
+  stdout: str
+  stderr: str
+
+
+def typed(verb, *arguments):
+  """Runs a command as a user does, imports and all."""
+  done = subprocess.run(
     [sys.executable, "-m", f"experiments.{verb}", *map(str, arguments)],
     capture_output=True,
     text=True,
     cwd=ROOT,
     env={**os.environ, "COLUMNS": "120", "PYTHONDONTWRITEBYTECODE": "1"},
   )
+  return Done(done.returncode, done.stdout, done.stderr)
+
+
+class Started:
+  """A command in a process forked from one that has done the imports, half of its time."""
+
+  def __init__(self, verb, *arguments, **environment):
+    self.folder = tempfile.TemporaryDirectory()
+    self.files = [Path(self.folder.name, name) for name in ("stdout", "stderr")]
+    environment = {**os.environ, "COLUMNS": "120", **environment}
+    arguments = [verb, *map(str, arguments)]
+    self.process = FORKS.Process(target=run_as_main, args=(arguments, self.files, environment))
+    self.process.start()
+
+  def wait_for_row(self, folder):
+    """Waits until the run in the folder has written a row of metrics, or this has ended."""
+    before = len(read_rows(folder / "metrics.jsonl"))
+    while self.process.is_alive() and len(read_rows(folder / "metrics.jsonl")) == before:
+      time.sleep(0.01)
+
+  def signal(self, number):
+    """Sends a signal; none where it has ended."""
+    if self.process.is_alive():
+      os.kill(self.process.pid, number)
+
+  def end(self, timeout=None):
+    """Returns what it ended with. Raises: TimeoutError where it runs on, and is killed."""
+    self.process.join(timeout)
+    if self.process.is_alive():
+      self.process.kill()
+      raise TimeoutError(self.files[0].read_text())
+    with self.folder:
+      return Done(self.process.exitcode, *(file.read_text() for file in self.files))
+
+
+def command(verb, *arguments, **environment):
+  """Returns what a command ends with."""
+  return Started(verb, *arguments, **environment).end()
+
+
+def run_as_main(arguments, files, environment):
+  """Runs a command in this process, its output in files."""
+  for number, file in enumerate(files, start=1):
+    os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), number)
+  os.environ.update(environment)
+  os.chdir(ROOT)
+  sys.path.insert(0, str(ROOT))
+  sys.argv, name = arguments, f"experiments.{arguments[0]}"
+  sys.modules.pop(name, None)
+  runpy.run_module(name, run_name="__main__", alter_sys=True)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
   """A run on the embedded digits, a fifth of the main job."""
   folder = tmp_path_factory.mktemp("runs") / "digits"
-  done = command("train", f"--workdir={folder}", "--config.train.epochs=4")
+  done = typed("train", f"--workdir={folder}", "--config.train.epochs=4")
   assert done.returncode == 0, done.stderr
   return folder, done
+
+
+@pytest.fixture(scope="module")
+def evaluation(run):
+  """The run scored on its test split: what was printed, and the figures."""
+  folder, _ = run
+  done = typed("evaluate", f"--workdir={folder}")
+  assert done.returncode == 0, done.stderr
+  return done, json.loads((folder / "evaluation.json").read_text())
 
 
 @pytest.mark.slow
@@ -52,11 +131,8 @@ def test_train(run):
 
 
 @pytest.mark.slow
-def test_evaluate(run):
-  folder, _ = run
-  done = command("evaluate", f"--workdir={folder}")
-  assert done.returncode == 0, done.stderr
-  figures = json.loads((folder / "evaluation.json").read_text())
+def test_evaluate(run, evaluation):
+  (folder, _), (done, figures) = run, evaluation
   last = read_rows(folder / "metrics.jsonl")[-1]
   assert (figures["accuracy"], figures["loss"]) == (last["accuracy"], last["loss"])
   assert np.sum(figures["confusion"]) == 360
@@ -80,7 +156,7 @@ def test_predict(run, tmp_path):
     grey = Image.fromarray((digits.images[i] * 15.9).astype(np.uint8)).resize((40 + 9 * i, 64))
     grey.convert(("L", "RGB", "P", "RGBA")[i % 4]).save(pictures / f"{i}.png")
   (pictures / "folder.png").mkdir()
-  done = command("predict", f"--workdir={folder}", pictures, f"--out={tmp_path / 'out'}")
+  done = typed("predict", f"--workdir={folder}", pictures, f"--out={tmp_path / 'out'}")
   assert done.returncode == 0, done.stderr
   answers = json.loads((tmp_path / "out" / "predictions.json").read_text())
   assert [Path(a["file"]).name for a in answers] == [f"{i}.png" for i in range(10)]
@@ -97,7 +173,7 @@ def test_predict(run, tmp_path):
 
 
 def test_summarize():
-  done = command("summarize", "lenet5")
+  done = typed("summarize", "lenet5")
   assert done.returncode == 0, done.stderr
   assert "62,006" in done.stdout and "28x28x6" in done.stdout
   assert "61,706" in command("summarize", "lenet5", "--input=32,32,1").stdout
@@ -125,7 +201,7 @@ def test_summarize():
     (["evaluate", "--workdir={run}", "--checkpoint=3"], "has no checkpoint 3"),
     (["evaluate", "--workdir={run}", "--split=tset"], "did you mean test"),
     (["evaluate", "--workdir={run}", "--parameters=ema"], "keeps no moving average"),
-    (["predict", "--workdir={run}"], "name at least one image"),
+    (["predict", "--workdir={run}"], "name at least one file, folder or glob"),
     (["evaluate", "--workdir={run}", "--least=0.5"], "is a run of the task classification"),
     (["predict", "--workdir={run}", "{tmp}/none.png"], "no image file at"),
     (["predict", "--workdir={run}", "{tmp}/text.png"], "is no image"),
@@ -146,11 +222,8 @@ def test_wrong_input_ends_in_one_sentence(run, tmp_path, arguments, sentence):
 
 
 @pytest.mark.slow
-def test_evaluate_ranks_and_calibrates(run):
-  folder, _ = run
-  done = command("evaluate", f"--workdir={folder}")
-  assert done.returncode == 0, done.stderr
-  figures = json.loads((folder / "evaluation.json").read_text())
+def test_evaluate_ranks_and_calibrates(run, evaluation):
+  (folder, _), (done, figures) = run, evaluation
   areas = [row["roc_auc"] for row in figures["ranking"]]
   assert np.mean(areas) == pytest.approx(figures["macro_roc_auc"]) and min(areas) > 0.9
   assert sum(row["examples"] for row in figures["calibration"]) == 360
@@ -182,10 +255,11 @@ def test_show_data_draws_each_operation_and_times_it(tmp_path):
 
 
 def test_a_key_that_an_open_section_has_not():
-  done = command("train", "--config.augment.rotate=10")
+  config = f"--config={TARGETS['regression']}:quick"
+  done = command("train", config, "--config.data.arguments.size=16")
   assert done.returncode == 2
-  assert "this config's augment has no rotate; give it whole" in done.stderr
-  assert "'shift': 3, 'rotate': ..." in done.stderr
+  assert "this config's data.arguments has no size; give it whole" in done.stderr
+  assert "'label': 'numbers', 'size': ..." in done.stderr
 
 
 @pytest.fixture(scope="module", params=list(TARGETS))
