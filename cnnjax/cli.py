@@ -8,16 +8,16 @@ from pathlib import Path
 
 from cnnjax.errors import unknown
 
-HELPERS = ("__init__", "launch")  # what is no verb
+HELPERS = ("__init__", "launch")  # modules beside the verbs that are no verbs
 
 
 def room() -> str:
-  """Returns the package of the verbs: installed they lie in cnnjax, in a checkout beside it."""
+  """Returns the package of the verbs: in cnnjax where it is installed, beside it in a checkout."""
   return next(p for p in ("cnnjax.experiments", "experiments") if importlib.util.find_spec(p))
 
 
 def verbs() -> dict[str, str]:
-  """Returns what each verb does, in a line."""
+  """Returns each verb with a line about it: its script's first line up to the colon."""
   folder = Path(next(iter(importlib.util.find_spec(room()).submodule_search_locations)))
   files = (file for file in sorted(folder.glob("*.py")) if file.stem not in HELPERS)
   return {file.stem: _first_line(file).partition(": python")[0] for file in files}

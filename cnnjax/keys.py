@@ -1,7 +1,7 @@
-"""Every key that a config has: its default, its bounds, and what it means.
+"""The table of a config's keys: the default, the bounds and the meaning of each.
 
-A config file begins with `defaults()` and states what is particular about its run. The table is
-printed by `python -m experiments.keys`.
+A config file begins with `defaults()` and sets only the values that differ for its run.
+`python -m experiments.keys` prints the table.
 """
 
 from math import inf
@@ -14,10 +14,10 @@ class Key(NamedTuple):
   """A key of a config.
 
   Attributes:
-    default: what stands where a config says nothing; its type is the key's.
+    default: value where a config sets none; its type is the type of the key.
     meaning: in one line.
-    bounds: (low, high) of a number, from `low` on and below `high`, or the words that it may be.
-    only: the tasks, or the kinds of input, that have it; () for all.
+    bounds: (low, high) of a number, at least `low` and below `high`; or the allowed words.
+    only: the tasks, or the kinds of input, that have the key; () for all.
   """
 
   default: Any
@@ -27,8 +27,8 @@ class Key(NamedTuple):
 
 
 FROM_0, FROM_1 = (0, inf), (1, inf)
-OPEN = {}  # a section of any names, those that a model, a source or an optimiser takes
-LOGITS = ("classification", "multilabel", "regression")  # the tasks that score vectors of numbers
+OPEN = {}  # a section with any names: the arguments of a model, a source or an optimiser
+LOGITS = ("classification", "multilabel", "regression")  # the tasks whose outputs are logits
 IMAGE, SERIES = ("image",), ("series",)
 
 AUGMENT = {  # random changes of training images, on the device (data/augment.py)
@@ -45,9 +45,9 @@ AUGMENT = {  # random changes of training images, on the device (data/augment.py
   "zoom_out": (0.0, "lay the image on a canvas up to so many times as large"),
   "ssd_crop": (False, "SSD's crops, which keep enough of a box"),
   "rand_augment": ((), "(operations, magnitude of 10) of RandAugment"),
-  "brightness": (0.0, "change by up to this part"),
-  "contrast": (0.0, "change by up to this part"),
-  "saturation": (0.0, "change by up to this part"),
+  "brightness": (0.0, "factor of up to 1 plus or minus this"),
+  "contrast": (0.0, "factor of up to 1 plus or minus this"),
+  "saturation": (0.0, "factor of up to 1 plus or minus this"),
   "hue": (0.0, "turn by up to this part of the circle of colours"),
   "pca": (0.0, "AlexNet's shift along the colours' principal components: its deviation"),
   "grey": (0.0, "probability of an image without colours"),
@@ -58,7 +58,7 @@ AUGMENT = {  # random changes of training images, on the device (data/augment.py
   "cutmix": (0.0, "alpha of CutMix's Beta(alpha, alpha)"),
 }
 KEYS = {
-  "seed": Key(0, "of the first variables, the order of examples and every random draw", (0, 2**32)),
+  "seed": Key(0, "of initialisation, order of examples and random draws", (0, 2**32)),
   # the network
   "model.name": Key("lenet5", "a name of the zoo, cnnjax.list_models()"),
   "model.num_classes": Key(0, "outputs of the network; 0: as many as the data have", FROM_0),
@@ -84,7 +84,7 @@ KEYS = {
   "data.std": Key((), "divided by; one number, or one a channel; (): of the training split"),
   "data.classes": Key((), "names of the outputs; (): those of the data"),
   **{f"augment.{name}": Key(*row, only=IMAGE) for name, row in AUGMENT.items()},
-  # what counts as wrong
+  # the task: loss and metrics
   "task.name": Key("classification", "a name of tasks/__init__.py"),
   "task.label_smoothing": Key(0.0, "part of a label spread over all classes", (0, 1), LOGITS[:1]),
   "task.class_weights": Key((), 'of the loss, one a class, or "balanced"', (), LOGITS[:1]),
@@ -95,20 +95,20 @@ KEYS = {
   "task.mean": Key((), "of the targets, one each; (): of the training split", (), LOGITS[2:]),
   "task.std": Key((), "deviation of the targets; (): of the training split", (), LOGITS[2:]),
   # the optimiser (engine/optim.py)
-  "optim.name": Key("adam", "the optimiser"),
+  "optim.name": Key("adam", "an optimiser of optax"),
   "optim.arguments": Key(OPEN, "of the optimiser, such as momentum"),
-  "optim.learning_rate": Key(1e-3, "the highest", FROM_0),
+  "optim.learning_rate": Key(1e-3, "highest learning rate", FROM_0),
   "optim.schedule": Key("cosine", "constant, cosine, linear, or step: `decay` at each milestone"),
-  "optim.warmup_epochs": Key(0.0, "in which the rate rises to its highest", FROM_0),
-  "optim.warmup_start": Key(0.0, "part of the highest rate that it rises from", (0, 1)),
+  "optim.warmup_epochs": Key(0.0, "epochs in which the learning rate rises to its highest", FROM_0),
+  "optim.warmup_start": Key(0.0, "part of the highest learning rate that it rises from", (0, 1)),
   "optim.milestones": Key((), "epochs after which schedule step lowers the rate"),
   "optim.decay": Key(0.1, "factor of schedule step, or where schedule linear ends", FROM_0),
   "optim.clip_norm": Key(0.0, "largest norm of the gradient; 0: any", FROM_0),
-  "optim.weight_decay": Key(0.0, "of kernels", FROM_0),
+  "optim.weight_decay": Key(0.0, "L2, added to the gradients of kernels", FROM_0),
   "optim.penalties": Key((), 'rows ("l1" or "l2", strength, pattern of the path) on parameters'),
   "optim.decoupled": Key(False, "penalties act beside the gradients, not in the loss"),
   "optim.rates": Key((), "rows (pattern of the path, factor of the rate, epochs that it lasts)"),
-  # what the variables begin with
+  # the variables that a training begins with
   "init.source": Key("", "run folder, file or hub id of weights; empty: fresh ones"),
   "init.trunk_only": Key(False, "take only the trunk's weights over"),
   "init.frozen_statistics": Key(False, "leave batch statistics as they are"),
@@ -144,9 +144,9 @@ def of(task: str, input: str) -> dict[str, Key]:
 
 
 def defaults(task: str = "classification", input: str = "image") -> Any:
-  """Returns a config with all its keys at their defaults, locked but for its open sections.
+  """Returns a config with all keys at their defaults, locked except for its open sections.
 
-  So a misspelt key is refused where it is set. `config.model.update(name=..., ...)` sets several.
+  So setting a misspelt key is an error. `config.model.update(name=..., ...)` sets several keys.
   """
   from ml_collections import ConfigDict  # not needed to build and train
 
@@ -159,9 +159,10 @@ def defaults(task: str = "classification", input: str = "image") -> Any:
 
 
 def fill(tree: dict[str, Any]) -> dict[str, Any]:
-  """Returns a config's tree with the keys that it lacks at their defaults.
+  """Returns a config's tree in which missing keys have their defaults.
 
-  A default is what a run did that was trained before the key was there, so that its folder opens.
+  The default of a new key is the behaviour of runs that were trained before the key existed, so
+  that their folders can still be loaded.
   """
   tree = {name: dict(part) if isinstance(part, dict) else part for name, part in tree.items()}
   for section in {name.rpartition(".")[0] for name in KEYS} - {""}:

@@ -1,41 +1,43 @@
-"""Images a second beside stock Flax and PyTorch: python -m experiments.benchmark [--models=all].
+"""Compares our speed with stock Flax and PyTorch: python -m experiments.benchmark [--models=all].
 
-A training step is SGD with momentum, in float32, on one batch that already lies on the device,
-normalised and not augmented. `cnnjax` is the engine's own step, with the sums that it logs;
-`user` a plain loop of optax around our model with `cnnjax.jit`; `flax` the same with `jax.jit` and
-the network as stock Flax computes it; `torch` the same in PyTorch, eager, on all cores, with its
-fused SGD, contiguous and channels-last: our ratio is to the faster. --inference times logits too,
-of 1 and of 16 images, each batch answered before the next.
+Speeds are in images a second. A training step is SGD with momentum, in float32, on one batch that
+already lies on the device, normalised and not augmented. `cnnjax` is the engine's own step, with
+the sums that it logs. `user` is a plain loop of optax around our model with `cnnjax.jit`. `flax` is
+the same with `jax.jit`, and the network with stock Flax's layers. `torch` is the same in PyTorch,
+eager, on all cores, with its fused SGD, in the memory formats contiguous and channels-last; our
+ratio is to the faster of the two. --inference also times logits of 1 and of 16 images, where a
+batch starts after the previous one is finished.
 
---compile adds `torch compiled` to the peer torch: channels-last through `torch.compile`, the net
-in training, for logits with its weights frozen, which folds batch norms. It takes half a minute or
-more a model and batch, and is left out, with a line that says why, where its compiler does not
-work. --fold adds `folded` to inference: our model with its batch norms folded before into the
-convolutions, as serving stacks have it (`cnnjax.fold`). With --onednn all that is ours convolves by
-oneDNN on a CPU, where that is faster (`cnnjax.use_onednn`).
+--compile adds `torch compiled` to the peer torch: channels-last through `torch.compile`; for
+logits its weights are frozen, which folds batch norms. Compiling takes half a minute or more for
+each model and batch. Where PyTorch's compiler does not work, `torch compiled` is left out, and a
+line says why. --fold adds `folded` to inference: our model with its batch norms folded into the
+convolutions beforehand, as is usual in serving (`cnnjax.fold`). With --onednn our convolutions use
+oneDNN on a CPU where that is faster (`cnnjax.use_onednn`).
 
---models names them, "all" is the zoo. Dropout is off, because each draws its own numbers.
-All begin with the same weights and are timed only if they agree. They take turns, in an order that
-rotates, so that the machine's noise hits all alike; a ratio is the median over the rounds, with the
-least and the largest. A first step holds its compiler's time: the persistent cache is off.
+--models names the models; "all" is the whole zoo. Dropout is off, because each library draws
+different random numbers. All contestants begin with the same weights, and are timed only if their
+results agree. They take turns in an order that rotates, so that the machine's noise affects all
+equally; a ratio is the median over the rounds, with the least and the largest. The time of a first
+step includes compilation, since the persistent cache is off.
 
-Of detectors, ssd300 and faster_rcnn_fpn, trunk and heads are timed beside torchvision's, and the
-operators that decide and read regions apart.
+Of the detectors ssd300 and faster_rcnn_fpn, trunk and heads are compared with torchvision's;
+non-maximum suppression and RoI operators are timed separately.
 
---profile shows where a training step's time goes on the CPU, by the profiler's trace of its
-program: convolutions forward and their two gradients, normalisation, pooling, copies, with what is
-reached beside the machine's own peaks; with --out a roofline is drawn beside the figures.
+--profile shows where a training step's time goes on the CPU, from the profiler's trace of its
+program: convolutions forward and their two gradients, normalisation, pooling and copies, each with
+its FLOP/s and bytes/s as parts of the machine's peaks. With --out a roofline is drawn too.
 
---path times what a user gets, `fit` as --config says (data, augmentation, logs, checkpoints),
-against the bare compiled step of the same plan on one batch kept on the device. A fit writes five
-training rows, and two checkpoints before the last of them; its speed is that from the `seconds` of
-the first row to those of the last, which leaves out the start, the compiler and the closing
-evaluations, and nothing else. (A row's own images_per_second leaves out how rows are written.)
+--path compares the whole of `fit` by --config (data, augmentation, logs, checkpoints) with the bare
+compiled step of the same plan on one batch that stays on the device. A fit writes five training
+rows, and two checkpoints before the last row. Its speed is measured between the `seconds` of the
+first and of the last row, which leaves out only the start, the compiler and the final evaluations.
+(A row's own images_per_second leaves out the writing of rows.)
 
---decode times the reading, decoding and resizing of the config's image files alone, in batches: by
-one thread, by the threads and by the processes that streamed sets are read with, beside PyTorch's
-DataLoader with 0 and 2 workers and tf.data, where they are installed. PyTorch must make the same
-pixels; how far tf.data's are from ours, of 256 levels, is told.
+--decode times only the reading, decoding and resizing of the config's image files, in batches: by
+one thread, and by the threads and the processes that read streamed sets. It compares them with
+PyTorch's DataLoader with 0 and 2 workers and with tf.data, where they are installed. PyTorch must
+produce the same pixels; how far tf.data's differ from ours, of 256 levels, is printed.
 """
 
 import importlib.util
@@ -67,17 +69,19 @@ from .timing.whole_path import path
 
 FLAGS = flags.FLAGS
 CONFIG = "configs/classification/lenet5_mnist.py:quick"  # of --path and --decode
-SMALL, LARGE, FEW = 128, 16, 2  # images in a training batch: of up to 64 pixels, more, detectors'
-AGREE = (1e-3, 5e-2, 5e-2)  # relative difference of the first results: steps amplify rounding
+SMALL, LARGE, FEW = 128, 16, 2  # images in a training batch: up to 64 pixels; larger; of detectors
+AGREE = (1e-3, 5e-2, 5e-2)  # allowed relative error of the first results: steps amplify rounding
 PROFILED = 3  # steps in a trace
-LEAST = {"batch": 1, "rounds": 1, "seconds": 0.001, "steps": 4}  # values of flags
+LEAST = {"batch": 1, "rounds": 1, "seconds": 0.001, "steps": 4}  # least values of flags
 
 
 def agree(contestants: dict[str, Contestant]) -> dict[str, float]:
-  """Returns the seconds of each first step, but of what PyTorch cannot compile, which is told.
+  """Returns the seconds of each first step, without models that PyTorch cannot compile.
 
-  Raises: UserError where a first few losses, or the logits, are not finite or not those of the
-    first contestant.
+  For such a model it prints a line that says why.
+
+  Raises: UserError where the first few losses, or the logits, are not finite, or differ from those
+    of the first contestant.
   """
   seconds, want = {}, None
   for name, (step, read) in contestants.items():
@@ -95,7 +99,7 @@ def agree(contestants: dict[str, Contestant]) -> dict[str, float]:
     if not np.isfinite(results).all():
       raise UserError(f"the first results of {name} are not all finite; nothing was timed")
     for found, right, allowed in zip(results, want, AGREE):
-      size = max(np.abs(want[0]).max(), np.abs(right).max())  # a loss may fall to nothing
+      size = max(np.abs(want[0]).max(), np.abs(right).max())  # a loss may fall to nearly 0
       error = np.abs(found - right).max() / size
       if error > allowed:
         raise UserError(
@@ -108,9 +112,9 @@ def agree(contestants: dict[str, Contestant]) -> dict[str, float]:
 def compare(
   name: str, peers: Sequence[str], batch_size: int, rounds: int, seconds: float, train: bool = True
 ) -> dict[str, Any]:
-  """Prints and returns the speeds of a model, and how many times its peers' ours is.
+  """Prints and returns the speeds of a model, and the ratios of our speed to that of each peer.
 
-  Raises: UserError where they do not compute the same.
+  Raises: UserError where the results of the contestants differ.
   """
   contestants = (heads if name in DETECTORS else line_up)(name, peers, batch_size, train)
   first = agree(contestants)
@@ -145,7 +149,7 @@ def compare(
 
 
 def check(models: Sequence[str], peers: Sequence[str], **numbers: float) -> None:
-  """Raises: UserError for a name that is none, or a flag's number below its least."""
+  """Raises: UserError for an unknown model or peer, or a flag's number below its least value."""
   for name in models:
     if zoo.row(name).task == "detection" and name not in DETECTORS:
       raise UserError(f"of detectors the benchmark times {', '.join(DETECTORS)}; found {name}")
@@ -160,9 +164,9 @@ def check(models: Sequence[str], peers: Sequence[str], **numbers: float) -> None
 def with_others(
   peers: Sequence[str], *, compiled: bool, folded: bool, inference: bool
 ) -> list[str]:
-  """Returns the peers, and who stands there too because a flag of its own asks for it.
+  """Returns the peers, with those that --compile and --fold add.
 
-  Raises: UserError where what that is added to is not asked for.
+  Raises: UserError for --compile without the peer torch, and for --fold without --inference.
   """
   if compiled and "torch" not in peers:
     raise UserError(f"--compile is of PyTorch, but --peers={','.join(peers)} leaves torch out")
@@ -172,7 +176,7 @@ def with_others(
 
 
 def present(peers: Sequence[str]) -> list[str]:
-  """Returns those of the peers that this machine has, and prints which it lacks."""
+  """Returns those of the peers that this machine has, and prints which are missing."""
   if "torch" in peers and not importlib.util.find_spec("torch"):
     print("PyTorch is not installed, and left out; it comes with the extra parity")
     return [peer for peer in peers if peer not in ("torch", COMPILED)]
@@ -183,7 +187,7 @@ def present(peers: Sequence[str]) -> list[str]:
 
 
 def main(argv: list[str]) -> None:
-  """Prints the tables."""
+  """Prints the tables, and writes the figures where --out says."""
   jax.config.update("jax_enable_compilation_cache", False)
   if argv[1:]:
     raise UserError(f"unexpected argument {argv[1]!r}; models are named by --models=NAME,NAME")
@@ -198,7 +202,7 @@ def main(argv: list[str]) -> None:
   if alone and FLAGS["models"].present:
     raise UserError(f"{alone} times what --config says; name no model beside it")
   here = environment()
-  load = f"load {psutil.getloadavg()[0]:.1f}"  # PyTorch's threads suffer most from it
+  load = f"load {psutil.getloadavg()[0]:.1f}"  # other load slows PyTorch's threads most
   by = ", oneDNN" * FLAGS.onednn
   print(f"{here['cpu']}, {here['cores']} cores, {load}; {here['devices'][0]}{by}")
   found = []
@@ -231,14 +235,14 @@ if __name__ == "__main__":
     "batch", None, f"images in a training batch: {SMALL}, {LARGE} of 224x224, {FEW} of detectors"
   )
   flags.DEFINE_integer("rounds", 7, "turns that each contestant takes")
-  flags.DEFINE_float("seconds", 0.5, "of a turn")
-  flags.DEFINE_integer("steps", 100, "of a turn of --path, or batches of --decode")
+  flags.DEFINE_float("seconds", 0.5, "seconds that each contestant is timed for in a round")
+  flags.DEFINE_integer("steps", 100, "steps that --path times, or batches that --decode reads")
   flags.DEFINE_bool("inference", False, "time logits of batches of 1 and 16 as well")
   flags.DEFINE_bool("fold", False, "time inference with folded batch norms as well")
   flags.DEFINE_bool("compile", False, "time PyTorch through torch.compile as well")
   flags.DEFINE_bool("profile", False, "show where a training step's time goes")
   flags.DEFINE_bool("path", False, "time the whole of fit against its bare step")
   flags.DEFINE_bool("decode", False, "time the reading of the config's image files alone")
-  flags.DEFINE_list("peers", list(PEERS), "whom to stand beside")
+  flags.DEFINE_list("peers", list(PEERS), "libraries to compare with")
   flags.DEFINE_string("out", None, "JSON file for the figures")
   launch.run(main, config=CONFIG)

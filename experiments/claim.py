@@ -1,8 +1,9 @@
-"""Puts what the course claims to the test: python -m experiments.claim [NAME].
+"""Tests a claim of the course: python -m experiments.claim [NAME].
 
-Without a name it lists them. A table shows the deck's figure beside ours; a claim that ours
-contradicts is said to be. --out=DIR takes pictures, and the run folders of claims that train: the
-same command goes on where it was cut off. --quick tries a training on generated data.
+Without a name it lists the claims. A table shows the deck's figure and ours side by side, and those
+that contradict the deck are printed again. --out=DIR is the folder for pictures, and for the run
+folders of claims that train; the same command continues an interrupted run. --quick tries a
+training on generated data.
 """
 
 import inspect
@@ -58,7 +59,7 @@ OPTIONS = ("root", "data", "source", "epochs", "fraction", "seeds", "quick", "ou
 
 
 def run(name: str, **options: Any) -> None:
-  """Tests a claim and prints what was found.
+  """Tests a claim and prints its findings.
 
   Raises: UserError for an unknown claim, or an option that this one does not take.
   """
@@ -76,7 +77,7 @@ def run(name: str, **options: Any) -> None:
 
 
 def find(name: str) -> Callable:
-  """Returns a claim by its name. Raises: UserError with the nearest names."""
+  """Returns a claim by its name. Raises: UserError for an unknown name, with the nearest ones."""
   if name not in CLAIMS:
     raise unknown("claim", name, CLAIMS)
   return CLAIMS[name]
@@ -87,7 +88,7 @@ def _first_line(claim):
 
 
 def main(argv: list[str]) -> None:
-  """Lists the claims, or tests one."""
+  """Lists the claims, or tests the one that is named."""
   if len(argv) > 2:
     raise UserError(f"name one claim, not {len(argv) - 1}")
   if len(argv) == 2:

@@ -1,9 +1,9 @@
 """Scores a run on a split: python -m experiments.evaluate --workdir=RUN [--checkpoint=best].
 
-Prints the figures and writes RUN/evaluation.json, RUN/losses.png and what pictures the task has:
-RUN/confusion.png and RUN/calibration.png of classes, RUN/pairs.png of predicted and true numbers,
-RUN/precision_recall.png of boxes and RUN/errors.png, the worst errors among boxes of a score of
---least or more.
+It prints the figures and writes RUN/evaluation.json, RUN/losses.png and the pictures of the task:
+for classes RUN/confusion.png and RUN/calibration.png; for numbers RUN/pairs.png, of predicted and
+true ones; for boxes RUN/precision_recall.png, and RUN/errors.png with the worst errors among boxes
+whose score is --least or more.
 """
 
 from pathlib import Path
@@ -30,18 +30,18 @@ from .showing import detections
 from .showing import evaluation as pictures
 
 FLAGS = flags.FLAGS
-ROWS = 1 << 28  # probabilities, 1 GiB of them, that are kept to rank all examples
+ROWS = 1 << 28  # largest number of probabilities, 1 GiB, that are kept to rank all examples
 
 
 def score(run: cnnjax.Run, split: str, data_root: str | None = None, **options: Any) -> dict:
-  """Returns the figures of a run on one split of its data; options are those of its task."""
+  """Returns the figures of a run on one split of its data; the options are those of its task."""
   return examine(run, split, data_root, **options)[0]
 
 
 def examine(
   run: cnnjax.Run, split: str, data_root: str | None = None, **options: Any
 ) -> tuple[dict, dict, Table]:
-  """Returns the figures of `score`, the sums that they are made of, and the table of the split."""
+  """Returns the figures of `score`, the sums that they come from, and the split's table."""
   config = run.config.copy_and_resolve_references()
   if data_root:
     config.data.root = data_root
@@ -53,8 +53,8 @@ def examine(
       f"the run knows {len(run.config.data.classes)} classes, the data hold "
       f"{len(splits[split].classes)}: {splits[split].classes}"
     )
-  tasks.complete(config.task, splits)  # finds what the task cannot score
-  mesh = make_mesh()  # of this machine, whatever trained it
+  tasks.complete(config.task, splits)  # raises for data that the task cannot score
+  mesh = make_mesh()  # of this machine, which may differ from the one that trained the run
   kind = tasks.task(**config.task, **options, model=run.model)
   size = -(-config.data.batch_size // mesh.size) * mesh.size
   table = inputs.kind(config.data.input).prepare(splits[split], run.model.preprocessing)
@@ -70,7 +70,7 @@ def examine(
 
 
 def main(argv: list[str]) -> None:
-  """Prints and writes the figures."""
+  """Prints and writes the figures, and draws the pictures."""
   if argv[1:]:
     raise UserError(f"unexpected argument {argv[1]!r}; evaluate takes flags only")
   folder = Path(FLAGS.workdir)
@@ -109,7 +109,7 @@ def main(argv: list[str]) -> None:
     save(figure, folder / name)
     print(f"wrote {folder / name}")
   figures.pop("pairs", None)
-  whole = {k: None if v != v else v for k, v in figures.items()}  # JSON knows no NaN
+  whole = {k: None if v != v else v for k, v in figures.items()}  # JSON has no NaN
   write_json(folder / "evaluation.json", {**header, **whole, "classes": names})
   print(f"wrote {folder / 'evaluation.json'}")
 

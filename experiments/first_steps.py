@@ -2,10 +2,10 @@
 
   python -m experiments.first_steps --config.data.root=FOLDER_WITH_TRAIN_AND_TEST [--steps=200]
 
-Each learns the data of --config, in images of its least sensible size, by the config's optimiser; a
-table shows its parameters, multiply-adds an image, seconds a step, and the mean loss of the first
-ten and the last fifty steps. --models=NAME,NAME takes others. --out=DIR keeps the run folders; the
-same command goes on where it was cut off.
+Each is trained on the data of --config with the config's optimiser, on images of the smallest size
+that suits it. A table shows its parameters, multiply-adds per image, seconds per step, and the mean
+loss of the first ten and the last fifty steps. --models=NAME,NAME takes other networks. --out=DIR
+keeps the run folders; the same command then continues where it was interrupted.
 """
 
 from pathlib import Path
@@ -25,7 +25,7 @@ from . import launch
 from .train import train
 
 FLAGS = flags.FLAGS
-FAMILIES = {  # name: side of its images
+FAMILIES = {  # name: side of its images in pixels
   "logistic": 32,
   "mlp": 32,
   "lecture_cnn": 64,
@@ -36,7 +36,7 @@ FAMILIES = {  # name: side of its images
   "alexnet": 96,
   "alexnet_2012": 227,
   "vgg11": 32,
-  "vgg16_bn": 64,  # at 32 batch norm would see maps of one pixel
+  "vgg16_bn": 64,  # at 32 batch norm would get maps of one pixel
   "googlenet": 96,
   "googlenet_2014": 96,
   "resnet18": 64,
@@ -51,11 +51,11 @@ FAMILIES = {  # name: side of its images
   "mobilenet_v1": 96,
   "mobilenet_v2": 96,
 }
-ROW, LAST = 10, 50  # steps a row of the log; of the final mean
+ROW, LAST = 10, 50  # steps of a row of the log; steps of the final mean
 
 
 def first_steps(name: str, config: Any, epochs: float, folder: Path) -> dict[str, Any]:
-  """Returns the figures of a network that a config's data have trained for so many epochs."""
+  """Returns the figures of a network, trained by a config for so many epochs."""
   side = FAMILIES.get(name, zoo.row(name).input[0])
   config = config.copy_and_resolve_references()
   with config.unlocked():
@@ -80,7 +80,7 @@ def first_steps(name: str, config: Any, epochs: float, folder: Path) -> dict[str
 
 
 def shown(found: dict[str, Any]) -> dict[str, str]:
-  """Returns a table's row."""
+  """Returns the figures as a row of the table."""
   return {
     "image": f"{found['side']}",
     "parameters": f"{found['parameters']:,}",

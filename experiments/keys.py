@@ -1,7 +1,7 @@
 """Lists the keys of a config: python -m experiments.keys [PART_OF_A_NAME].
 
-Each with its default, the bounds of its numbers, and what it means; of a key that only some tasks
-or kinds of input have, these too.
+The table shows each key's default, bounds and meaning, and the tasks or kinds of input that have
+it, where not all do.
 """
 
 from cnnjax.engine import log
@@ -12,7 +12,7 @@ from . import launch
 
 
 def bounds_of(key: Key) -> str:
-  """Returns a key's bounds in words: from the least on, and below the other."""
+  """Returns a key's bounds in words; the lower bound is included, the upper one is not."""
   if not key.bounds or isinstance(key.bounds[0], str):
     return ", ".join(key.bounds)
   low, high = key.bounds

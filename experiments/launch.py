@@ -1,4 +1,4 @@
-"""What every script does first and last: flags, the compilation cache, errors in one sentence."""
+"""What all scripts share: flags, the compilation cache, and errors printed in one sentence."""
 
 import hashlib
 import importlib.util
@@ -29,19 +29,19 @@ from cnnjax.keys import flatten
 from cnnjax.ops.cpu.onednn import use_onednn
 
 MODES = ("full", "quick")
-CONFIGS = Path(__file__).parents[1] / "configs"  # beside this folder, in a checkout and installed
+CONFIGS = Path(__file__).parents[1] / "configs"  # the same in a checkout and where installed
 
 
 def command(verb: str) -> str:
-  """Returns what a user types for a verb, here or where cnnjax is installed."""
+  """Returns the command that a user types for a verb, in a checkout or with cnnjax installed."""
   return f"python -m experiments.{verb}" if __package__ == "experiments" else f"cnnjax {verb}"
 
 
 def run(main: Callable[[list[str]], None], config: str = "") -> None:
-  """Parses the flags and calls main with the arguments that are none.
+  """Parses the flags and calls main with the other arguments.
 
   Scripts define their flags where they are run, not where they are imported, so that a notebook can
-  import several. With `config`, the default's path, --config and its keys are flags as well.
+  import several. With `config`, a default path, --config and the config's keys are flags as well.
   """
   flags.DEFINE_bool("keep_memory", True, "keep what a step has freed for the next; --nokeep_memory")
   flags.DEFINE_bool(
@@ -51,7 +51,7 @@ def run(main: Callable[[list[str]], None], config: str = "") -> None:
 
 
 def define_run_flags() -> None:
-  """Defines the flags that say which run to bring back, and how."""
+  """Defines the flags that say which run to load, and how."""
   flags.DEFINE_string("workdir", None, "run folder", required=True)
   flags.DEFINE_string("checkpoint", "latest", "best, latest or a step")
   flags.DEFINE_enum(
@@ -70,19 +70,19 @@ def define_host_flags() -> None:
 
 
 def _connect() -> None:
-  """Finds the other processes, where the flags say that there are some."""
+  """Connects to the other processes, where the flags say that there are some."""
   if "coordinator" not in flags.FLAGS:
     return
-  told = flags.FLAGS.coordinator, flags.FLAGS.processes, flags.FLAGS.process
-  if flags.FLAGS.distributed or told != ("", 0, -1):
-    hosts.connect(*told)
+  given = flags.FLAGS.coordinator, flags.FLAGS.processes, flags.FLAGS.process
+  if flags.FLAGS.distributed or given != ("", 0, -1):
+    hosts.connect(*given)
 
 
 def keep_compiled() -> None:
-  """Turns the persistent compilation cache on, for programs of any size and compile time.
+  """Turns on JAX's persistent compilation cache, for programs of any size and compile time.
 
-  It lies in $JAX_COMPILATION_CACHE_DIR, else in ~/.cache/cnnjax/xla, a folder for each kind of CPU,
-  since a program compiled for one may not run on another.
+  It lies in $JAX_COMPILATION_CACHE_DIR, else in ~/.cache/cnnjax/xla, with a folder for each model
+  of CPU, since a program that was compiled for one may not run on another.
   """
   if not jax.config.jax_compilation_cache_dir:
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -93,9 +93,9 @@ def keep_compiled() -> None:
 
 
 def read_config(name: str) -> Any:
-  """Returns the config of FILE or FILE:MODE, all its keys there; FILE is a path or a name.
+  """Returns the config of FILE or FILE:MODE, with all its keys; FILE is a path or a name.
 
-  Raises: UserError for a file or mode that is none, and a key that is none.
+  Raises: UserError for an unknown file, mode or key.
   """
   file, mode = split_mode(name)
   if mode not in MODES:
@@ -108,15 +108,15 @@ def read_config(name: str) -> Any:
 
 
 def split_mode(name: str) -> tuple[str, str]:
-  """Returns the file and the mode of FILE or FILE:MODE; a disk's letter is no file."""
+  """Returns the file and the mode of FILE or FILE:MODE; in C:\\FILE the C is no file."""
   file, colon, mode = name.rpartition(":")
   return (file, mode) if colon and not {"/", "\\"} & {*mode} else (name, "full")
 
 
 def find(name: str, kind: str) -> str:
-  """Returns the path of a config or a space: of a file, or of one of ours, by its name or path.
+  """Returns the path of a config or a space: a user's file, or one of ours by its name or path.
 
-  Raises: UserError for a name that is none, with the nearest.
+  Raises: UserError for an unknown name, with the nearest ones.
   """
   if Path(name).is_file() and Path(name).suffix == ".py":
     return name
@@ -139,7 +139,7 @@ def load_module(path: str, kind: str) -> ModuleType:
 
 @contextmanager
 def of_user(path: str, kind: str) -> Iterator[None]:
-  """Runs code of a user's file. Raises: UserError for whatever it raises, with the line."""
+  """Guards code of a user's file. Raises: UserError, with the line, for any error in it."""
   try:
     yield
   except UserError:
@@ -152,7 +152,7 @@ def of_user(path: str, kind: str) -> Iterator[None]:
 
 
 def _guarded(main, argv):
-  logging.set_verbosity(logging.FATAL)  # Orbax says much, and raises what matters
+  logging.set_verbosity(logging.FATAL)  # Orbax logs much, and raises what matters
   sys.unraisablehook = _unraisable
   keep_compiled()
   if flags.FLAGS.keep_memory:
@@ -160,7 +160,7 @@ def _guarded(main, argv):
   try:
     if flags.FLAGS.onednn:
       use_onednn()
-      jax.config.update("jax_enable_compilation_cache", False)  # such programs cannot be kept
+      jax.config.update("jax_enable_compilation_cache", False)  # XLA cannot save them
     _connect()
     main(argv)
   except (UserError, OSError) as error:
@@ -187,14 +187,14 @@ def _parse(argv, config):
     if config:
       argv = _define_config(argv, config)
     for flag in flags.FLAGS.get_flags_for_module(__name__):
-      flags.FLAGS.register_key_flag_for_module(argv[0], flag)  # so that --help shows them
+      flags.FLAGS.register_key_flag_for_module(argv[0], flag)  # so that --help shows it
     return flags.FLAGS(argv)
   except (flags.Error, UserError) as error:
     _stop(str(error).strip().splitlines()[-1])
 
 
 def _define_config(argv, default):
-  """Makes a flag of each key of --config=FILE, and returns the other arguments."""
+  """Makes each key of --config=FILE a flag, and returns the other arguments."""
   name, rest = default, []
   arguments = iter(argv)
   for argument in arguments:
@@ -213,9 +213,10 @@ def _define_config(argv, default):
     f"{command('keys')} lists, are flags too: --config.optim.learning_rate=0.01",
     sys_argv=rest,
   )
+  flags.FLAGS["config"].default_as_str = repr(name)  # not all of its keys
   file, mode = split_mode(name)
   own = "_".join([Path(file).stem, *([mode] if mode != "full" else [])])
-  flags.DEFINE_string("name", own, "of the run: without --workdir it lies in runs/NAME/<n>")
+  flags.DEFINE_string("name", own, "name of the run; without --workdir its folder is runs/NAME/<n>")
   return rest
 
 
@@ -238,7 +239,7 @@ def _check_overrides(arguments, known):
 
 
 def _unraisable(what):
-  """Shows what Python cannot raise, but for TensorStore's complaints after a write has failed."""
+  """Shows errors that Python cannot raise, except those of TensorStore after a failed write."""
   if str(what.exc_value) != "Event loop is closed":
     sys.__unraisablehook__(what)
 
@@ -249,9 +250,9 @@ def _stop(error: object) -> None:
 
 
 def _exit(status: int) -> None:
-  """Ends the process at once: at a usual exit libraries try again what has just failed, or wait.
+  """Ends the process at once, without the exit handlers of libraries.
 
-  Among several processes that would be for the others; on a full disk, to write the last events.
+  These would wait for the other processes of a run, or try again to write to a full disk.
   """
   sys.stdout.flush()
   sys.stderr.flush()

@@ -1,9 +1,9 @@
-"""Asks a run about files: python -m experiments.predict --workdir=RUN FILE...
+"""Applies a trained model to files: python -m experiments.predict --workdir=RUN FILE...
 
-A FILE is an image, or what else the run was trained on, a folder or a "glob*.png". Prints the
-answers and writes predictions.json and predictions.png into the run folder, or into --out. A
-detector's are also written as COCO's JSON, predictions.coco.json, and what has a score of --least
-or more is drawn on each image, at its full size, in the folder predictions.
+A FILE is an image, or a file of the run's kind of input, or a folder, or a "glob*.png". It prints
+the answers and writes predictions.json and predictions.png into the run folder, or into --out. A
+detector's answers are also written as COCO's JSON, predictions.coco.json, and boxes whose score is
+--least or more are drawn on each image, at its full size, in the folder predictions.
 """
 
 import glob
@@ -26,17 +26,18 @@ from . import launch
 from .showing import detections
 
 FLAGS = flags.FLAGS
-CHUNK = 64  # examples in memory at once, as large as they come
-FEW = 4  # of a detector, whose every mask is as large as its image
-SHOWN, SIDE = 100, 256  # examples on a contact sheet, and their largest side there
+CHUNK = 64  # examples in memory at once, at their full size
+FEW = 4  # the same for a detector, since each of its masks is as large as its image
+SHOWN, SIDE = 100, 256  # examples on a contact sheet, and their longest side in pixels
 
 
 def find(patterns: list[str], out: Path, input: str = "image") -> list[Path]:
   """Returns the files that paths, folders and globs name, each once, in their order.
 
-  Of folders those of the kind of input, without what an earlier call has drawn into `out`.
+  From folders it takes the files of the kind of input, without those that an earlier call has drawn
+  into `out`.
 
-  Raises: UserError where one names none.
+  Raises: UserError for a pattern that names no file.
   """
   drawn, suffixes = out.resolve() / "predictions", inputs.kind(input).SUFFIXES
   found = []
@@ -58,7 +59,7 @@ def find(patterns: list[str], out: Path, input: str = "image") -> list[Path]:
 
 
 def _within(path: Path, drawn: Path) -> bool:
-  """Returns whether a file is the contact sheet of that name, or lies in the folder of it."""
+  """Returns whether a file is the contact sheet `drawn`.png, or lies in the folder `drawn`."""
   path = path.resolve()
   return drawn in path.parents or path == drawn.with_suffix(".png")
 
@@ -75,7 +76,7 @@ def main(argv: list[str]) -> None:
   boxes = run.config.task.name == "detection"
   answers, shown = [], []
   many = FEW if boxes else CHUNK
-  for start in range(0, len(files), many):  # to the end before anything is written
+  for start in range(0, len(files), many):  # all files, before anything is written
     chunk = files[start : start + many]
     found = {}
     for path in chunk:
@@ -90,15 +91,15 @@ def main(argv: list[str]) -> None:
       answer = detections.packed(answer, one) if boxes else answer
       answers.append({"file": name, **answer, **top})
   seen = [above(answer, least) for answer in answers] if boxes else answers
-  tellings = [told(answer, classes) for answer in seen]
-  rows = {answer["file"]: row for answer, (row, _) in zip(answers, tellings)}
+  answer_texts = [told(answer, classes) for answer in seen]
+  rows = {answer["file"]: row for answer, (row, _) in zip(answers, answer_texts)}
   log.grid(f"{run.folder}, checkpoint {run.step}", rows)
   out.mkdir(parents=True, exist_ok=True)
   if boxes:
     write_json(out / "predictions.coco.json", results(answers, classes))
     shown = detections.draw(files, seen, out / "predictions", SHOWN, SIDE)
     print(f"wrote {out / 'predictions.coco.json'} and {len(files)} images in {out / 'predictions'}")
-  captions = [f"{caption}\n{Path(row).name[-24:]}" for (_, caption), row in zip(tellings, rows)]
+  captions = [f"{caption}\n{Path(row).name[-24:]}" for (_, caption), row in zip(answer_texts, rows)]
   save(contact_sheet(shown, captions[:SHOWN]), out / "predictions.png")
   write_json(out / "predictions.json", answers)
   more = f" (the first {SHOWN} of {len(answers)})" if len(answers) > SHOWN else ""

@@ -1,9 +1,9 @@
-"""Shows how a training step's cost grows: python -m experiments.scaling [--devices=1,2,4,8].
+"""Measures a training step on several devices: python -m experiments.scaling [--devices=1,2,4,8].
 
-For each number of simulated devices on this machine's CPU, with parameters replicated and sharded:
-the step's time, the memory each device needs, and the bytes each device sends by collectives, both
-as the compiled program states them. The batch grows with the devices (weak scaling) unless --batch
-is a total to be divided (--total).
+The devices are simulated on this machine's CPU. For each number of them, with parameters replicated
+and sharded, a table shows the step's time, the memory that each device needs, and the bytes that
+each device sends by collectives; the last two are read from the compiled program. The batch grows
+with the devices (weak scaling); with --total, --batch is divided among them.
 """
 
 import json
@@ -23,7 +23,7 @@ from . import launch
 FLAGS = flags.FLAGS
 CONFIG = "configs/classification/lenet5_digits.py:quick"
 BYTES = {"f64": 8, "s64": 8, "u64": 8, "f32": 4, "s32": 4, "u32": 4, "bf16": 2, "f16": 2, "u8": 1}
-SENT = {  # by each of n devices in a ring, of a result of so many bytes
+SENT = {  # (bytes of the result, n) -> bytes that each of n devices in a ring sends
   "all-reduce": lambda size, n: 2 * (n - 1) / n * size,
   "all-gather": lambda size, n: (n - 1) / n * size,
   "reduce-scatter": lambda size, n: (n - 1) * size,
@@ -33,7 +33,7 @@ SENT = {  # by each of n devices in a ring, of a result of so many bytes
 
 
 def collectives(program: str, devices: int) -> dict[str, float]:
-  """Returns the bytes that each device sends for each kind of collective of a compiled program."""
+  """Returns the bytes that each device sends, by kind of collective, in a compiled program."""
   sent: dict[str, float] = {}
   for line in program.splitlines():
     found = re.search(r"= (.+?) (" + "|".join(SENT) + r")(?:-start)?\(", line)
@@ -52,7 +52,7 @@ def _product(dims: str) -> int:
 
 
 def measure(config: str, parameters: str, batch: int, seconds: float) -> dict[str, Any]:
-  """Returns the cost of a step on all devices of this process."""
+  """Returns time, memory and sent bytes of a step on all devices of this process."""
   import jax
 
   from cnnjax.engine.compiler import compile_once
@@ -87,7 +87,7 @@ def measure(config: str, parameters: str, batch: int, seconds: float) -> dict[st
 
 
 def main(argv: list[str]) -> None:
-  """Prints the table, a row as soon as it is measured."""
+  """Prints the table, each row as soon as it is measured."""
   if argv[1:]:
     raise UserError(f"unexpected argument {argv[1]!r}; scaling takes flags only")
   if not all(d.isdecimal() and int(d) for d in FLAGS.devices):
@@ -107,7 +107,7 @@ def main(argv: list[str]) -> None:
 
 
 def _apart(devices: int, parameters: str, batch: int) -> dict[str, Any]:
-  """Measures in a process of its own: the number of devices is fixed when jax starts."""
+  """Measures in a new process, since the number of devices is fixed when JAX starts."""
   call = f"measure({FLAGS.config!r}, {parameters!r}, {batch}, {FLAGS.seconds})"
   program = f"import json; from experiments.scaling import measure; print(json.dumps({call}))"
   flag = f"--xla_force_host_platform_device_count={devices}"

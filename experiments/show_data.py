@@ -1,9 +1,9 @@
-"""Shows what a config's images become: python -m experiments.show_data --config=FILE.
+"""Draws augmented images of a config: python -m experiments.show_data --config=FILE.
 
-A picture has a few training images as they are read, after each of the config's augmentations alone
-and after all of them, with their boxes, a colour a class, where they have some; a table says what
-each costs a batch, in milliseconds, beside its bare copy.
---all shows every operation there is, at a usual strength. --out=FILE.png takes the picture.
+The picture shows a few training images as they are read, after each of the config's augmentations
+alone, and after all of them, with their boxes where they have some, in a colour for each class. A
+table shows the time that each augmentation takes for a batch, in milliseconds, and that of a mere
+copy. --all shows every operation there is, at a usual strength. --out=FILE.png is the picture.
 """
 
 import time
@@ -61,7 +61,7 @@ USUAL = {  # strengths of --all
 def shown(
   key: jax.Array, batch: dict, options: dict, repetitions: int
 ) -> tuple[list[np.ndarray], float]:
-  """Returns some augmented images of a batch, and the milliseconds that it takes."""
+  """Returns some augmented images of a batch, and the milliseconds that the batch takes."""
   run = jit(partial(augment, **options))
   found = jax.block_until_ready(run(key, batch))
   times = []

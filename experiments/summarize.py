@@ -1,6 +1,6 @@
 """Shows a model layer by layer: python -m experiments.summarize NAME [--input=32,32,3].
 
---all compares the ImageNet classifiers instead, with --out=FILE.png in a picture too.
+With --all it compares the ImageNet classifiers instead, and with --out=FILE.png draws a picture.
 """
 
 from pathlib import Path

@@ -1,18 +1,18 @@
 """Searches hyper-parameters: python -m experiments.sweep --config=FILE --space=SPACE.py --trials=N.
 
-A space is a Python file with get_space(trial) -> {config key: value}; configs/spaces/lenet5.py says
-how. Each trial is a training in a process of its own, in DIR/trials/<n>, of the config with these
-values changed. What counts is the last evaluation, that of the final variables, or with
-train.patience the best, on the split train.watch, which is never the test split, by the metric
-checkpoint.best. A trial whose best evaluation, from the second on, is below the median of the
-others' is given up (five have to finish first); so train.evaluate_every says how often, and 0 gives
-up none.
+A space is a Python file with get_space(trial) -> {config key: value}; configs/spaces/lenet5.py is
+an example. Each trial is a training in a process of its own, in DIR/trials/<n>, by the config with
+these values changed. A trial's value is the metric checkpoint.best on the split train.watch, which
+must not be the test split: that of the last evaluation, of the final variables, or with
+train.patience that of the best one. From its second evaluation on, a trial is pruned where its best
+value is worse than the median of the others' at that evaluation; five trials have to finish first.
+train.evaluate_every says how often that is checked; with 0 no trial is pruned.
 
 DIR is --workdir, by default a new runs/<config>_sweep/<n>. The study lies in DIR/study.db, or in
-any database at --storage: sweeps with one --storage, and workdirs of the same name, share a study;
-the first of them makes the tables, before the others begin.
-The same command goes on where it was cut off. In the end DIR/best.py is a config that
-`experiments.train` takes, and history.png and importance.png show the search.
+any database at --storage. Sweeps with the same --storage, whose workdirs have the same name, share
+a study; the first of them makes the tables, before the others begin.
+The same command continues an interrupted sweep. At the end it writes DIR/best.py, a config for
+`experiments.train`, and history.png and importance.png, which show the search.
 """
 
 import multiprocessing
@@ -46,22 +46,22 @@ def sweep(
   storage: str = "",
   name: str = "run",
 ) -> Any:
-  """Searches, on from where the folder's study stands, and returns the study.
+  """Continues the folder's study, or begins one, and returns the study.
 
   Args:
     config: of which each trial changes some keys.
-    space_file: with get_space(trial).
+    space_file: path of a file with get_space(trial).
     folder: of the sweep; None for a new runs/<name>_sweep/<n>.
-    trials: how many the study is to have in all, those that failed among them.
-    jobs: how many train at once.
+    trials: number of trials that the study has at the end, with those that failed.
+    jobs: number of trials that train at the same time.
     sampler: "tpe" or "random".
     storage: URL of a database, by default DIR/study.db.
     name: of the config.
 
-  Raises: UserError for whatever in the config, the space or the folder is not as it should be, or
-    where no trial has finished; Stopped after SIGTERM, once what trains has saved.
+  Raises: UserError for anything that is wrong in the config, the space or the folder, and where no
+    trial has finished; Stopped after SIGTERM, once all trials that train have saved.
   """
-  from .searching.outcome import report  # these import optuna, which `check` needs not
+  from .searching.outcome import report  # these import optuna, which `check` does not need
   from .searching.study import begun, draw, open_study, search
 
   space = read_space(space_file)
@@ -81,8 +81,8 @@ def sweep(
 def check(config: Any) -> None:
   """Raises: UserError where no trial could be trained, or there is nothing to optimise.
 
-  In a process of its own, which takes the data with it when it ends: accelerators and memory are
-  for the trials.
+  It checks in a new process, so that the data's memory and the accelerators are free for the
+  trials afterwards.
   """
   if config.train.watch in ("", "train", "test"):
     raise UserError(
@@ -100,7 +100,7 @@ def _plan(config):
 
 
 def main(argv: list[str]) -> None:
-  """Searches and reports."""
+  """Searches, and reports the result."""
   if argv[1:]:
     raise UserError(f"unexpected argument {argv[1]!r}; sweep takes flags only")
   jax.config.update("jax_platforms", "cpu")  # this process computes nothing

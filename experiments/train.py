@@ -1,8 +1,8 @@
-"""Trains what a config says: python -m experiments.train [--config=FILE[:quick]] [--workdir=DIR].
+"""Trains a model by a config: python -m experiments.train [--config=FILE[:quick]] [--workdir=DIR].
 
 Any key of the config is a flag: --config.optim.learning_rate=0.01 --config.seed=1. The run folder
-holds all that evaluate and predict need; the same command with the same --workdir goes on where a
-run was cut off.
+holds all that evaluate and predict need. The same command with the same --workdir continues an
+interrupted run.
 """
 
 from contextlib import nullcontext
@@ -43,19 +43,19 @@ def train(
   profile: bool = False,
   test: bool = True,
 ) -> tuple[Path, dict[str, Any]]:
-  """Trains into a run folder, on from where it stands.
+  """Trains into a run folder, from its newest checkpoint where there is one.
 
   Args:
     config: of a config file.
     folder: new, empty, or of a run of the same config; None for a new runs/<name>/<n>.
     name: of the config.
-    profile: whether to write a trace of some early steps into it.
+    profile: whether to write a profiler's trace of some early steps into the folder.
     test: whether to score the test split at the end.
 
   Returns: the folder, and the test split's figures.
 
-  Raises: UserError for whatever in the config, the data or the folder is not as it should be.
-    Stopped after SIGTERM, once the state is saved.
+  Raises: UserError for anything that is wrong in the config, the data or the folder; Stopped after
+    SIGTERM, once the state is saved.
   """
   config, splits = resolve(config)
   job = plan(config, splits)  # mistakes in the config show before anything is written
@@ -72,7 +72,7 @@ def train(
       _describe(job, config, facts, folder)
     by_primary(lambda: note_data(folder, facts))
     rows = read_rows(folder / "metrics.jsonl")
-    if rows and "zero_weights" in rows[-1]:  # which only the last row has
+    if rows and "zero_weights" in rows[-1]:  # only the last row of a finished run has it
       print(f"finished: this run has ended after step {rows[-1]['step']} of {job.steps}")
       return folder, rows[-1]
     by_primary(lambda: note_environment(folder))
@@ -96,7 +96,7 @@ def _describe(job, config, facts, folder):
 
 
 def _describe_classes(names, splits):
-  """Prints how many images or boxes of each class there are, or what each number is about."""
+  """Prints the number of images or boxes of each class, or the range of each target."""
   boxes = "boxes" in splits["train"]
   cells = {
     split: of.get("boxes")

@@ -1,8 +1,9 @@
 """Trains R-CNN or SPPnet: python -m experiments.train_rcnn --config=FILE[:quick] [--workdir=DIR].
 
-What comes after the fine-tuning, which is a training like any other, stands in RUN/stages, a file
-each: features of all windows, SVMs, regression. The same command goes on with the first that is
-missing. What was learnt is then the run's last checkpoint, for evaluate and predict.
+The fine-tuning is a usual training. The stages after it write their results to RUN/stages, a file
+each: features of all proposals, SVMs, regression. The same command continues with the first stage
+whose file is missing. At the end all parameters are saved as the run's last checkpoint, for
+evaluate and predict.
 """
 
 import time
@@ -42,7 +43,7 @@ MODELS = ("rcnn", "sppnet")
 def train_rcnn(
   config: Any, folder: str | Path | None = None, *, name: str = "run"
 ) -> tuple[Path, dict[str, Any]]:
-  """Trains through all stages, on from where the folder stands.
+  """Trains through all stages, and continues where the folder's run was interrupted.
 
   Args:
     config: of a config file whose model is `rcnn` or `sppnet`.
@@ -91,7 +92,7 @@ def _check_boxes(table: Table) -> None:
 
 
 def _stages(job: Plan, config: Any, variables: Any, table: Table, folder: Path) -> dict[str, Any]:
-  """Returns the parameters of `svm` and `regression`, with each stage's result in the folder."""
+  """Returns the parameters of `svm` and `regression`; each stage's result is kept in the folder."""
   truth = detection.inputs(table.columns)
   with writing(folder):
     folder.mkdir(exist_ok=True)
@@ -108,7 +109,10 @@ def _stages(job: Plan, config: Any, variables: Any, table: Table, folder: Path) 
 
 
 def _svms(features, targets, truth, classes, seed) -> tuple[np.ndarray, np.ndarray]:
-  """Returns kernel [F, C] and bias [C]; an image's true boxes stand behind its proposals."""
+  """Returns kernel [F, C] and bias [C] of the SVMs.
+
+  In `features` an image's true boxes come after its proposals.
+  """
   images, windows, width = features.shape
   rows = np.arange(images * windows).reshape(images, windows)
   proposals, boxes = np.split(rows, [windows - truth["labels"].shape[1]], 1)
@@ -127,7 +131,7 @@ def _svms(features, targets, truth, classes, seed) -> tuple[np.ndarray, np.ndarr
 
 
 def _regressions(pooled, targets, truth, classes) -> tuple[np.ndarray, np.ndarray]:
-  """Returns kernel [G, 4 C] and bias [4 C], zeros for a class that no proposal is near."""
+  """Returns kernel [G, 4 C] and bias [4 C], zeros for a class without a proposal near its boxes."""
   near = targets["near"]
   labels = np.take_along_axis(truth["labels"], targets["nearest"], 1)[near]
   offsets, scale = targets["offsets"][near], svm.scale_of(pooled)
@@ -142,7 +146,7 @@ def _regressions(pooled, targets, truth, classes) -> tuple[np.ndarray, np.ndarra
 
 
 def _stage(name: str, files: tuple[Path, ...], make: Callable) -> None:
-  """Makes files where one is missing: under other names, which they lose once all are whole."""
+  """Makes a stage's files where one is missing; they get their names once all are complete."""
   if all(file.exists() for file in files):
     return print(f"stage {name}: there already", flush=True)
   started = time.perf_counter()
@@ -169,7 +173,7 @@ def _load(file: Path) -> dict[str, np.ndarray]:
 
 
 def _targets(truth: dict[str, np.ndarray], num_classes: int) -> dict[str, np.ndarray]:
-  """Returns what each image's proposals are to teach, [N, R, ...], as `rcnn.encode` says."""
+  """Returns the training targets of each image's proposals, [N, R, ...], from `rcnn.encode`."""
   one = jax.jit(partial(encode, num_classes=num_classes))
   columns = ("proposals", "proposed", "boxes", "labels", "valid")
   rows = [jax.device_get(one(*row)) for row in zip(*(truth[name] for name in columns))]
@@ -185,7 +189,11 @@ def _describe(
   features_file: Path,
   pooled_file: Path,
 ) -> None:
-  """Writes features [N, R + P, F] of proposals and true boxes, and maps [M, G] of those near."""
+  """Writes the stage `features`: what the SVMs and the regression learn from.
+
+  These are features [N, R + P, F] of proposals and true boxes, and pooled maps [M, G] of the M
+  proposals that are near a true box.
+  """
 
   def describe(variables, batch):
     x = job.task.inputs(inputs.scale(batch, job.model.preprocessing))
@@ -213,7 +221,7 @@ def _describe(
 
 
 def _with(variables: Any, head: dict[str, Any]) -> Any:
-  """Returns variables with those parameters of the head that were found outside."""
+  """Returns the variables with the head's parameters that the stages have computed."""
   params = variables["params"]
   return {**variables, "params": {**params, "head": {**params["head"], **head}}}
 

@@ -4,9 +4,11 @@ import subprocess
 
 import pytest
 
-from tests.campaign.kill import finish, start
+from tests.campaign.kill import CONFIG
+from tests.experiments.test_scripts import command
 
 pytestmark = pytest.mark.slow
+FLAGS = (*CONFIG, "--config.model.name=mlp")
 
 
 @pytest.fixture
@@ -31,11 +33,10 @@ def disk(tmp_path):
 
 def told(folder):
   """Returns the one sentence on standard error that a training ended with."""
-  process = start(folder, stderr=subprocess.PIPE)
-  error = process.communicate()[1]
-  assert process.returncode == 2
-  assert error.startswith("error: ") and error.count("\n") == 1, error
-  return error
+  done = command("train", f"--workdir={folder}", *FLAGS)
+  assert done.returncode == 2, done
+  assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
+  return done.stderr
 
 
 @pytest.mark.parametrize("size", ["20k", "1m"])
@@ -44,7 +45,8 @@ def test_a_full_disk(disk, size):
   error = told(folder)
   assert str(folder) in error and "could not be written" in error and "No space left" in error
   disk("remount,size=100m")
-  assert "test" in finish(folder)
+  done = command("train", f"--workdir={folder}", *FLAGS)
+  assert done.returncode == 0 and "test" in done.stdout, done.stderr
 
 
 def test_a_disk_that_may_not_be_written(disk):

@@ -2,71 +2,63 @@
 
 import signal
 import socket
-import subprocess
-import sys
 import time
 
 import pytest
 
 from cnnjax.engine.run import read_rows
-from tests.campaign.kill import CONFIG, ROOT, finish
+from tests.campaign.kill import CONFIG
+from tests.experiments.test_scripts import Started, command
 
 pytestmark = pytest.mark.slow
-FLAGS = (*CONFIG, "--config.optim.name=sgd", "--config.data.validation=0.15")
+FLAGS = (
+  *CONFIG,
+  "--config.model.name=mlp",
+  "--config.optim.name=sgd",
+  "--config.data.validation=0.15",
+)
 
 
-def start_pair(folder, flags=FLAGS):
+def start_pair(folder):
   """Starts two processes of one run, each with one device."""
   with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
     address = f"127.0.0.1:{free.getsockname()[1]}"
+  among = f"--coordinator={address}", "--processes=2"
   return [
-    subprocess.Popen(
-      [
-        *(sys.executable, "-m", "experiments.train", f"--workdir={folder}", *flags),
-        *(f"--coordinator={address}", "--processes=2", f"--process={i}"),
-      ],
-      cwd=ROOT,
-      stdout=subprocess.PIPE,
-      stderr=subprocess.STDOUT,
-      text=True,
-    )
-    for i in range(2)
+    Started("train", f"--workdir={folder}", *FLAGS, *among, f"--process={i}") for i in range(2)
   ]
 
 
-def wait_for(process, start):
-  for line in process.stdout:
-    if line.startswith(start):
-      return
-
-
 def test_two_processes_are_one_run_and_survive_a_loss(tmp_path):
-  finish(tmp_path / "alone", FLAGS)
-  pair = start_pair(tmp_path / "pair")
-  wait_for(pair[0], "epoch")
-  pair[1].kill()
+  alone = command("train", f"--workdir={tmp_path / 'alone'}", *FLAGS)
+  assert alone.returncode == 0, alone.stderr
+  folder = tmp_path / "pair"
+  pair = start_pair(folder)
+  pair[0].wait_for_row(folder)
+  pair[1].signal(signal.SIGKILL)
   lost = time.monotonic()
-  told = pair[0].communicate(timeout=90)[0]
-  assert pair[0].returncode == 3, told
-  assert "error: another process of this run was lost" in told and "Traceback" not in told
+  left = pair[0].end(timeout=90)
+  assert left.returncode == 3, left
+  assert "error: another process of this run was lost" in left.stderr
+  assert "Traceback" not in left.stderr
   assert time.monotonic() - lost < 70
-  pair[1].communicate()
+  pair[1].end()
 
-  pair = start_pair(tmp_path / "pair")
-  wait_for(pair[0], "epoch")
-  pair[1].send_signal(signal.SIGTERM)  # on either: both save the same step and end
-  told = [p.communicate(timeout=90)[0] for p in pair]
-  assert [p.returncode for p in pair] == [143, 143], told
-  assert (
-    told[0].split("stopped after")[1].split()[1] == told[1].split("stopped after")[1].split()[1]
-  )
+  pair = start_pair(folder)
+  pair[0].wait_for_row(folder)
+  pair[1].signal(signal.SIGTERM)  # on either: both save the same step and end
+  done = [p.end(timeout=90) for p in pair]
+  assert [d.returncode for d in done] == [143, 143], done
+  first, second = (d.stderr.split("stopped after")[1].split()[1] for d in done)
+  assert first == second
 
-  pair = start_pair(tmp_path / "pair")
-  told = [p.communicate(timeout=120)[0] for p in pair]
-  assert [p.returncode for p in pair] == [0, 0], told
-  assert "goes on from step" in told[0]
-  assert "run " not in told[1] and "epoch" not in told[1]  # only the primary tells and writes
+  pair = start_pair(folder)
+  done = [p.end(timeout=120) for p in pair]
+  assert [d.returncode for d in done] == [0, 0], done
+  assert "goes on from step" in done[0].stdout
+  told = done[1].stdout + done[1].stderr
+  assert "run " not in told and "epoch" not in told  # only the primary tells and writes
   rows, wanted = (read_rows(tmp_path / name / "metrics.jsonl") for name in ("pair", "alone"))
   assert [(r["step"], r["split"]) for r in rows] == [(r["step"], r["split"]) for r in wanted]
   for row, want in zip(rows[:2], wanted):  # plain rounding grows with the steps
@@ -82,11 +74,6 @@ def test_two_processes_are_one_run_and_survive_a_loss(tmp_path):
   ],
 )
 def test_flags_that_do_not_fit(tmp_path, flags, sentence):
-  done = subprocess.run(
-    [sys.executable, "-m", "experiments.train", f"--workdir={tmp_path / 'run'}", *flags],
-    cwd=ROOT,
-    capture_output=True,
-    text=True,
-  )
+  done = command("train", f"--workdir={tmp_path / 'run'}", *flags)
   assert done.returncode == 2 and sentence in done.stderr and done.stderr.count("\n") == 1
   assert not (tmp_path / "run").exists()

@@ -35,7 +35,7 @@ def whole(tmp_path_factory):
 
 
 def test_killed_runs_end_with_the_same_bits(whole, tmp_path):
-  rng, folder = random.Random(0), tmp_path / "run"
+  rng, folder = random.Random(1), tmp_path / "run"
   kills = [kill_once(folder, rng, while_saving, FLAGS) for while_saving in (True, False, True)]
   assert kills[0] is not None
   assert "goes on from step" in finish(folder) or None in kills

@@ -1,3 +1,3 @@
-"""Runs saved and restored, weights from elsewhere, and back."""
+"""Checkpoints of runs, and weights from and to other libraries' files."""
 
 from cnnjax.checkpoints.transfer import export, load_pretrained

@@ -1,4 +1,4 @@
-"""Tensors in other people's files: read without running anything, written whole or not at all."""
+"""Files of tensors, which are read without running any code in them."""
 
 import hashlib
 import re
@@ -14,10 +14,10 @@ Tensors = dict[str, np.ndarray]
 def fetch(source: str) -> Path:
   """Returns the file that a path or a Hugging Face hub id ("owner/name") names, checked.
 
-  A hub's file is kept in its cache, so that the network is needed once; a file whose name or place
-  states its SHA-256 (torchvision's, the hub's) must have it.
+  A file from the hub is cached, so that it is downloaded once. A file whose name or folder states
+  its SHA-256 (torchvision's, the hub's) must have that checksum.
 
-  Raises: UserError where there is no such file, or it is not what it was.
+  Raises: UserError where there is no such file, or its checksum is wrong.
   """
   path = Path(source).expanduser()
   if not path.exists():
@@ -40,7 +40,7 @@ def _download(hub_id: str) -> Path:
 
   try:
     return Path(hf_hub_download(hub_id, "model.safetensors"))
-  except Exception as error:  # the hub's own, requests', httpx's: what they say differs
+  except Exception as error:  # errors of the hub, requests or httpx, of many types
     raise UserError(
       f"no weights at {hub_id}: it is no file here, and the hub gave none "
       f"({type(error).__name__}: {str(error).strip().splitlines()[0]})"
@@ -65,7 +65,7 @@ def _safetensors(path):
   from safetensors import SafetensorError, safe_open
 
   try:
-    with safe_open(path, framework="flax") as file:  # numpy has no bfloat16
+    with safe_open(path, framework="flax") as file:  # NumPy has no bfloat16
       return {name: file.get_tensor(name) for name in file.keys()}
   except (SafetensorError, OSError, ValueError) as error:
     raise UserError(f"{path} is no sound safetensors file: {error}") from error
@@ -80,7 +80,7 @@ def _pytorch(path):
     raise UserError(f"{path} needs torch 2.6 or newer to be read safely, found {torch.__version__}")
   try:
     found = torch.load(path, map_location="cpu", weights_only=True)
-  except Exception as error:  # unpickling fails in many ways
+  except Exception as error:  # unpickling raises errors of many types
     raise UserError(
       f"{path} is refused: it holds more than tensors, or is damaged "
       f"({str(error).strip().splitlines()[0]})"
@@ -92,7 +92,7 @@ def _pytorch(path):
 
 
 def write(path: str | Path, tensors: Tensors) -> None:
-  """Writes a .safetensors file. Raises: UserError where the file system does not take it."""
+  """Writes a .safetensors file. Raises: UserError where the writing fails."""
   from safetensors.numpy import save
 
   path = Path(path)

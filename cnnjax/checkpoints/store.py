@@ -1,4 +1,4 @@
-"""A run's checkpoints: written by Orbax in the background, with checksums; newest and best kept."""
+"""A run's checkpoints, which Orbax writes in the background, with checksums."""
 
 import hashlib
 import math
@@ -15,23 +15,23 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from cnnjax.errors import UserError
 
-SUMS = "SHA256SUMS"  # in each step's folder, for `sha256sum --check` too
-UNSUMMED = (SUMS, "_CHECKPOINT_METADATA", "commit_success.txt")  # the last two hold times, no data
+SUMS = "SHA256SUMS"  # file in each step's folder; `sha256sum --check` can read it
+UNSUMMED = (SUMS, "_CHECKPOINT_METADATA", "commit_success.txt")  # the last two hold no data
 
 
 class Store:
-  """The checkpoints in a folder, a folder for each step.
+  """The checkpoints in a folder, with a folder for each step.
 
-  Orbax writes a step into a scratch folder; once all is there, the primary process adds a SHA-256
-  for each file, and only then the folder takes its name. So a step that is there is whole, and one
-  that was damaged later is known and passed over.
+  Orbax writes a step into a scratch folder. Once it is complete, the primary process adds the
+  SHA-256 of each file, and only then the folder gets its final name. So a step's folder is always
+  complete, and damage after that is detected by the checksums.
 
   Args:
-    folder: where they lie; made when the first is saved.
+    folder: of the checkpoints; it is made when the first one is saved.
     keep: how many of the newest to keep.
     best: name of the metric whose best step is kept as well; "" for none.
-    mode: "max" where more of it is better, "min" where less is.
-    read_only: nothing is made or deleted.
+    mode: "max" where higher is better, "min" where lower is.
+    read_only: whether nothing may be made or deleted.
   """
 
   def __init__(
@@ -61,11 +61,11 @@ class Store:
         best_fn=self._score if best else None,  # without it Orbax writes no metrics
         create=not read_only,
         read_only=read_only,
-        lightweight_initialize=read_only,  # a damaged step is no reason not to see the others
-        cleanup_tmp_directories=not read_only,  # of a process that was killed
+        lightweight_initialize=read_only,  # else one damaged step would hide the others
+        cleanup_tmp_directories=not read_only,  # left by a killed process
         async_options=ocp.options.AsyncOptions(
           post_finalization_callback=self._seal,
-          create_directories_asynchronously=False,  # else one it cannot make is told 5 minutes late
+          create_directories_asynchronously=False,  # else an error comes 5 minutes late
         ),
       ),
     )
@@ -78,25 +78,25 @@ class Store:
     """Starts to write a state; returns once its arrays may be overwritten.
 
     Args:
-      step: later than those that are there.
+      step: later than the saved ones.
       state: a tree of arrays.
-      figures: of an evaluation; where there are any, the metric that picks the best among them.
-      notes: what the host remembers, as JSON can hold it.
+      figures: of an evaluation, with the metric `best` where there is one; or {}.
+      notes: state of the host, of JSON's types.
 
-    Raises: UserError where this or the last save failed, with the cause.
+    Raises: UserError, with the cause, where this or the previous save failed.
     """
     metrics = {k: v for k, v in figures.items() if isinstance(v, int | float)}
     args = ocp.args.Composite(
       state=ocp.args.PyTreeSave(state), notes=ocp.args.JsonSave({"notes": notes})
     )
     self.wait()
-    with self._failure_told(step):
+    with self._raising_user_error(step):
       self._saving = step
       if not self._manager.save(step, args=args, metrics=metrics or None):
         raise RuntimeError("a later one is there")
 
   def _seal(self) -> None:
-    """Writes the checksums of the step that Orbax is about to give its name."""
+    """Writes the checksums of a step, just before Orbax gives its folder the final name."""
     if jax.process_index():
       return
     scratch = next(self.folder.glob(f"{self._saving}.*"), self.folder / str(self._saving))
@@ -104,13 +104,13 @@ class Store:
     (scratch / SUMS).write_text("".join(lines))
 
   def flaw(self, step: int) -> str:
-    """Returns what is wrong with a step's files, "" where they are what was written."""
+    """Returns what is wrong with a step's files, "" where the checksums are right."""
     if step not in self._flaws:
       self._flaws[step] = _flaw(self.folder / str(step))
     return self._flaws[step]
 
   def _set_damaged_aside(self) -> None:
-    """Moves damaged steps out of the way of the run that goes on before them."""
+    """Moves damaged steps to another folder: the run that continues will save these steps again."""
     if jax.process_index() == 0 and self.folder.is_dir():
       for step in (int(p.name) for p in self.folder.iterdir() if p.name.isdecimal()):
         if self.flaw(step):
@@ -125,15 +125,16 @@ class Store:
       multihost_utils.sync_global_devices("damaged checkpoints are set aside")
 
   def steps(self) -> list[int]:
-    """Returns the steps that are there, oldest first."""
+    """Returns the saved steps, oldest first."""
     return sorted(self._manager.all_steps())
 
   def find(self, which: str | int) -> int:
     """Returns the step that "latest", "best" or a number names.
 
-    A damaged step is passed over for the next, which is said, unless it was asked for by number.
+    For "latest" and "best" damaged steps are left out, with a printed line; a damaged step that is
+    named by its number is an error.
 
-    Raises: UserError where there is none, with those that there are.
+    Raises: UserError where there is no such step, with the existing ones.
     """
     step = self._find(which) if jax.process_index() == 0 else 0
     if jax.process_count() > 1:
@@ -167,10 +168,10 @@ class Store:
     return max(scored)[1]
 
   def restore(self, step: int, like: Any, sharding: Any) -> Any:
-    """Returns what was saved at a step, of the structure, shapes and types of `like`.
+    """Returns what was saved at a step, with the structure, shapes and types of `like`.
 
-    A part of what was saved is enough: leaves that `like` lacks are not read. `sharding` is one for
-    all leaves, or a tree of them; it need not be the one that was saved with.
+    `like` may be a part of what was saved: leaves that it lacks are not read. `sharding` is one
+    sharding for all leaves, or a tree of shardings; it may differ from that of the saved arrays.
 
     Raises: UserError where a shape differs or a leaf is missing.
     """
@@ -188,7 +189,7 @@ class Store:
     except (ValueError, KeyError) as error:
       raise UserError(misfit + str(error).splitlines()[0]) from error
     for path, leaf in jax.tree.leaves_with_path(found):
-      if not isinstance(leaf, jax.Array):  # Orbax leaves what it did not find as it was asked for
+      if not isinstance(leaf, jax.Array):  # Orbax returns leaves that it does not find unchanged
         raise UserError(f"{misfit}it has no {jax.tree_util.keystr(path)}")
     return found
 
@@ -199,16 +200,16 @@ class Store:
 
   def wait(self) -> None:
     """Returns when everything is on disk. Raises: UserError where the last save failed."""
-    with self._failure_told(self._saving):
+    with self._raising_user_error(self._saving):
       self._manager.wait_until_finished()
 
   @contextmanager
-  def _failure_told(self, step: int) -> Iterator[None]:
+  def _raising_user_error(self, step: int) -> Iterator[None]:
     try:
       yield
-    except Exception as error:  # whatever Orbax and the file system raise: the run must end with it
+    except Exception as error:  # any error of Orbax or the file system must end the run
       cause = next(filter(None, str(error).splitlines()), type(error).__name__)
-      if "[os_error_code" in cause:  # of the file system: the last words are the ones that matter
+      if "[os_error_code" in cause:  # an error of the file system: its last words say what failed
         cause = cause.rpartition(": ")[2]
       raise UserError(
         f"checkpoint {step} could not be written to {self.folder}: {cause}"
@@ -222,12 +223,12 @@ class Store:
       self.wait()
       self._manager.close()
     except Exception:
-      if kind is None:  # else the error under way is the one to tell
+      if kind is None:  # else the error that is being raised matters more
         raise
 
 
 def _files(folder: Path) -> list[str]:
-  """Returns the names of the files that are summed, relative to a step's folder."""
+  """Returns the names, relative to a step's folder, of the files that have a checksum."""
   names = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
   return sorted(name for name in names if name not in UNSUMMED)
 

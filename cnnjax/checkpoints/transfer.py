@@ -1,4 +1,4 @@
-"""Weights from elsewhere into our variables, and back."""
+"""Conversion of weights between our variables and other libraries' files."""
 
 import json
 import warnings
@@ -18,9 +18,9 @@ from cnnjax.errors import UserError
 from cnnjax.layers.norm import EPSILON
 from cnnjax.models import weights, zoo
 
-LEAVES = {  # ours: theirs
+LEAVES = {  # our name: PyTorch's
   "kernel": "weight",
-  "transposed": "weight",  # a kernel whose file has its two last axes the other way round
+  "transposed": "weight",  # a kernel whose file has its last two axes swapped
   "scale": "weight",
   "bias": "bias",
   "mean": "running_mean",
@@ -32,18 +32,18 @@ Flat = dict[tuple[str, ...], Any]
 def load_pretrained(
   name: str, source: str | Path, *, seed: int = 0, trunk_only: bool = False, **arguments: Any
 ) -> dict[str, Any]:
-  """Returns the variables of create_model(name, **arguments) with weights from elsewhere.
+  """Returns the variables of create_model(name, **arguments) with the weights of a source.
 
-  Where the source has another number of classes, the layers that depend on it are left as
-  initialised, which is said by a warning.
+  Where the source has another number of classes, the layers that depend on it keep their initial
+  weights, and a warning says so.
 
   Args:
-    name: of the zoo.
-    source: a .safetensors file, a PyTorch file, a run folder of ours, or a Hugging Face hub id;
-      tensors named as torchvision or timm do, which is recognised. With trunk_only it may be of the
-      classifier whose trunk a detector takes, too.
-    seed: of the layers that are left fresh.
-    trunk_only: whether to leave all but the trunk fresh, whatever the source has there.
+    name: of a model of the zoo.
+    source: a .safetensors file, a PyTorch file, a run folder of ours, or a Hugging Face hub id.
+      Names of tensors may be torchvision's or timm's, which is detected. With trunk_only the source
+      of a detector may also be the classifier whose trunk it has.
+    seed: of the layers that keep their initial weights.
+    trunk_only: whether all layers but the trunk keep their initial weights.
     **arguments: of `create_model`.
 
   Raises: UserError where the source cannot be read, or does not fit the model: nothing is loaded.
@@ -91,7 +91,7 @@ def load_pretrained(
 
 
 def _whose(model: Any, tensors: files.Tensors, input: tuple[int, ...]) -> Any:
-  """Returns the model that a file is of: this one, or the classifier whose trunk it takes."""
+  """Returns the model whose weights a file holds: this one, or the classifier with its trunk."""
 
   def known(one):
     known_as, paths = namings(one).values(), _shapes(one, input)
@@ -101,12 +101,12 @@ def _whose(model: Any, tensors: files.Tensors, input: tuple[int, ...]) -> Any:
 
 
 def _fresh(model: Any, input: tuple[int, ...], seed: int, paths: set[tuple[str, ...]]) -> Flat:
-  """Returns these leaves as initialised."""
+  """Returns the leaves at these paths with their initial values."""
 
   @jax.jit
   def some(key):
     made = _flat(model.init(key, jnp.zeros((1, *input)), train=False))
-    return {"/".join(path): made[path] for path in paths}  # the rest is not computed
+    return {"/".join(path): made[path] for path in paths}  # jit computes no others
 
   return {tuple(path.split("/")): leaf for path, leaf in some(jax.random.key(seed)).items()}
 
@@ -114,20 +114,20 @@ def _fresh(model: Any, input: tuple[int, ...], seed: int, paths: set[tuple[str, 
 def export(model: Any, variables: dict[str, Any], path: str | Path, naming: str = "") -> None:
   """Writes variables as a safetensors file that PyTorch's models load; see `to_others`.
 
-  Raises: UserError for a model that nobody has named, or where the file cannot be written.
+  Raises: UserError for a model without names elsewhere, or where the file cannot be written.
   """
   files.write(path, to_others(model, variables, naming))
 
 
 def to_others(model: Any, variables: dict[str, Any], naming: str = "") -> files.Tensors:
-  """Returns variables with torchvision's names and layouts, or timm's where only it has them.
+  """Returns variables as tensors with torchvision's or timm's names and layouts.
 
   Args:
     model: of the zoo.
     variables: of the model.
-    naming: "torchvision" or "timm"; by default the first that there is.
+    naming: "torchvision" or "timm"; by default torchvision where it has the model, else timm.
 
-  Raises: UserError for a model that nobody has named.
+  Raises: UserError for a model without names elsewhere.
   """
   known = namings(model)
   if not known or (naming and naming not in known):
@@ -143,10 +143,9 @@ def to_others(model: Any, variables: dict[str, Any], naming: str = "") -> files.
 
 
 def _ours(name: str, folder: Path, trunk_only: bool) -> Flat:
-  """Returns the latest variables, or their moving average, of a run.
+  """Returns the latest variables of a run, or their moving average where it keeps one.
 
-  It is one of the same model, or for the trunk alone of any that has it, as a detector its
-  classifier's.
+  The run must be of the same model, or with trunk_only of any model with the same trunk.
   """
   config = json.loads((folder / "config.json").read_text())
   theirs, data = config["model"], config["data"]
@@ -187,13 +186,13 @@ def _theirs(
 
 
 def _with_epsilon(found: Flat, epsilon: float) -> Flat:
-  """Returns leaves of norms that add another epsilon to the variance as ours, which add our own."""
+  """Returns norms' leaves with variances changed so that our epsilon gives what theirs gave."""
   more = epsilon - EPSILON
   return {p: v + np.float32(more) if p[-1] == "var" and more else v for p, v in found.items()}
 
 
 def _key(path: tuple[str, ...], names: Names) -> tuple[str, tuple[int, int] | None]:
-  """Returns the tensor of a leaf, and the size of the map that it reads flattened, if it does."""
+  """Returns the name of a leaf's tensor, and the size of a flattened map if it reads one."""
   prefix, size = translate("/".join(path[1:-1]), names)
   if prefix.endswith("="):
     return prefix[:-1], None
@@ -201,7 +200,7 @@ def _key(path: tuple[str, ...], names: Names) -> tuple[str, tuple[int, int] | No
 
 
 def _to_ours(tensor: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
-  """[O, I, *window] -> [*window, I, O]; the dense layer behind a map of `size` -> [H W I, O]."""
+  """[O, I, *window] -> [*window, I, O]; after a flattened map of `size` it is [H W I, O]."""
   if tensor.ndim < 2:
     return tensor
   if size and tensor[0].size % (size[0] * size[1]) == 0:

@@ -1,4 +1,4 @@
-"""NumPy's own files: one .npz of images or series and labels, or a folder of memory-mapped .npy."""
+"""NumPy's files: one .npz of images or series and labels, or a folder of memory-mapped .npy."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from cnnjax.data.stream import Stream, column
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
 
-NAMES = {  # split: examples, labels, as Keras names them and as MedMNIST does
+NAMES = {  # split: (examples, labels), by the names of Keras, of MedMNIST, and plain ones
   "train": (("x_train", "y_train"), ("train_images", "train_labels"), ("image", "label")),
   "validation": (("x_val", "y_val"), ("val_images", "val_labels")),
   "test": (("x_test", "y_test"), ("test_images", "test_labels")),
@@ -32,8 +32,9 @@ def load(
   """Returns the splits of FILE.npz, or of a folder with a .npy file for each array.
 
   Images are [N, H, W] or [N, H, W, C], uint8 or float from 0 to 1; series [N, L] or [N, L, C], any
-  numbers. Labels are [N] or [N, 1], integers from 0 or names; or numbers: floats [N], or anything
-  [N, T]. Arrays of uint8 in a folder stay on disk until a batch, or a resize, asks.
+  numbers. Labels are classes, [N] or [N, 1], as integers from 0 or names; or targets, floats [N] or
+  numbers of any type [N, T]. Arrays of uint8 in a folder stay on disk until a batch, or a resize,
+  needs them.
 
   Args:
     root: the file or the folder.
@@ -42,11 +43,11 @@ def load(
     classes: the names of the classes, or of the numbers, in order; by default those of the array
       `classes`, if any.
     test: the part of each class that becomes the test split, where there is no array of it.
-    stream: "threads" or "processes" to read images of a folder batch by batch, whatever is made of
-      them, for sets larger than the memory.
+    stream: "threads" or "processes" to read images of a folder batch by batch, even where they are
+      resized, for sets larger than the memory.
 
   Raises: UserError for a file that is missing or damaged, an array of Python objects (it would
-    have to be unpickled), and arrays that are no examples or labels, or not of each other.
+    have to be unpickled), arrays that are no examples or labels, and arrays of different lengths.
   """
   arrays = _arrays(root)
   chosen = {split: pair for split, pairs in NAMES.items() for pair in pairs if pair[0] in arrays}
@@ -82,7 +83,7 @@ def load(
 
 
 def arrays_of(path: Path) -> dict[str, np.ndarray]:
-  """Returns the examples' arrays of FILE.npy, or FILE.npz by FILE:NAME, those of labels left out.
+  """Returns the arrays of examples in FILE.npy, or in FILE.npz by FILE:NAME, without the labels.
 
   Raises: UserError for a file that is missing, damaged, or holds Python objects.
   """
@@ -95,11 +96,11 @@ def arrays_of(path: Path) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class Mapped:
-  """Rows of several .npy files of bytes, one after the other: mapped([2, 0]) -> [2, H, W, C].
+  """The rows of several .npy files of bytes, concatenated: mapped([2, 0]) -> [2, H, W, C].
 
   Attributes:
     files: their paths.
-    ends: of each among the rows of all, before the next.
+    ends: for each file the number of rows in it and in all files before it.
     row: shape of a row.
   """
 
@@ -120,7 +121,7 @@ class Mapped:
 def _streamed(
   root: str, names: Mapping[str, str], images: Mapping[str, np.ndarray], stream: str
 ) -> dict[str, Stream]:
-  """Returns the images of each split as they lie in a folder of .npy files."""
+  """Returns the images of each split as columns that are read from a folder of .npy files."""
   folder, first = Path(root).expanduser(), images["train"]
   for split, image in images.items():
     if not isinstance(image, np.memmap) or image.shape[1:] != first.shape[1:]:
@@ -137,7 +138,7 @@ def _streamed(
 
 
 def _arrays(root: str) -> Mapping[str, Callable[[], np.ndarray]]:
-  """Returns what reads each array, by its name."""
+  """Returns for each array's name a function that reads it."""
   if not root:
     raise UserError(
       "data.root is empty; expected a .npz file, or a folder of .npy files: "
@@ -153,13 +154,13 @@ def _arrays(root: str) -> Mapping[str, Callable[[], np.ndarray]]:
 
 
 def _read(path: Path, name: str = "") -> np.ndarray | np.lib.npyio.NpzFile:
-  """Returns a file's content, or the array of this name in it; never unpickles."""
+  """Returns a file's content, or the array of this name in it, without unpickling anything."""
   try:
     found = np.load(path, mmap_mode="r", allow_pickle=False)
     return found[name] if name else found
   except FileNotFoundError:
     raise UserError(f"{path} does not exist; expected a file of NumPy's") from None
-  except Exception as error:  # damage shows as errors of zipfile, zlib, struct, ast, the memory ...
+  except Exception as error:  # a damaged file raises errors of zipfile, zlib, struct, ast, ...
     what = f"{name} of {path}" if name else str(path)
     refused = "object" in str(error).lower() or "pickle" in str(error)
     if isinstance(error, ValueError) and refused:

@@ -1,4 +1,4 @@
-"""Changes at random, on the device, inside the step, on whole batches of images from 0 to 255."""
+"""Random augmentation on the device, inside the step, of whole batches of images from 0 to 255."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -20,9 +20,9 @@ Batch = dict[str, Any]
 def random_shift(
   key: jax.Array, images: jax.Array, pixels: int, mode: str = "constant"
 ) -> jax.Array:
-  """Moves each image [B, ..., H, W, C] by up to so many pixels up, down, left, right.
+  """Moves each image [B, ..., H, W, C] by up to so many pixels up or down and left or right.
 
-  Zeros come in, or with the mode "reflect" the image, mirrored at its border.
+  Pixels from outside are zeros, or with the mode "reflect" the image mirrored at its border.
   """
   others = images.ndim - 3
   padded = jnp.pad(images, [(0, 0)] * others + [(pixels, pixels)] * 2 + [(0, 0)], mode)
@@ -36,12 +36,12 @@ def random_shift(
 
 
 def _flip(key, batch, chosen, *, axis):
-  """Mirrors half of the images along an axis of the picture, with all that belongs to them."""
+  """Mirrors half of the images along an axis, with their masks and boxes."""
   return _mirror(batch, jax.random.bernoulli(key, shape=(len(batch["image"]),)), axis)
 
 
 def _alternate(key, batch, chosen):
-  """Mirrors what has turned, each image in every other epoch: as the step tells, without a draw."""
+  """Mirrors the images that the column `turned` marks: each image in every other epoch."""
   if "turned" not in batch:
     raise UserError("augment.alternate_flip needs a column `turned`, of pipeline.train_turns")
   return _mirror(batch, jnp.asarray(batch["turned"]), 1)
@@ -77,11 +77,11 @@ def _shift(key, batch, pixels):
 
 
 def _affine(key, batch, options):
-  """One map an image; with a larger canvas, what lies beside an image is of its mean colour."""
+  """Applies one affine map to each image; with zoom_out the canvas has the image's mean colour."""
   image, ranges = batch["image"], dict(options)
   shape, fill = (len(image), image.shape[-3:-1]), jnp.zeros(())
   canvas, cropped = ranges.pop("zoom_out", 0), ranges.pop("ssd_crop", False)
-  maps = random_maps(key, *shape, **ranges)  # which splits the key in eight, 0 to 7
+  maps = random_maps(key, *shape, **ranges)  # it splits the key in eight, so 8 and 9 are free
   if canvas:
     maps = compose(maps, patch.zoom_out(jax.random.fold_in(key, 8), *shape, canvas))
     fill = image.mean(tuple(range(1, image.ndim - 1)), keepdims=True)
@@ -92,7 +92,7 @@ def _affine(key, batch, options):
 
 
 def _each(function: Callable) -> Callable:
-  """Returns the operation of a batch that a function of images is."""
+  """Returns an operation on a batch that applies a function (key, images, value) to its images."""
   return lambda key, batch, value: {**batch, "image": function(key, batch["image"], value)}
 
 
@@ -102,24 +102,24 @@ def _drawn(key, images, value):
 
 
 class Operation(NamedTuple):
-  """One change.
+  """One augmentation.
 
   Attributes:
     apply: (key, batch, value) -> batch; for mixing (key, batch, value, classes).
-    floats: whether bytes have to become floats for it.
+    floats: whether it needs the images as floats.
   """
 
   apply: Callable
   floats: bool = True
 
 
-# In the order in which they are made. The first two keep the keys that earlier runs had; a new one
-# comes last, so that all do.
+# In the order in which they are applied. The index of an operation determines its random key, so a
+# new one comes last: then earlier runs keep their keys.
 OPERATIONS = {
   "flip": Operation(partial(_flip, axis=1), False),
   "shift": Operation(_shift, False),
   "flip_vertical": Operation(partial(_flip, axis=0), False),
-  "affine": Operation(_affine),  # what of AFFINE is asked for, sampled once
+  "affine": Operation(_affine),  # all requested operations of AFFINE as one map, sampled once
   "rand_augment": Operation(_each(_drawn)),
   "brightness": Operation(_each(colour.brightness)),
   "contrast": Operation(_each(colour.contrast)),
@@ -136,9 +136,9 @@ OPERATIONS = {
   "reflect_shift": Operation(_each(partial(random_shift, mode="reflect")), False),
 }
 AFFINE = ("crop", "rotate", "scale", "shear", "translate", "zoom_out", "ssd_crop")
-MIXES = ("mixup", "cutmix")  # they need to know how many classes there are
-STILL = ("rand_augment", *MIXES, "reflect_shift")  # they leave boxes and masks where they are
-KINDS = {  # of their values
+MIXES = ("mixup", "cutmix")  # they need the number of classes
+STILL = ("rand_augment", *MIXES, "reflect_shift")  # they do not move boxes and masks
+KINDS = {  # the types of their values
   name: type(KEYS[f"augment.{name}"].default)
   for name in (*AFFINE, *(name for name in OPERATIONS if name != "affine"))
 }
@@ -148,17 +148,17 @@ def augment(key: jax.Array, batch: Batch, *, classes: int = 0, **options: Any) -
   """Returns the batch changed by the operations that `options` name, with their strengths.
 
   Args:
-    key: of the draws; each image has its own.
+    key: of the random draws, which differ from image to image.
     batch: with `image` [B, H, W, C] or a volume [B, D, H, W, C], from 0 to 255; `segments`,
       `instances`, `ids`, `boxes` and `proposals` move with their pixels; mixing writes `target`
       [B, classes].
-    classes: of labels, for mixing.
-    options: by the names of `KINDS`; what is 0, False or () is not made.
+    classes: number of classes, for mixing.
+    options: by the names of `KINDS`; an operation with 0, False or () is not applied.
 
-  Images keep their type: they are floats between operations, and are rounded and brought back to
-  0..255 once, at the end.
+  Images keep their type: they are floats between operations, and are rounded and clipped to 0..255
+  once, at the end.
 
-  Raises: UserError for an operation that would part boxes or masks from their pixels.
+  Raises: UserError for an operation that would move pixels but not their boxes or masks.
   """
   dtype, floats = batch["image"].dtype, False
   affine = {name: options[name] for name in AFFINE if options.get(name)}
@@ -185,7 +185,7 @@ def augment(key: jax.Array, batch: Batch, *, classes: int = 0, **options: Any) -
 
 
 def check(options: Mapping[str, Any]) -> None:
-  """Raises: UserError for an unknown operation, a strength that is none, or two ways to mirror."""
+  """Raises: UserError for an unknown operation, a wrong strength, or two ways to mirror."""
   for name, value in options.items():
     if name not in KINDS:
       raise unknown("config key", f"augment.{name}", [f"augment.{n}" for n in KINDS])

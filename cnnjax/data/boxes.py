@@ -1,4 +1,4 @@
-"""Images with boxes, as annotated in files, brought to tables with a fixed number of places."""
+"""Images with annotated boxes as tables, with a fixed number of boxes for each image."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ from cnnjax.ops.preprocess import Preprocessing
 
 
 class Box(NamedTuple):
-  """One object: (x0, y0, x1, y1), its class, whether it is special, and its mask if there is one.
+  """One object: its corners (x0, y0, x1, y1), class, whether it is special, and its mask if any.
 
   `mask` is a function of the image's (height, width) that returns bool [H, W].
   """
@@ -32,9 +32,9 @@ class Box(NamedTuple):
 
 
 class Example(NamedTuple):
-  """One image with what its annotation says: `size` (height, width), and where that stands.
+  """One image with its boxes, its `size` (height, width), and where its annotation is (`where`).
 
-  Without a size the boxes are parts of the image, from 0 to 1.
+  Without a size the boxes' coordinates are parts of the image, from 0 to 1.
   """
 
   path: Path
@@ -57,30 +57,30 @@ def tables(
   stream: str,
   masks: bool = False,
 ) -> dict[str, Table]:
-  """Returns a table for each split, with the test split made where there is none.
+  """Returns a table for each split; the test split is made from train where there is none.
 
   Its columns are image uint8 [N, H, W, C], size [N, 2] (height and width as read), boxes float32
   [N, P, 4] in pixels of `image`, labels int32 [N, P], valid and `flag` float32 [N, P], and with
   `masks` instances bool [N, P, H, W].
 
   Args:
-    root: the folder that every image lies in, once links are followed.
+    root: the folder that every image must lie in, after links are followed.
     splits: examples by split.
     seed: of the test split.
     to: the run's preprocessing; it resizes to (height, width) or not at all, and does not crop.
-    flag: the column's name of what makes a box special, as "difficult" or "crowd".
+    flag: the name of the column that marks special boxes, such as "difficult" or "crowd".
     classes: names in order; by default those of train, sorted.
-    places: P; 0 for as many as the fullest image has boxes.
+    places: P; 0 for the largest number of boxes in an image.
     test: the part that becomes the test split.
     on_error: "raise", or "skip" to leave out, and count, the images that cannot be read.
     stream: "" to read all images now, or "threads" or "processes" to read them batch by batch.
-    masks: whether to draw them; all are held in memory.
+    masks: whether to make masks; all of them are held in memory.
 
-  A box is cut off at its image. What has no area then, or had none before, is left out, and counted
-  on standard error. An image without boxes stays: it is background.
+  A box is clipped to its image. A box without area, before or after that, is left out; how many
+  there are is printed on standard error. An image without boxes stays, as background.
 
-  Raises: UserError for a class that is not listed, a size that is not the image's, more boxes than
-    places, and whatever `read_all` finds wrong.
+  Raises: UserError for a class that is not listed, a size that is not the image's, more than P
+    boxes in an image, and any error of `read_all`.
   """
   check_resize(to)
   names = listed(classes) or tuple(sorted({b.name for e in splits["train"] for b in e.boxes}))
@@ -97,7 +97,7 @@ def tables(
 
 
 def check_resize(to: Preprocessing) -> None:
-  """Raises: UserError where a run's preprocessing does more to images than to resize them whole."""
+  """Raises: UserError where a run's preprocessing does more than resize whole images."""
   if to.crop or isinstance(to.resize, int):
     raise UserError(
       "boxes move with a resize alone: set data.resize to (height, width), and data.crop to ()"
@@ -113,9 +113,10 @@ def columns(
   flag: str,
   masks: bool = False,
 ) -> dict[str, Any]:
-  """Returns the columns of boxes, and draws masks, at the target's (height, width).
+  """Returns the columns of boxes, and of masks, for images of the target's (height, width).
 
-  Arguments, and what is left out, are those of `tables`; `sizes` [N, 2] are of the images as read.
+  Arguments are those of `tables`, and the same boxes are left out; `sizes` [N, 2] are the images'
+  (height, width) as read.
   """
   number = {name: label for label, name in enumerate(names)}
   cut = [_cut(example, size, target) for example, size in zip(examples, sizes)]
@@ -146,7 +147,7 @@ def columns(
 def _cut(
   example: Example, size: np.ndarray, target: tuple[int, int]
 ) -> tuple[np.ndarray, list[Box]]:
-  """Returns the boxes of some area, and their corners float32 [K, 4] in pixels of the target."""
+  """Returns the boxes with an area, and their corners float32 [K, 4] in pixels of the target."""
   height, width = size.tolist()
   whole = np.asarray([width, height] * 2)
   corners = np.asarray([box.corners for box in example.boxes], np.float64).reshape(-1, 4)
@@ -166,7 +167,7 @@ def _check_classes(examples: list[Example], names: tuple[str, ...]) -> None:
 
 
 def _check_sizes(examples: list[Example], sizes: np.ndarray) -> None:
-  """Raises: UserError where an annotation is of another image than the file holds."""
+  """Raises: UserError where an annotation states another size than its image file has."""
   for example, size in zip(examples, sizes.tolist()):
     if example.size is not None and tuple(size) != tuple(example.size):
       said, found = (f"{s[1]}x{s[0]}" for s in (example.size, size))

@@ -1,4 +1,4 @@
-"""Where examples come from: the one table of sources, and how they are split."""
+"""The table of data sources, and how a config's data are loaded and split."""
 
 import inspect
 from typing import Any
@@ -40,15 +40,15 @@ SOURCES = {  # name: (root, seed, **arguments) -> {"train": Table, "test": Table
 
 
 def load(data: Any, seed: int) -> dict[str, Table]:
-  """Returns the splits that a config's `data` section names, the validation part held out.
+  """Returns the splits of a config's `data` section, with the validation split held out of train.
 
   With `data.folds` the source's train and test are joined, and fold `data.fold` of them is the test
-  split. Of train a `data.fraction` is kept, the rest left aside. Both are equal in each class where
-  an image has one. A source with a parameter `to` is given the run's preprocessing, to resize as it
-  reads, one with `input` the kind of input. With `data.proposals` each image has windows beside it,
-  as `proposals.add` finds them.
+  split. Of train only the part `data.fraction` is kept. Where each example has one class, folds and
+  parts have the same shares of the classes. A source with a parameter `to` gets the run's
+  preprocessing, to resize images as it reads them; one with `input` gets the kind of input. With
+  `data.proposals` the tables also have the columns of `proposals.add`.
 
-  Raises: UserError for an unknown source, or whatever the source finds wrong.
+  Raises: UserError for an unknown source, and any error of the source.
   """
   if data.name not in SOURCES:
     raise unknown("data.name", data.name, SOURCES)
@@ -64,7 +64,7 @@ def load(data: Any, seed: int) -> dict[str, Table]:
   for name, table in splits.items():
     if not len(table):
       raise UserError(f"the {name} split of {data.name} {data.root} holds no example")
-  if data.get("proposals"):  # which only images have
+  if data.get("proposals"):  # a key that only images have
     splits = _with_proposals(splits, data, seed)
   if data.folds:
     whole = splits["train"].join(splits["test"])

@@ -1,4 +1,4 @@
-"""COCO's JSON: images, categories, and annotations with boxes, masks and crowds."""
+"""COCO's JSON files: images, categories, and annotations with boxes, masks and crowds."""
 
 import json
 from collections import defaultdict
@@ -33,21 +33,21 @@ def load(
   """Returns the splits of a COCO folder, as `boxes.tables` does, with the column `crowd`.
 
   Args:
-    root: holds the two below.
+    root: the folder that holds `annotations` and `images`.
     seed: of the test split, where there is no file of it.
     to: the run's preprocessing.
     annotations: the JSON file of each split (train, val, test), in which `{split}` is replaced.
-    images: the folder of its images, likewise.
+    images: the folder of each split's images, in which `{split}` is replaced too.
     classes: names in order; by default train's categories, in the order of their ids.
-    places: for boxes of an image; 0 for as many as are needed.
-    masks: whether to draw the column `instances`, at the size of the table's images.
+    places: number of boxes of an image that the table has room for; 0 for as many as needed.
+    masks: whether to make the column `instances`, at the size of the table's images.
     test: the part that becomes the test split, where there is none.
     on_error: "raise", or "skip" to leave out, and count, images that cannot be read.
     stream: "" to read all images at the start, "threads" or "processes" to read them batch by
       batch, for sets larger than the memory.
 
-  Raises: UserError for a file that is missing or no COCO JSON, an annotation of an image or a
-    category that is not in it, and as `boxes.tables`.
+  Raises: UserError for a file that is missing or no COCO JSON, for an annotation whose image or
+    category is not in it, and any error of `boxes.tables`.
   """
   folder = Path(root).expanduser()
   if not root or not folder.is_dir():
@@ -70,7 +70,7 @@ def load(
 def examples(file: Path, images: Path) -> tuple[list[str], list[Example]]:
   """Returns the categories of a JSON file by their ids, and its images with their boxes.
 
-  Raises: UserError where it is no COCO JSON, or refers to what is not in it.
+  Raises: UserError where it is no COCO JSON, or refers to an image or category that is not in it.
   """
   try:
     data = json.loads(file.read_text())

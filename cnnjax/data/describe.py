@@ -1,4 +1,4 @@
-"""What is in the data: how many examples of what, by split."""
+"""A description of the data: how many examples each split has, and of which classes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,11 +9,11 @@ from cnnjax.data.table import Table
 
 
 def describe(splits: Mapping[str, Table]) -> dict[str, dict[str, Any]]:
-  """Returns by split its number of `examples`, and what they are of.
+  """Returns for each split its number of `examples`, and figures of its labels.
 
-  `counts` [C] of each class; of several labels, targets of 0 and 1 alone, those that have it; of
-  other targets the `mean`, deviation (`std`), `min` and `max` [T]; of boxes how many of each class
-  (`boxes` [C]).
+  For classes these are `counts` [C], the examples of each class; for targets that are all 0 or 1,
+  `counts` of the examples that have each label; for other targets the `mean`, standard deviation
+  (`std`), `min` and `max` [T]; for boxes the number of boxes of each class (`boxes` [C]).
   """
   targets = [t.columns["target"] for t in splits.values() if "target" in t.columns]
   flags = all(np.isin(target, (0, 1)).all() for target in targets)

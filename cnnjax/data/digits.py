@@ -1,4 +1,4 @@
-"""The one real data set that needs no file: scikit-learn's embedded digits."""
+"""scikit-learn's handwritten digits: a real data set that needs no file."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Generated examples: images or series without a download, learnable in a few steps."""
+"""Generated images or series, which need no download and can be learnt in a few steps."""
 
 import numpy as np
 
@@ -19,20 +19,18 @@ def load(
   channels: int = 1,
   label: str = "class",
 ) -> dict[str, Table]:
-  """Returns noisy gratings of so many directions, `examples` a split; root is not read.
-
-  As series they are waves, and what differs is their frequency.
+  """Returns splits of noisy gratings in several directions, or of waves of several frequencies.
 
   Args:
-    root: of no use here.
-    seed: of all that is drawn.
-    input: "image" or "series".
-    examples: of a split.
-    classes: directions, or frequencies.
-    size: of the images' sides, in pixels, or the series' length.
+    root: not used.
+    seed: of all random draws.
+    input: "image" for gratings, "series" for waves.
+    examples: number of examples in each split.
+    classes: number of directions, or frequencies.
+    size: sides of the images, in pixels, or length of the series.
     channels: of the examples.
-    label: "class": an image has one direction, its class; "flags": any number of them, each there
-      or not, 0 or 1; "numbers": all, each with a strength from 0 to 100.
+    label: "class": an example has one direction, its class; "flags": it has any number of them,
+      each marked by 1, else 0; "numbers": it has all, each with a strength from 0 to 100.
   """
   del root
   if label not in LABELS:
@@ -72,7 +70,7 @@ def load(
 
 
 def _gratings(strength: np.ndarray, phase: np.ndarray, size: int) -> np.ndarray:
-  """Returns [N, size, size]: waves of strength [N, C], each direction 180 degrees / C on."""
+  """Returns sums [N, size, size] of C waves of strength [N, C], 180 degrees / C apart."""
   y, x = np.mgrid[:size, :size] / size
   found = np.zeros((len(strength), size, size))
   for place, of_one in enumerate(strength.T):

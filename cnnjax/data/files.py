@@ -1,4 +1,4 @@
-"""Tables of image files, whose headers are looked at first."""
+"""Tables of image files; shapes are taken from the files' headers before any file is decoded."""
 
 import os
 import sys
@@ -17,10 +17,10 @@ from cnnjax.ops.preprocess import Preprocessing
 
 
 def loosely(to: Preprocessing) -> Preprocessing:
-  """Returns a run's preprocessing as sources do it: the crop comes later, as for every source.
+  """Returns the part of a run's preprocessing that sources apply: the resize; the crop comes later.
 
-  But for a resize of the shorter side, which leaves images of different lengths: a square of that
-  side holds the crop, and stacks.
+  A resize of the shorter side leaves images of different shapes, which form no array. Sources then
+  also crop to a square of that side, which holds the final crop.
   """
   square = isinstance(to.resize, int) and to.crop and max(to.crop) <= to.resize
   return replace(to, crop=(to.resize, to.resize) if square else None)
@@ -28,7 +28,7 @@ def loosely(to: Preprocessing) -> Preprocessing:
 
 @dataclass(frozen=True)
 class Files:
-  """Image files, read by their places and brought to one shape: files([2, 0]) -> [2, H, W, C]."""
+  """Image files, read by their indices and brought to one shape: files([2, 0]) -> [2, H, W, C]."""
 
   paths: Sequence[str]
   to: Preprocessing
@@ -53,21 +53,22 @@ def tables(
   on_error: str,
   stream: str = "",
 ) -> dict[str, Table]:
-  """Returns a table of image uint8 [N, H, W, C], resized, and label or target for each split.
+  """Returns for each split a table with image uint8 [N, H, W, C], resized, and label or target.
 
   Args:
-    root: the folder that every file lies in, once links are followed.
+    root: the folder that every file must lie in, after links are followed.
     paths: of the image files, by split.
     labels: int32 [N], or numbers float32 [N, T], by split.
-    classes: what the labels count, or the names of the numbers.
-    to: the run's preprocessing; where it has no channels (0), grey if all are, else RGB.
-    on_error: "raise", or "skip" to leave out, and count on standard error, what cannot be read;
-      for that each file is read once more, at the start.
-    stream: "" to read all images now, or "threads" or "processes" to look at the files' headers,
-      and read the images as they are needed.
+    classes: names of the classes, or of the numbers.
+    to: the run's preprocessing; where its channels are 0, images are grey if all files are, else
+      RGB.
+    on_error: "raise", or "skip" to leave out files that cannot be read, and print their number on
+      standard error; for that each file is read once more, at the start.
+    stream: "" to read all images now, or "threads" or "processes" to read only the files' headers
+      now, and the images as they are needed.
 
   Raises: UserError for a file outside the root, one that is no image, a class or split that
-    loses every example to "skip", and images of different sizes that `to` does not bring to one.
+    loses every example to "skip", and images that have different sizes after preprocessing.
   """
   files, good = opened(root, list(chain.from_iterable(paths.values())), to, on_error)
   ends = np.cumsum([len(part) for part in paths.values()])[:-1]
@@ -89,9 +90,9 @@ def tables(
 def read_all(
   root: Path, paths: Sequence[Path], to: Preprocessing, on_error: str, stream: str = ""
 ) -> tuple[np.ndarray | Stream, np.ndarray, np.ndarray]:
-  """Returns images uint8 [M, H, W, C], resized; which of the paths they are [N]; and their sizes.
+  """Returns images uint8 [M, H, W, C], resized; the indices [M] of their paths; and their sizes.
 
-  These are (height, width) [M, 2] as read, before the resize. Arguments and errors are those of
+  The sizes are (height, width) [M, 2] as read, before the resize. Arguments and errors are those of
   `tables`.
   """
   files, good = opened(root, paths, to, on_error)
@@ -103,7 +104,7 @@ def read_all(
 def opened(
   root: Path, paths: Sequence[Path], to: Preprocessing, on_error: str
 ) -> tuple[Files, np.ndarray]:
-  """Returns the files that can be read, and which of the paths they are [N].
+  """Returns the files that can be read, and which of the N paths they are, [N].
 
   Arguments and errors are those of `tables`.
   """
@@ -113,7 +114,7 @@ def opened(
   found = _shapes(root.resolve(), list(paths), to, skip=on_error == "skip")
   good = np.asarray([not isinstance(shape, UserError) for shape in found], bool)
   if not good.all():
-    _tell([shape for shape in found if isinstance(shape, UserError)], len(found))
+    _report([shape for shape in found if isinstance(shape, UserError)], len(found))
   every = [str(path) for path, g in zip(paths, good) if g]
   shape = common(every.__getitem__, [shape for shape, g in zip(found, good) if g])
   return Files(every, replace(to, channels=shape[2]), shape), good
@@ -122,12 +123,12 @@ def opened(
 def _shapes(
   root: Path, paths: list[Path], to: Preprocessing, skip: bool
 ) -> list[tuple[int, int, int] | UserError]:
-  """Returns each file's [H, W, C] once it is fitted, or with `skip` the error that it meets."""
+  """Returns each file's shape (H, W, C) after preprocessing, or with `skip` its error."""
 
   def one(path: Path) -> tuple[int, int, int] | UserError:
     check_inside(root, path)
     try:
-      if skip:  # a header does not tell whether the rest is whole
+      if skip:  # the header does not show whether the rest of the file is damaged
         read(path)
       return shape_of(path, to)
     except UserError as error:
@@ -140,7 +141,7 @@ def _shapes(
 
 
 def check_inside(root: Path, path: Path) -> None:
-  """Raises: UserError for a link out of a resolved root: a set must not read what else is here."""
+  """Raises: UserError for a link out of a resolved root: a data set must not read other files."""
   real = Path(os.path.realpath(path))
   if not real.is_relative_to(root):
     raise UserError(f"{path} leads to {real}; expected a file inside {root}")
@@ -149,9 +150,9 @@ def check_inside(root: Path, path: Path) -> None:
 def common(
   name: Callable[[int], str], shapes: Sequence[tuple[int, int, int]]
 ) -> tuple[int, int, int]:
-  """Returns the shape of all images, RGB where one is.
+  """Returns the common shape of all images: RGB where at least one is.
 
-  Raises: UserError naming one of another size.
+  Raises: UserError with the name of an image of another size.
   """
   for place, shape in enumerate(shapes):
     if shape[:2] != shapes[0][:2]:
@@ -163,8 +164,8 @@ def common(
   return (*shapes[0][:2], max(shape[2] for shape in shapes))
 
 
-def _tell(errors: list[UserError], count: int) -> None:
-  """Says on standard error what was left out. Raises: UserError where that is everything."""
+def _report(errors: list[UserError], count: int) -> None:
+  """Prints on standard error what was left out. Raises: UserError where all files were."""
   if len(errors) == count:
     raise UserError(f"none of the {count} images can be read; {errors[0]}")
   text = "\n".join([f"left out {len(errors)} of {count} images:", *map(str, errors)])

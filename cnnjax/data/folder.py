@@ -1,4 +1,4 @@
-"""Image folders, a folder a class: the layout in which most people hold their images."""
+"""Image folders with one folder for each class."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -28,23 +28,25 @@ def load(
 ) -> dict[str, Table]:
   """Returns the splits of ROOT/SPLIT/CLASS/*.png, or those made of ROOT/CLASS/*.png.
 
-  ImageNet's lists, where the root has them, name the classes and sort a val without folders.
+  Where the root has ImageNet's lists, they give the names of the classes, and the class of each
+  file in a folder val without class folders.
 
   Args:
-    root: holds the folders train, and maybe test and validation (or val), each with a folder a
-      class; or the folders of the classes.
+    root: holds the folders train, and maybe test and validation (or val), each with one folder for
+      each class; or it holds the folders of the classes.
     seed: of the test split, where it has to be made.
-    to: the run's preprocessing. Images are resized as they are read; where it has no channels (0)
-      they become grey if all are, else RGB.
+    to: the run's preprocessing. Images are resized as they are read; where its channels are 0,
+      images are grey if all files are, else RGB.
     classes: the folders to take, in this order; by default all, sorted.
     test: the part of each class that becomes the test split, where there is no folder of it; or
-      the folder that is it, as ImageNet's "val" is in most papers.
+      the name of the folder that is the test split, such as ImageNet's "val".
     on_error: "raise", or "skip" to leave out, and count, the images that cannot be read.
     stream: "" to read all images at the start, "threads" or "processes" to read them batch by
       batch, for sets larger than the memory.
 
-  Raises: UserError for a folder that is missing, empty or at odds with that of train, for a file
-    that is no image, and for images of different sizes that `to` does not bring to one.
+  Raises: UserError for a folder that is missing or empty, for classes that differ from those of
+    train, for a file that is no image, and for images that have different sizes after
+    preprocessing.
   """
   chosen = listed(classes)
   folders = _splits(root, test)
@@ -66,7 +68,7 @@ def load(
 
 
 def _splits(root: str, test: float | str) -> dict[str, Path]:
-  """Returns the folder of each split; that of train is the root where there are only classes."""
+  """Returns the folder of each split; where the root has only classes, train is the root itself."""
   if not root:
     raise UserError(
       "data.root is empty; expected a folder that holds train/CLASS/*.png and test/CLASS/*.png, "

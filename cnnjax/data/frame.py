@@ -1,4 +1,4 @@
-"""Images of any sizes, brought to the few shapes that a detector is compiled for."""
+"""Images of any size, resized and padded to the few shapes that a detector is compiled for."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -13,10 +13,10 @@ from cnnjax.ops.preprocess import Preprocessing
 
 
 class Frame(NamedTuple):
-  """Images of one shape: their places [n] among all, pixels [n, H, W, C] from 0 to 255.
+  """Images of one shape: their indices [n] among all images, pixels [n, H, W, C] from 0 to 255.
 
-  `extent` [n, 2] is the (height, width) that is no filling, and `scale` [n, 2] how much larger than
-  the image that is.
+  `extent` [n, 2] is the (height, width) of the part that is not padding, and `scale` [n, 2] the
+  ratio of the extent to the size of the user's image.
   """
 
   places: np.ndarray
@@ -26,14 +26,14 @@ class Frame(NamedTuple):
 
 
 def frames(images: Sequence[np.ndarray], to: Preprocessing, most: int) -> Iterator[Frame]:
-  """Yields images, as `fit` takes them, resized and filled up, those of one shape together.
+  """Yields images resized and padded, those of one shape together.
 
   Args:
-    images: [H, W] or [H, W, C] of any sizes.
-    to: as the network wants them; a crop is none for boxes.
-    most: images at once.
+    images: [H, W] or [H, W, C] of any size, of the types that `image.fit` takes.
+    to: the network's preprocessing, without a crop.
+    most: largest number of images in a frame.
 
-  Raises: UserError as `fit` does, and where `to` crops.
+  Raises: UserError as `image.fit` does, and where `to` crops.
   """
   if to.crop:
     raise UserError("a detector sees whole images; its preprocessing must not crop")
@@ -54,7 +54,7 @@ def frames(images: Sequence[np.ndarray], to: Preprocessing, most: int) -> Iterat
 
 
 def resized(size: tuple[int, int], to: Preprocessing) -> tuple[int, int]:
-  """Returns (height, width) of an image of this size after the resize."""
+  """Returns the (height, width) after the resize of an image of this size."""
   if not isinstance(to.resize, int):
     return to.resize or size
   factor = to.resize / min(size)
@@ -64,19 +64,19 @@ def resized(size: tuple[int, int], to: Preprocessing) -> tuple[int, int]:
 
 
 def _resize(image: np.ndarray, size: tuple[int, int], to: Preprocessing) -> np.ndarray:
-  """Returns an image at a size, [H, W, C]: float32 where it is not smoothed, else uint8."""
+  """Returns an image resized to `size`, [H, W, C]: float32 without antialiasing, else uint8."""
   if to.interpolation != "linear":
     return fit([image], replace(to, resize=size))[0]
   pixels, image = fit([image], Preprocessing(channels=to.channels))[0], np.asarray(image)
   if np.issubdtype(image.dtype, np.floating) and image.shape == pixels.shape:
-    pixels = 255 * image  # not rounded to bytes
+    pixels = 255 * image  # floats are not rounded to bytes
   return linear(pixels, size)
 
 
 def linear(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-  """Returns an image [H, W, C] at another size as float32, each pixel a mean of up to four.
+  """Returns an image [H, W, C] resized by bilinear interpolation, as float32.
 
-  It does not smooth, as PyTorch's `interpolate` does not.
+  It does not antialias, like PyTorch's `interpolate` by default.
   """
   image = image.astype(np.float32)
   for axis, (have, want) in enumerate(zip(image.shape, size)):
@@ -89,7 +89,7 @@ def linear(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _fill(image: np.ndarray, size: tuple[int, int], to: Preprocessing) -> np.ndarray:
-  """Returns an image with what is 0 once normalised below and to the right of it."""
+  """Returns an image padded below and to the right with the value that is 0 once normalised."""
   if image.shape[:2] == size:
     return image
   empty = 255 * np.broadcast_to(np.asarray(to.mean, np.float32), (*size, image.shape[2]))

@@ -1,4 +1,4 @@
-"""IDX files: the format in which MNIST and its many siblings are handed around."""
+"""IDX files, the format of MNIST and of the data sets that follow it."""
 
 import gzip
 import math
@@ -19,7 +19,8 @@ FILES = {  # split: images, labels
 def load(root: str, seed: int) -> dict[str, Table]:
   """Returns the splits train and test of a folder with the four IDX files, gzipped or not.
 
-  Raises: UserError for a folder or file that is missing, truncated, or at odds with another.
+  Raises: UserError for a folder or file that is missing or truncated, and for files that do not fit
+    together.
   """
   del seed
   if not root:

@@ -1,4 +1,4 @@
-"""Images on the host: read from files, brought to the size that a network wants."""
+"""Images on the host: they are read from files, and resized and cropped for a network."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,16 +18,17 @@ from cnnjax.ops.preprocess import Preprocessing
 def read(file: str | Path | BinaryIO, name: str = "") -> np.ndarray:
   """Returns the pixels of an image file as uint8 [H, W] if it is grey, else [H, W, 3].
 
-  EXIF rotation is applied, 16-bit grey is scaled to 8, transparency is laid on white.
+  EXIF rotation is applied, 16-bit grey is scaled to 8 bits, and transparent pixels become white.
 
-  Raises: UserError naming the file that is missing, no image, broken, or too large to decode.
+  Raises: UserError with the name of a file that is missing, no image, damaged, or too large to
+    decode.
   """
   with open_image(file, name) as image:
     return np.asarray(_plain(image))
 
 
 def read_fit(file: str | Path | BinaryIO, to: Preprocessing, name: str = "") -> np.ndarray:
-  """Returns fit([read(file)], to)[0], sooner: the pixels become an array once they are few."""
+  """Returns fit([read(file)], to)[0], but faster: it makes the array after the resize."""
   with open_image(file, name) as image:
     image = _plain(image)
     if to.channels == 1:
@@ -39,7 +40,7 @@ def read_fit(file: str | Path | BinaryIO, to: Preprocessing, name: str = "") -> 
 
 
 def _plain(image: Image.Image) -> Image.Image:
-  """Returns an image as mode L or RGB, upright, on white."""
+  """Returns an image in mode L or RGB, with EXIF rotation applied, on a white background."""
   ImageOps.exif_transpose(image, in_place=True)
   if image.mode.startswith("I"):
     pixels = np.clip(np.asarray(image, np.float64) * (255 / 65535) + 0.5, 0, 255)
@@ -55,17 +56,17 @@ def _plain(image: Image.Image) -> Image.Image:
 def shape_of(
   file: str | Path | BinaryIO, to: Preprocessing, name: str = ""
 ) -> tuple[int, int, int]:
-  """Returns the shape that `read` and `fit` give an image file, from its header alone.
+  """Returns the shape that an image file has after `read` and `fit`, from its header alone.
 
-  Where `to` has no channels (0) they are the file's, 1 or 3.
+  Where the channels of `to` are 0, they are the file's, 1 or 3.
 
-  Raises: UserError as `read` does, but for what only the pixels tell.
+  Raises: UserError as `read` does, except for damage behind the header.
   """
   with open_image(file, name) as image:
     channels = to.channels or (1 if _grey(image) else 3)
     if to.shape:
       return (*to.shape[:2], channels)
-    # a PNG that says so after its pixels, as few do, would have to be decoded
+    # A few PNG files have their EXIF after the pixels; they would have to be decoded.
     exif = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
     width, height = image.size[:: -1 if exif.get(ExifTags.Base.Orientation, 1) > 4 else 1]
     return (*_target((height, width), to.resize), channels)
@@ -77,7 +78,7 @@ def _grey(image: Image.Image) -> bool:
 
 @contextmanager
 def open_image(file: str | Path | BinaryIO, name: str = "") -> Iterator[Image.Image]:
-  """Yields an image file. Raises: UserError for whatever is wrong with it, by its name or path."""
+  """Yields an open image file. Raises: UserError, with its name or path, for any error in it."""
   name = name or str(file)
   try:
     with Image.open(file) as image:
@@ -100,14 +101,14 @@ def open_image(file: str | Path | BinaryIO, name: str = "") -> Iterator[Image.Im
 
 
 def thumbnail(image: np.ndarray, side: int) -> np.ndarray:
-  """Returns a uint8 image [H, W] or [H, W, 3] scaled down so that neither side is longer."""
+  """Returns a uint8 image [H, W] or [H, W, 3] scaled down so that no side is longer than `side`."""
   small = Image.fromarray(image)
   small.thumbnail((side, side))
   return np.asarray(small)
 
 
 def to_bytes(image: np.ndarray) -> np.ndarray:
-  """Returns pixels of any shape as uint8; floats lie from 0 to 1. Raises: UserError otherwise."""
+  """Returns pixels of any shape as uint8. Raises: UserError for floats outside 0 to 1."""
   image = np.asarray(image)
   if image.dtype == np.uint8:
     return image
@@ -121,7 +122,7 @@ def to_bytes(image: np.ndarray) -> np.ndarray:
 
 
 def fit(images: np.ndarray | Sequence[np.ndarray], to: Preprocessing) -> np.ndarray:
-  """Returns images, of one size or several, as uint8 [N, H, W, to.channels], resized and cropped.
+  """Returns images of one size or several, resized and cropped, as uint8 [N, H, W, to.channels].
 
   Each is uint8, or float from 0 to 1, of shape [H, W], [H, W, 1], [H, W, 3] or [H, W, channels].
 
@@ -140,7 +141,7 @@ def fit(images: np.ndarray | Sequence[np.ndarray], to: Preprocessing) -> np.ndar
 
 
 def prepare(table: Table, to: Preprocessing) -> Table:
-  """Returns the table with its images as the network wants them: uint8 [N, H, W, C]."""
+  """Returns the table with its images resized and cropped for the network: uint8 [N, H, W, C]."""
   images = table.columns["image"]
   if isinstance(images, Stream):
     size = to.crop or _target(images.row[:2], to.resize)
@@ -154,7 +155,7 @@ def _fits(images: np.ndarray, to: Preprocessing) -> bool:
 
 
 def _channels(image: np.ndarray, channels: int) -> np.ndarray:
-  """[H, W] or [H, W, C] -> [H, W, channels], by grey value or by repetition."""
+  """[H, W] or [H, W, C] -> [H, W, channels]: colour becomes grey, grey is repeated."""
   if image.ndim == 2:
     image = image[..., None]
   if image.ndim != 3 or image.shape[2] not in (1, 3, channels) or 0 in image.shape:
@@ -169,7 +170,7 @@ def _channels(image: np.ndarray, channels: int) -> np.ndarray:
 
 
 def _target(size: tuple[int, int], resize: tuple[int, int] | int | None) -> tuple[int, int]:
-  """Returns (height, width) after a resize, of the shorter side where it is one number."""
+  """Returns (height, width) after a resize; one number is the length of the shorter side."""
   if isinstance(resize, int):
     height, width = size
     short = min(size)
@@ -182,7 +183,7 @@ def _resize(image: np.ndarray, to: Preprocessing) -> np.ndarray:
   if image.shape[:2] == size:
     return image
   method = Image.Resampling[to.interpolation.upper()]
-  if image.shape[2] == 3:  # the same pixels as band by band, sooner
+  if image.shape[2] == 3:  # gives the same pixels as each channel alone, but faster
     return np.asarray(Image.fromarray(image).resize(size[::-1], method))
   bands = [Image.fromarray(band) for band in np.moveaxis(image, 2, 0)]
   return np.stack([np.asarray(b.resize(size[::-1], method)) for b in bands], axis=2)

@@ -1,4 +1,4 @@
-"""ImageNet's lists: what its folders n01440764 ... show, and the class of each file in val."""
+"""ImageNet's lists: the class names of folders n01440764 ..., and the class of each val file."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,21 +15,21 @@ LABELS = (  # lines: ILSVRC2012_val_00000001 n01751748 ..., or n01751748 alone, 
 
 
 def names(root: Path, folders: Sequence[str]) -> tuple[str, ...]:
-  """Returns the name of each class folder: the first that the root's list gives, or its own.
+  """Returns the class name of each folder: the first name in the root's list, or the folder's own.
 
   Raises: UserError for a list that cannot be read.
   """
   lines = [line.partition(" ") for line in _lines(root, NAMES)[1]]
   known = {folder: name.split(",")[0].strip() for folder, _, name in lines}
   found = [known.get(folder) or folder for folder in folders]
-  count = Counter(found)  # ImageNet has two cranes, a bird and a machine
+  count = Counter(found)  # ImageNet has two classes named crane, a bird and a machine
   return tuple(n if count[n] == 1 else f"{n} ({f})" for n, f in zip(found, folders))
 
 
 def by_class(root: Path, files: Sequence[Path], folders: Sequence[str]) -> dict[str, list[Path]]:
-  """Returns the files of each class folder, as the root's list of labels has it.
+  """Returns the files of each class, by the root's list of labels.
 
-  Raises: UserError for a list that is missing, or at odds with the files or the folders.
+  Raises: UserError for a list that is missing, or does not fit the files or the folders.
   """
   path, lines = _lines(root, LABELS)
   where = files[0].parent
@@ -55,7 +55,7 @@ def by_class(root: Path, files: Sequence[Path], folders: Sequence[str]) -> dict[
 
 
 def _lines(root: Path, names: Sequence[str]) -> tuple[Path | None, list[str]]:
-  """Returns the first of these files that there is, and its lines that are not empty."""
+  """Returns the first of these files that exists, and its lines that are not empty."""
   for path in (root / name for name in names):
     try:
       return path, list(filter(None, map(str.strip, path.read_text("utf-8-sig").splitlines())))

@@ -1,4 +1,4 @@
-"""Folders of images with maps of ids beside them: an object each, masks that do not overlap."""
+"""Folders of images, each with a map of ids in which each object has its own number."""
 
 import sys
 from functools import partial
@@ -37,24 +37,25 @@ def load(
 ) -> dict[str, Table]:
   """Returns image, size, boxes, labels and valid, as `boxes.tables` does, and `ids`, by split.
 
-  `ids` uint16 [N, H, W] is k + 1 where the object at place k is, and 0 elsewhere; its box holds its
-  pixels, after the resize. An object of which a resize leaves no pixel is left out, and counted on
-  standard error.
+  `ids` uint16 [N, H, W] is k + 1 at the pixels of the object with index k, and 0 elsewhere; the
+  object's box encloses these pixels, after the resize. An object without a pixel after the resize
+  is left out; how many there are is printed on standard error.
 
   Args:
-    root: holds the two below.
+    root: the folder that holds `images` and `instances`.
     seed: of the test split, where there is no folder of it.
     to: the run's preprocessing; it resizes to (height, width) or not at all, and does not crop.
     images: the folder of a split's images, in which `{split}` is replaced.
-    instances: likewise of its maps, a PNG for each image, of the same name before the suffix, of 8
-      or 16 bits: 0 is background, and each other number one object.
-    kind: what all objects are, the one class.
-    places: for the objects of an image; 0 for as many as are needed.
+    instances: the folder of its maps, in which `{split}` is replaced too: for each image a PNG of 8
+      or 16 bits with the same name before the suffix; 0 is background, each other number an object.
+    kind: the name of the one class, which all objects have.
+    places: number of objects of an image that the table has room for; 0 for as many as needed.
     test: the part that becomes the test split, where there is no folder of it.
-    on_error: "raise", or "skip" to leave out, and count, images that cannot be read; maps must be.
+    on_error: "raise", or "skip" to leave out, and count, images that cannot be read; a map that
+      cannot be read is always an error.
 
   Raises: UserError for a folder, an image or a map that is missing or wrong, a map of another size
-    than its image, and more objects than places.
+    than its image, and more objects in an image than `places`.
   """
   check_resize(to)
   folder = Path(root).expanduser()
@@ -100,7 +101,7 @@ def _pairs(images: Path, maps: Path) -> list[tuple[Path, Path]]:
 def _map(
   root: Path, target: tuple[int, int], of: tuple[tuple[Path, Path], list[int]]
 ) -> tuple[np.ndarray, int]:
-  """Returns the ids of an image and its map, at the target's size, and how many that loses."""
+  """Returns the ids of an image at the target's size, and how many objects the resize loses."""
   (image, path), size = of
   check_inside(root, path)
   with open_image(path) as file:

@@ -1,4 +1,4 @@
-"""Labels as they come, brought to what a network learns: classes as places, numbers as numbers."""
+"""Labels of a source as what a network learns: indices of classes, or float32 numbers."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from cnnjax.errors import UserError, unknown
 
 
 def listed(classes: Sequence[Any]) -> tuple[str, ...]:
-  """Returns data.arguments.classes as strings. Raises: UserError where it is no list of names."""
+  """Returns data.arguments.classes as strings. Raises: UserError where that is no list of names."""
   if not isinstance(classes, list | tuple):
     raise UserError(f"data.arguments.classes must be a tuple of names, found {classes!r}")
   names = tuple(map(str, classes))
@@ -21,14 +21,15 @@ def listed(classes: Sequence[Any]) -> tuple[str, ...]:
 def number(
   source: str, labels: Mapping[str, np.ndarray], classes: Sequence[Any] = ()
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-  """Returns each split's labels as int32 [N], and the names of the classes that they count.
+  """Returns each split's labels as indices of classes, int32 [N], and the names of the classes.
 
   Args:
-    source: what the labels came from, for the errors.
-    labels: by split, one of them train; [N] of integers, places counted from 0, or of strings.
-    classes: their names in order; by default as many as train counts, or train's names sorted.
+    source: where the labels are from, for error messages.
+    labels: by split, one of them train; [N] of integers, indices from 0, or of strings.
+    classes: their names in order; by default the numbers 0 to train's largest label, or train's
+      names sorted.
 
-  Raises: UserError for a label that is no class, and for a class that train has no example of.
+  Raises: UserError for a label that is no class, and for a class without an example in train.
   """
   names = listed(classes)
   integers = all(np.issubdtype(part.dtype, np.integer) for part in labels.values())
@@ -48,7 +49,7 @@ def number(
     labels = {s: np.asarray([place[v] for v in part.tolist()]) for s, part in labels.items()}
     count = len(names)
   there = set(labels["train"].tolist())
-  lost = next((c for c in range(count) if c not in there), None)  # stops soon if one is 10**12
+  lost = next((c for c in range(count) if c not in there), None)  # fast even where count is 10**12
   if lost is not None:
     name = names[lost] if names else lost
     raise UserError(f"{source} has no example of class {name} in the train split")
@@ -62,12 +63,12 @@ def numbers(
   """Returns each split's numbers as float32 [N, T], and the names of their T columns.
 
   Args:
-    source: what the numbers came from, for the errors.
+    source: where the numbers are from, for error messages.
     values: by split, one of them train; [N, T], or [N] for one column.
-    names: of the columns; by default their places.
+    names: of the columns; by default their indices.
 
-  Raises: UserError for what is no number, or none that float32 holds, and for splits of different
-    columns.
+  Raises: UserError for a value that is no number or is not finite in float32, and for splits of
+    different columns.
   """
   values = {split: part[:, None] if part.ndim == 1 else part for split, part in values.items()}
   names = listed(names) or tuple(map(str, range(values["train"].shape[1])))
@@ -78,7 +79,7 @@ def numbers(
         f"{source} has {part.dtype} of shape {part.shape} in the {split} split; expected "
         f"{len(names)} numbers an image: {', '.join(names)}"
       )
-    with np.errstate(over="ignore"):  # what is too large is refused below
+    with np.errstate(over="ignore"):  # numbers that are too large are refused below
       found[split] = part.astype(np.float32)
     odd = np.argwhere(~np.isfinite(found[split]))
     if len(odd):

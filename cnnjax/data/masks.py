@@ -1,10 +1,10 @@
-"""Masks of objects: at another size, and as one map of ids where they do not overlap."""
+"""Masks of objects: resized, or as one map of ids where they do not overlap."""
 
 import numpy as np
 
 
 def nearest(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-  """Returns a mask [H, W] at another (height, width), by the pixel that lies at each centre."""
+  """Returns a mask [H, W] resized to (height, width): a pixel takes the value at its centre."""
   rows, columns = (
     ((np.arange(t) + 0.5) * n / t).astype(int) for t, n in zip(size, mask.shape, strict=True)
   )
@@ -12,7 +12,7 @@ def nearest(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def number(ids: np.ndarray) -> np.ndarray:
-  """Returns a map of ids as uint16 [H, W], those in it 1 to K in their order; 0 is background."""
+  """Returns a map of ids as uint16 [H, W], renumbered 1 to K in their order; 0 is background."""
   there = np.flatnonzero(np.bincount(ids.ravel()))
   there = there[there > 0]
   new = np.zeros(1 + there.max(initial=0), np.uint16)
@@ -21,7 +21,7 @@ def number(ids: np.ndarray) -> np.ndarray:
 
 
 def bounds(ids: np.ndarray) -> np.ndarray:
-  """Returns what holds the pixels of each of the ids 1 to K: (x0, y0, x1, y1) float32 [K, 4]."""
+  """Returns the bounding box of each of the ids 1 to K: (x0, y0, x1, y1) float32 [K, 4]."""
   from scipy.ndimage import find_objects
 
   found = [(x.start, y.start, x.stop, y.stop) for y, x in find_objects(ids)]

@@ -1,4 +1,4 @@
-"""Parts taken out of images, and images mixed with another of their batch."""
+"""Augmentation by blackening a part of each image, or mixing it with another of its batch."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ Batch = dict[str, Any]
 
 
 def cut_out(key: jax.Array, images: jax.Array, side: int) -> jax.Array:
-  """Makes a square of so many pixels black, at a random place of each image [B, H, W, C].
+  """Makes a square with sides of so many pixels black, at a random position in each [B, H, W, C].
 
-  Its centre may be any pixel, so that part of it may lie outside (DeVries, Taylor,
+  Its centre may be any pixel, so that part of it may lie outside the image (DeVries, Taylor,
   arXiv:1708.04552).
   """
   size = jnp.asarray(images.shape[1:3])
@@ -22,10 +22,10 @@ def cut_out(key: jax.Array, images: jax.Array, side: int) -> jax.Array:
 
 
 def mixup(key: jax.Array, batch: Batch, alpha: float, classes: int) -> Batch:
-  """Returns images and targets of which each is share x its own + (1 - share) x its neighbour's.
+  """Returns images and targets, each as share * its own + (1 - share) * its neighbour's.
 
-  The share is drawn from Beta(alpha, alpha), one an image (Zhang et al., arXiv:1710.09412). The
-  neighbour is the image before it in the batch, which has a random order.
+  For each image a share is drawn from Beta(alpha, alpha) (Zhang et al., arXiv:1710.09412). The
+  neighbour is the image before it in the batch, whose order is random.
   """
   image, target = batch["image"], _target(batch, classes)
   share = jax.random.beta(key, alpha, alpha, (len(image),))
@@ -37,10 +37,10 @@ def mixup(key: jax.Array, batch: Batch, alpha: float, classes: int) -> Batch:
 
 
 def cutmix(key: jax.Array, batch: Batch, alpha: float, classes: int) -> Batch:
-  """Returns images [B, H, W, C] with a rectangle of their neighbours', targets by its area.
+  """Replaces a rectangle in each image [B, H, W, C] by its neighbour's; mixes targets by area.
 
-  The rectangle's part of the area is drawn from Beta(alpha, alpha), its place is any (Yun et al.,
-  arXiv:1905.04899).
+  The image's share of the area is drawn from Beta(alpha, alpha), the rectangle's position is
+  uniform (Yun et al., arXiv:1905.04899).
   """
   image, target = batch["image"], _target(batch, classes)
   share_key, place_key = jax.random.split(key)
@@ -57,7 +57,7 @@ def cutmix(key: jax.Array, batch: Batch, alpha: float, classes: int) -> Batch:
 
 
 def _inside(images: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
-  """Returns [B, H, W, 1]: whether low <= (row, column) < high."""
+  """Returns for each pixel [B, H, W, 1] whether low <= (row, column) < high."""
   rows, columns = jnp.arange(images.shape[1]), jnp.arange(images.shape[2])
   down = (rows >= low[:, :1]) & (rows < high[:, :1])
   across = (columns >= low[:, 1:]) & (columns < high[:, 1:])

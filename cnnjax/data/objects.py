@@ -1,4 +1,4 @@
-"""The objects of tensorflow-datasets' detection sets, as columns of boxes."""
+"""The objects in tensorflow-datasets' detection sets, as columns of boxes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ FLAGS = {"is_difficult": "difficult", "is_crowd": "crowd", "is_group_of": "crowd
 
 
 def is_objects(feature: Any) -> bool:
-  """Returns whether a feature is a sequence of boxes with labels, as that of tfds's `voc`."""
+  """Returns whether a feature is a sequence of boxes with labels, such as `objects` of voc."""
   return isinstance(feature.shape, Mapping) and {"bbox", "label"} <= feature.shape.keys()
 
 
@@ -25,18 +25,18 @@ def boxes(
   places: int,
   name: Callable[[int], str],
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-  """Returns the columns that `boxes.tables` has beside the images, and the names of the classes.
+  """Returns the columns of `boxes.tables` other than the images, and the names of the classes.
 
   Args:
-    feature: tfds's, of the objects.
-    records: of each image the `bbox` (ymin, xmin, ymax, xmax, parts of it), the `label`, and maybe
-      one of `FLAGS`, of each of its objects.
+    feature: tfds's feature of the objects.
+    records: for each image, with an entry for each object: `bbox` (ymin, xmin, ymax, xmax, from 0
+      to 1), `label`, and maybe one of `FLAGS`.
     sizes: (height, width) of each image as read.
-    target: that of the table's.
-    places: for the boxes of an image; 0 for as many as are needed.
-    name: n -> what the n-th record is called.
+    target: (height, width) of the table's images.
+    places: number of boxes of an image that the table has room for; 0 for as many as needed.
+    name: n -> the name of the n-th record, for error messages.
 
-  Raises: UserError for labels without names, and for more boxes than places.
+  Raises: UserError for labels without names, and for an image with more boxes than `places`.
   """
   names = getattr(feature["label"], "names", None)
   if not names:

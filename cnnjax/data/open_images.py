@@ -1,4 +1,4 @@
-"""Open Images' CSV files: a row a box, its corners as parts of the image, and groups."""
+"""Open Images' CSV files: one row for each box, with its corners from 0 to 1, and group flags."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -31,23 +31,25 @@ def load(
   """Returns the splits of Open Images, as `boxes.tables` does, with groups in the column `crowd`.
 
   Args:
-    root: holds the three below.
+    root: the folder that holds `annotations`, `images` and `names`.
     seed: of the test split, where there is no file of it.
     to: the run's preprocessing.
-    annotations: the CSV of each split (train, validation or val, test), `{split}` being replaced.
-    images: the folder of its images, ImageID.jpg, likewise.
-    names: the CSV without a header of LabelName and what it is called; where there is none, classes
-      are called by their LabelName.
+    annotations: the CSV of each split (train, validation or val, test), in which `{split}` is
+      replaced.
+    images: the folder of the split's images, ImageID.jpg, in which `{split}` is replaced too.
+    names: the CSV, without a header, of each LabelName and its class name; where there is no such
+      file, a class is called by its LabelName.
     classes: names in order; by default those of train, sorted.
-    places: for boxes of an image; 0 for as many as are needed.
+    places: number of boxes of an image that the table has room for; 0 for as many as needed.
     test: the part that becomes the test split, where there is no file of it.
     on_error: "raise", or "skip" to leave out, and count, images that cannot be read.
     stream: "" to read all images at the start, "threads" or "processes" to read them batch by
       batch, for sets larger than the memory.
 
-  An image without a row is not known, so none is background.
+  Only images with a row are read, so that no image is background alone.
 
-  Raises: UserError for a file, column or cell that is missing or wrong, and as `boxes.tables`.
+  Raises: UserError for a file, column or cell that is missing or wrong, and any error of
+    `boxes.tables`.
   """
   folder = Path(root).expanduser()
   if not root or not folder.is_dir():

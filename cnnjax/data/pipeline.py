@@ -1,4 +1,4 @@
-"""From tables to batches: batch = f(seed, step) for training, padded and masked for evaluation."""
+"""Batches of tables: a function of (seed, step) for training, padded and masked for evaluation."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache, partial
@@ -23,7 +23,9 @@ def train_places(
   rows: np.ndarray | None = None,
   sampling: str = "uniform",
 ) -> ByStep:
-  """Returns k -> the table's places [B] of batch k: kB to (k+1)B of the epochs' orders, joined.
+  """Returns k -> the indices [B] in the table of the examples of batch k.
+
+  They are entries kB to (k+1)B of the orders of all epochs, concatenated.
 
   Args:
     table: of examples.
@@ -32,7 +34,8 @@ def train_places(
     rows: of each batch that this host holds; all by default.
     sampling: of `sampling.epochs`.
 
-  Raises: UserError for a table smaller than one batch, and a sampling that it does not allow.
+  Raises: UserError for a table smaller than one batch, and for a sampling that the table does not
+    allow.
   """
   if len(table) < batch_size:
     raise UserError(
@@ -62,9 +65,9 @@ def train_turns(
   seed: int,
   rows: np.ndarray | None = None,
 ) -> ByStep:
-  """Returns k -> [B] bool: which examples of batch k have turned, as each has in every other epoch.
+  """Returns k -> bool [B]: which examples of batch k to mirror, each in every other epoch.
 
-  By the seed, half of them are turned in the first epoch (arXiv:2404.00498).
+  In the first epoch half of the examples, drawn by the seed, are mirrored (arXiv:2404.00498).
 
   Args:
     table: of examples.
@@ -75,7 +78,8 @@ def train_turns(
   """
   n = len(table)
   rows = np.arange(batch_size) if rows is None else rows
-  at_first = np.random.default_rng([seed, 0, 1]).permutation(n) % 2  # the orders' are [seed, epoch]
+  # Seeds of the orders are [seed, epoch]; this one differs from all of them.
+  at_first = np.random.default_rng([seed, 0, 1]).permutation(n) % 2
 
   def turns(step: int) -> np.ndarray:
     epoch = (step * batch_size + rows) // n
@@ -86,17 +90,17 @@ def train_turns(
 
 @lru_cache(maxsize=4)
 def _recent(order: Callable[[int], np.ndarray], epoch: int) -> np.ndarray:
-  """Returns order(epoch), kept here: a function that keeps it cannot be sent to a process."""
+  """Returns order(epoch), cached here: a function with a cache cannot be sent to a process."""
   return order(epoch)
 
 
 class Batches:
-  """step -> the training batch of that place; while steps follow each other, streams read ahead.
+  """batches(k) is the training batch of step k; for consecutive steps, streams read ahead.
 
   Args:
     table: of examples.
-    places: of `train_places`.
-    more: columns [B] that the step tells, as `train_turns` does, by their name.
+    places: step -> indices of its examples, from `train_places`.
+    more: further columns by name, each a function step -> [B], such as `train_turns`.
   """
 
   def __init__(self, table: Table, places: ByStep, more: Mapping[str, ByStep] = {}):
@@ -114,7 +118,7 @@ class Batches:
     return next(self.reading)
 
   def close(self) -> None:
-    """Ends the reading ahead; another call begins it anew."""
+    """Ends reading ahead; the next batch begins it again."""
     if self.reading:
       self.reading.close()
     self.reading = self.next = None
@@ -127,7 +131,7 @@ def _batch(
 
 
 def gather(columns: Mapping[str, Any], places: Any, **more: Any) -> Batch:
-  """Returns a full batch of the examples at these places, and `more`, on the host or a device."""
+  """Returns a full batch of the examples at these indices, and `more`, on the host or a device."""
   batch = {key: column[places] for key, column in columns.items()}
   return {**batch, **more, "mask": np.ones(len(places), np.float32)}
 
@@ -135,7 +139,7 @@ def gather(columns: Mapping[str, Any], places: Any, **more: Any) -> Batch:
 def eval_batches(table: Table, batch_size: int, rows: np.ndarray | None = None) -> Iterator[Batch]:
   """Yields every example once, in order; the last batch is padded, its padding masked out.
 
-  Of each batch a host reads its `rows` only, in rising order; all by default.
+  A host reads only its `rows` of each batch, in rising order; all by default.
   """
   rows = np.arange(batch_size) if rows is None else rows
 
@@ -149,7 +153,7 @@ def eval_batches(table: Table, batch_size: int, rows: np.ndarray | None = None) 
 
 
 def pad(columns: dict[str, np.ndarray], size: int) -> Batch:
-  """Returns columns filled up to `size` rows with zeros, and the mask of the real ones."""
+  """Returns columns padded with zeros to `size` rows, and the mask, 1 for real rows."""
   count = len(next(iter(columns.values())))
   filled = {
     key: np.pad(column, [(0, size - count)] + [(0, 0)] * (column.ndim - 1))

@@ -1,4 +1,4 @@
-"""Ragged things of images, such as boxes, in a fixed number of places."""
+"""Ragged columns, such as boxes, padded to a fixed number of entries for each image."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -10,14 +10,15 @@ from cnnjax.errors import UserError
 def pack(
   rows: Sequence[Mapping[str, np.ndarray]], places: int, name: Callable[[int], str]
 ) -> dict[str, np.ndarray]:
-  """Returns the columns [N, P, ...] of N images' rows, and which places are taken, valid [N, P].
+  """Returns the rows of N images as columns [N, P, ...], and which entries are real, valid [N, P].
 
   Args:
-    rows: of each image, one at least; arrays [K, ...] of one K, among them `boxes` [K, 4].
-    places: P; 0 for as many as the fullest image needs.
-    name: n -> what the n-th image is called.
+    rows: for each of at least one image, arrays [K, ...] with the same K, among them `boxes`
+      [K, 4].
+    places: P; 0 for the largest K.
+    name: n -> the name of the n-th image, for error messages.
 
-  Raises: UserError for an image of more boxes than places, and for places that are no number.
+  Raises: UserError for an image with more than P boxes, and for `places` that is no number.
   """
   if not isinstance(places, int) or places < 0:
     raise UserError(

@@ -1,4 +1,4 @@
-"""What tensorflow-datasets has prepared in a folder: its builders and splits."""
+"""Data sets that tensorflow-datasets has prepared in a folder: their builders and splits."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -9,7 +9,7 @@ from typing import Any
 from cnnjax.data.split import SPLITS
 from cnnjax.errors import UserError, unknown
 
-PREPARE = (  # its own script, `tfds build`, needs Apache Beam too
+PREPARE = (  # the script `tfds build` would need Apache Beam too
   'python -c "import tensorflow_datasets as tfds; tfds.builder({!r}, data_dir={!r}, '
   "file_format='array_record').download_and_prepare()\""
 )
@@ -17,9 +17,10 @@ PREPARE = (  # its own script, `tfds build`, needs Apache Beam too
 
 @lru_cache(maxsize=8)
 def prepared(dataset: str, root: str) -> Any:
-  """Returns tfds's builder of a set in a folder, its `data_dir`.
+  """Returns tfds's builder of a data set in the folder `root`, tfds's `data_dir`.
 
-  Raises: UserError where the set is not there, or not as array_record, with how to prepare it.
+  Raises: UserError where the set is not there or not in the format array_record; the message says
+    how to prepare it.
   """
   if not find_spec("array_record"):
     raise UserError(
@@ -57,9 +58,9 @@ def prepared(dataset: str, root: str) -> Any:
 
 
 def splits_of(builder: Any, dataset: str, asked: Mapping[str, str] | None) -> dict[str, str]:
-  """Returns what tfds calls our splits: what is asked for, or those of its own of our names.
+  """Returns tfds's name for each of our splits: as requested, else the splits with our names.
 
-  Raises: UserError for a name that is none, and where train is not among them.
+  Raises: UserError for a name that is no split, and where train is missing.
   """
   own = list(builder.info.splits)
   found = dict(asked or {s: name for s, names in SPLITS.items() for name in names if name in own})

@@ -1,4 +1,4 @@
-"""Windows that may hold an object, found without learning: by selective search, or from a file."""
+"""Proposals, windows that may hold an object: by selective search, or from a file."""
 
 import hashlib
 import multiprocessing
@@ -18,12 +18,12 @@ from cnnjax.data.table import Table
 from cnnjax.errors import UserError, unknown
 
 SEARCH = "selective_search"
-MODES = {  # OpenCV's: segmentations and similarities that windows are merged by
+MODES = {  # OpenCV's; they differ in the segmentations and similarities by which windows merge
   "fast": "switchToSelectiveSearchFast",
   "quality": "switchToSelectiveSearchQuality",
   "single": "switchToSingleStrategy",
 }
-FEW = 8  # images that are searched before new processes have begun
+FEW = 8  # so few images are searched in this process: new processes would take longer to start
 
 
 class Wanted(NamedTuple):
@@ -53,9 +53,10 @@ def _wanted(options: Mapping[str, Any]) -> Wanted:
 
 
 def add(splits: Mapping[str, Table], seed: int, **options: Any) -> dict[str, Table]:
-  """Returns the tables with the columns of `find`; what the search finds is kept in a cache.
+  """Returns the tables with the columns of `find`; results of the search are cached.
 
-  That lies in $XDG_CACHE_HOME or ~/.cache, a file for each set of images, known by their pixels.
+  The cache lies in $XDG_CACHE_HOME or ~/.cache, with one file for each set of images, named by a
+  hash of their pixels.
 
   Raises: UserError as `find` does.
   """
@@ -77,12 +78,12 @@ def find(images: np.ndarray, *, seed: int = 0, **options: Any) -> dict[str, np.n
   """Returns proposals float32 [N, R, 4] and proposed float32 [N, R] of images uint8 [N, H, W, C].
 
   Args:
-    images: as the network is given them.
-    seed: of the order in which an image's windows stand, of which the first are taken.
+    images: at the size at which the network reads them.
+    seed: of the random order of an image's windows, of which the first R are taken.
     options: `source`: "selective_search" (Uijlings et al., IJCV 2013), or a file that `save` wrote;
       `most`: R, by default 500; `mode` of the search: "fast", the default, "quality" or "single".
 
-  Raises: UserError for an option that is none, a file that lacks an image, no OpenCV.
+  Raises: UserError for an unknown option, for a file that lacks an image, and without OpenCV.
   """
   of, digests = _wanted(options), [digest(image) for image in images]
   boxes = _read(of.file, digests, "those given") if of.file else search(images, of.mode)
@@ -92,7 +93,7 @@ def find(images: np.ndarray, *, seed: int = 0, **options: Any) -> dict[str, np.n
 def search(images: Any, mode: str = "fast") -> list[np.ndarray]:
   """Returns the windows [K, 4] that selective search finds in each of images uint8 [N, H, W, C].
 
-  OpenCV returns the same set in another order each time: here they are sorted.
+  OpenCV returns the same windows in a different order each time; here they are sorted.
 
   Raises: UserError where OpenCV is not installed.
   """
@@ -129,14 +130,14 @@ def _opencv() -> Any:
 
 
 def digest(image: np.ndarray) -> bytes:
-  """Returns what tells an image [H, W, C] from every other: SHA-256 of its shape and pixels."""
+  """Returns the SHA-256 of an image's shape and pixels [H, W, C], by which files know it."""
   return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest()
 
 
 def save(file: str | Path, images: np.ndarray, boxes: Sequence[np.ndarray]) -> None:
-  """Writes windows [K, 4] of each of images uint8 [N, H, W, C], in their pixels, for `source`.
+  """Writes a file for `source`: windows [K, 4], in pixels, of each of images uint8 [N, H, W, C].
 
-  One file serves all splits: each image is known again by its pixels.
+  One file can hold the images of all splits: an image is found by the hash of its pixels.
   """
   if len(images) != len(boxes):
     raise UserError(f"expected windows for each of {len(images)} images; found {len(boxes)}")
@@ -165,7 +166,7 @@ def _write(file: Path, digests: list[bytes], boxes: Sequence[np.ndarray]) -> Non
 
 
 def _read(file: Path, digests: list[bytes], what: str) -> list[np.ndarray]:
-  """Returns the windows that a file has of these images. Raises: UserError where it has none."""
+  """Returns the windows that a file holds for these images. Raises: UserError where one lacks."""
   try:
     with np.load(file, allow_pickle=False) as held:
       known, counts, boxes = held["digests"], held["counts"], held["boxes"]
@@ -173,7 +174,7 @@ def _read(file: Path, digests: list[bytes], what: str) -> list[np.ndarray]:
     there = dict(zip(map(bytes, known), parts, strict=True))
   except FileNotFoundError:
     raise UserError(f"no file of proposals at {file}") from None
-  except Exception as error:  # whatever zipfile and numpy find
+  except Exception as error:  # zipfile and numpy raise errors of many types
     raise UserError(
       f"{file} cannot be read as proposals; expected what cnnjax.data.proposals.save wrote: {error}"
     ) from error
@@ -189,7 +190,7 @@ def _read(file: Path, digests: list[bytes], what: str) -> list[np.ndarray]:
 def _placed(
   boxes: list[np.ndarray], digests: list[bytes], seed: int, most: int
 ) -> dict[str, np.ndarray]:
-  """Returns the columns: of each image's windows `most`, drawn by the seed and its own pixels."""
+  """Returns the columns: `most` windows of each image, drawn by the seed and the image's hash."""
   proposals = np.zeros((len(boxes), most, 4), np.float32)
   for place, (every, key) in enumerate(zip(boxes, digests)):
     order = np.random.default_rng([seed, int.from_bytes(key[:8])]).permutation(len(every))
@@ -203,12 +204,12 @@ def _placed(
 
 
 def _cached(digests: list[bytes], mode: str) -> Path:
-  """Returns the file that holds, or will hold, what the search finds in these images."""
+  """Returns the cache file for the results of the search in these images."""
   home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
   key = hashlib.sha256(b"".join(digests) + f"{mode} {_opencv().__version__}".encode())
   return home / "cnnjax" / "proposals" / f"{key.hexdigest()[:32]}.npz"
 
 
 def _each(images: Any) -> Any:
-  """Yields the images of a column, a part of a stream at a time."""
+  """Yields the images of a column; of a stream it reads `PART` at a time."""
   return chain.from_iterable(images[n : n + PART] for n in range(0, len(images), PART))

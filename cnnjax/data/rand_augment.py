@@ -1,7 +1,8 @@
-"""RandAugment (Cubuk et al., arXiv:1909.13719): a few operations an image, drawn from fourteen.
+"""RandAugment (Cubuk et al., arXiv:1909.13719): for each image a few operations of fourteen.
 
-All images of a batch go through the same arithmetic, each with the strengths of the operation that
-it drew and those of the others at rest; so there is no branch, and nothing is computed per image.
+The arithmetic of all operations is applied to all images of a batch. For the operations that an
+image did not draw, the strength is the one that changes nothing, so that there is no branch and no
+loop over images.
 """
 
 import math
@@ -17,15 +18,15 @@ NAMES = (  # section 3.2, in its order
   *("contrast", "brightness", "sharpness", "shear_x", "shear_y", "translate_x", "translate_y"),
 )
 MOST = (
-  10  # the magnitude at which the strengths of AutoAugment (arXiv:1805.09501, table 6) are full
+  10  # the magnitude at which strengths are the largest of AutoAugment (arXiv:1805.09501, table 6)
 )
-SMOOTH = ((1, 1, 1), (1, 5, 1), (1, 1, 1))  # Pillow's filter, over 13
+SMOOTH = ((1, 1, 1), (1, 5, 1), (1, 1, 1))  # Pillow's filter, to be divided by 13
 
 
 def rand_augment(key: jax.Array, images: jax.Array, count: int, magnitude: float) -> jax.Array:
-  """Returns images [B, H, W, C] from 0 to 255 after `count` operations drawn for each.
+  """Returns images [B, H, W, C] from 0 to 255 after `count` operations that are drawn for each.
 
-  Strengths are `magnitude` tenths of the largest; those with a direction go either way.
+  Strengths are `magnitude` tenths of the largest; those with a direction get a random sign.
   """
   part = magnitude / MOST
   for each in jax.random.split(key, count):
@@ -37,7 +38,10 @@ def rand_augment(key: jax.Array, images: jax.Array, count: int, magnitude: float
 
 
 def apply(images: jax.Array, drawn: jax.Array, sign: jax.Array, part: float) -> jax.Array:
-  """Returns images [B, H, W, C] after operation `drawn` [B] of `NAMES`, at `part` of its range."""
+  """Returns images [B, H, W, C] after operation `drawn` [B] of `NAMES`, by `part` of its range.
+
+  The sign [B] is the direction of the operations that have one.
+  """
 
   def where(name, strength, rest=0.0):  # [B, 1, 1, 1]
     return jnp.where(drawn == NAMES.index(name), strength, rest)[:, None, None, None]
@@ -59,7 +63,7 @@ def apply(images: jax.Array, drawn: jax.Array, sign: jax.Array, part: float) -> 
 
 
 def _maps(drawn, amount, size):
-  """Returns [B, 2, 3]: where each image looks, itself unless it drew a geometric operation."""
+  """Returns maps [B, 2, 3] for `warp`: the identity unless an image drew a geometric operation."""
   height, width = size
   of = lambda name, most: jnp.where(drawn == NAMES.index(name), most * amount, 0.0)  # noqa: E731
   angle = of("rotate", math.radians(30))
@@ -79,7 +83,7 @@ def auto_contrast(images: jax.Array) -> jax.Array:
 
 
 def equalize(images: jax.Array) -> jax.Array:
-  """Maps each channel of each image so that its values are as even as can be, as Pillow does."""
+  """Equalises the histogram of each channel of each image, as Pillow does."""
   levels = jnp.clip(jnp.round(images), 0, 255).astype(jnp.int32)
 
   def one(channel):
@@ -95,7 +99,7 @@ def equalize(images: jax.Array) -> jax.Array:
 
 
 def smooth(images: jax.Array) -> jax.Array:
-  """Returns images averaged over 3x3 pixels, the border as it is."""
+  """Returns images filtered by `SMOOTH`, with the pixels at the border unchanged."""
   height, width = images.shape[1:3]
   if min(height, width) < 3:
     return images

@@ -1,4 +1,4 @@
-"""Which examples an epoch holds, and in which order: a function of the seed and the epoch."""
+"""The examples of an epoch and their order: a function of the seed and the epoch."""
 
 from collections.abc import Callable
 
@@ -11,13 +11,13 @@ Order = Callable[[int], np.ndarray]
 
 
 def epochs(table: Table, seed: int, sampling: str = "uniform") -> Order:
-  """Returns epoch -> N places of a table of N examples.
+  """Returns epoch -> N indices of a table with N examples.
 
   Args:
     table: of examples.
     seed: of the orders.
-    sampling: "uniform": each example once; "balanced": each class of `label` as often as another,
-      within one, and each example of a class likewise.
+    sampling: "uniform": each example once; "balanced": the classes of `label` appear equally often,
+      within one, and so do the examples of each class.
 
   Raises: UserError for another word, and for "balanced" without classes.
   """
@@ -27,7 +27,7 @@ def epochs(table: Table, seed: int, sampling: str = "uniform") -> Order:
 
 
 def _uniform(table: Table, seed: int) -> Order:
-  count = len(table)  # all that a process that reads batches is sent of it
+  count = len(table)  # so that only the number, not the table, is sent to a reading process
   return lambda epoch: np.random.default_rng([seed, epoch]).permutation(count)
 
 
@@ -41,7 +41,7 @@ def _balanced(table: Table, seed: int) -> Order:
 
   def order(epoch: int) -> np.ndarray:
     rng, drawn = np.random.default_rng([seed, epoch]), []
-    more = rng.permutation(len(classes)) < len(label) % len(classes)  # who takes what is left over
+    more = rng.permutation(len(classes)) < len(label) % len(classes)  # one more each
     for places, one in zip(classes, more):
       count = len(label) // len(classes) + one
       rounds = np.tile(places, (-(-count // len(places)), 1))

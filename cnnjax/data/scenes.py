@@ -1,7 +1,7 @@
-"""Scenes by the course's statistical model: a Poisson number of real digits, and noise over all.
+"""Scenes drawn by the course's statistical model: a Poisson number of real digits, and noise.
 
-X = X_1(u_1) + ... + X_J(u_J) + e with J ~ Poisson: what lies where, how large and how bright are u,
-and + draws the later object over the earlier one.
+X = X_1(u_1) + ... + X_J(u_J) + e with J ~ Poisson: u_j is the class, position, size and brightness
+of object j, + draws the later object over the earlier one, and e is the noise.
 """
 
 from collections.abc import Sequence
@@ -19,15 +19,15 @@ from cnnjax.data.table import Table
 from cnnjax.errors import UserError
 from cnnjax.ops.preprocess import Preprocessing
 
-SIZE = (128, 128)  # (height, width) where the run asks for none
-TRIES = 20  # places for an object; where none will do it is left out
-INK = 0.35  # least part of a digit's brightest pixel that is of its stroke
-TEXTURE = 0.1  # deviation of the background's slow changes, of a full range of 1
+SIZE = (128, 128)  # (height, width) where the config has no data.resize
+TRIES = 20  # positions to try for an object; where none is free enough it is left out
+INK = 0.35  # pixels of at least this part of a digit's brightest pixel belong to its stroke
+TEXTURE = 0.1  # standard deviation of the background's slow changes, for pixels from 0 to 1
 LEAST = 4  # pixels of an object's longer side
 
 
 class Law(NamedTuple):
-  """What scenes are drawn by: (height, width), 1 or 3 channels, and as in `load`."""
+  """The parameters of scenes: size (height, width), 1 or 3 channels, and those of `load`."""
 
   size: tuple[int, int]
   channels: int
@@ -54,25 +54,26 @@ def load(
 ) -> dict[str, Table]:
   """Returns scenes of digits: image, size, boxes, labels and valid, as `boxes.tables` does.
 
-  A box (x0, y0, x1, y1) holds what is seen of its object, which is half of it or more. No digit is
-  in scenes of both splits.
+  A box (x0, y0, x1, y1) encloses the visible part of its object, which is half of it or more. No
+  image of a digit is used in both splits.
 
   Args:
-    root: a folder with MNIST's four IDX files; where it is empty, scikit-learn's digits.
-    seed: of all that is drawn.
+    root: a folder with MNIST's four IDX files; "" for scikit-learn's digits.
+    seed: of all random draws.
     to: the run's preprocessing: scenes have its size, by default 128x128, and its channels, 1 for
       grey, which is the default, or 3 for colour.
-    examples: scenes, of both splits.
-    classes: how many of the digits, from 0 on.
-    rate: mean number of objects; of these, some find no place and are left out.
+    examples: number of scenes in both splits together.
+    classes: number of digits, from 0 on.
+    rate: mean number of objects that are drawn; those without a free position are left out.
     scale: least and largest longer side of an object, as a part of the image's shorter side.
-    noise: deviation of what is added to all pixels, of a full range of 1.
-    overlap: most IoU of an object's box with that of one before it, both uncovered.
-    masks: whether to give `ids` uint16 [N, H, W]: k + 1 where the object at place k is seen.
-    places: for the boxes of an image; 0 for as many as are needed.
+    noise: standard deviation of the noise, for pixels from 0 to 1.
+    overlap: largest IoU of an object's whole box with the whole box of an earlier object.
+    masks: whether to return `ids` uint16 [N, H, W]: k + 1 where the object with index k is visible.
+    places: number of boxes of an image that the table has room for; 0 for as many as needed.
     test: the part that becomes the test split.
 
-  Raises: UserError for an argument out of its bounds, more objects than places, and as `idx.load`.
+  Raises: UserError for an argument out of its bounds, more objects in a scene than `places`, and
+    any error of `idx.load`.
   """
   check_resize(to)
   law = Law(to.resize or SIZE, to.channels or 1, rate, scale, noise, overlap)
@@ -84,7 +85,7 @@ def load(
   images, rows, maps = [], [], []
   for part, (split, many) in enumerate({"train": examples - count, "test": count}.items()):
     drawn, label = source[split].columns["image"][..., 0], source[split].columns["label"]
-    own = (label < classes) & drawn.any((1, 2))  # a blank one would have no box
+    own = (label < classes) & drawn.any((1, 2))  # a blank image would have no box
     if not own.any():
       raise UserError(f"{root} has no image of its first {classes} classes to draw in {split}")
     drawn, label = drawn[own], label[own]
@@ -107,24 +108,24 @@ def load(
 def scene(
   rng: np.random.Generator, law: Law, images: np.ndarray, label: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Returns image uint8 [H, W, C], ids uint16 [H, W] of what is seen, and labels int32 [K].
+  """Returns image uint8 [H, W, C], ids uint16 [H, W] of visible pixels, and labels int32 [K].
 
   Args:
-    rng: of the draws.
-    law: which they follow.
+    rng: of the random draws.
+    law: the parameters of the scene.
     images: of objects, uint8 [N, h, w], light on black.
     label: [N] of them.
   """
   level = rng.uniform(0, 1, law.channels).astype(np.float32)
   image = level + _texture(rng, law)
   ids, labels, boxes = np.zeros(law.size, np.uint16), [], []
-  whole = seen = np.zeros(1, int)  # pixels of each object; the first stands for the background
+  whole = seen = np.zeros(1, int)  # pixels of each object; the first entry is the background's
   for _ in range(rng.poisson(law.rate)):
     chosen = rng.integers(len(images))
     side = rng.uniform(*law.scale) * min(law.size)
     cover = _grown(images[chosen], side)[: law.size[0], : law.size[1]]
     solid, (height, width) = cover >= 0.5, cover.shape
-    colour = (level + rng.uniform(0.25, 0.75, law.channels)) % 1  # as far off, darker or lighter
+    colour = (level + rng.uniform(0.25, 0.75, law.channels)) % 1  # 0.25 or more from `level`
     for y, x in rng.integers(0, np.subtract(law.size, cover.shape) + 1, (TRIES, 2)).tolist():
       at, box = np.s_[y : y + height, x : x + width], (x, y, x + width, y + height)
       left = seen - np.bincount(ids[at][solid], minlength=len(seen))
@@ -141,25 +142,25 @@ def scene(
 
 
 def _texture(rng: np.random.Generator, law: Law) -> np.ndarray:
-  """Returns slow changes float32 [H, W, C] about 0: a coarse grid of noise, made smooth."""
+  """Returns a smooth texture float32 [H, W, C] about 0: a coarse grid of noise, interpolated."""
   coarse = rng.normal(0, TEXTURE, (law.channels, 6, 6)).astype(np.float32)
   return np.stack([_resized(band, law.size) for band in coarse], -1)
 
 
 def _grown(image: np.ndarray, side: float) -> np.ndarray:
-  """Returns how much an object covers [h, w], from 0 to 1, its longer side about `side` pixels."""
+  """Returns an object's opacity [h, w], 0 to 1, resized so that its longer side is about `side`."""
   stroke = _trimmed(image, INK * image.max())
   height, width = stroke.shape
-  padded = np.zeros((height + 2, width + 2), np.float32)  # for a smooth end of the stroke
+  padded = np.zeros((height + 2, width + 2), np.float32)  # so that the stroke's edge is smooth
   padded[1:-1, 1:-1] = stroke / image.max()
   factor = side / max(height, width)
   grown = _resized(padded, tuple(max(1, round(factor * s)) for s in padded.shape))
-  grown = grown / grown.max()  # less than 1 where a thin stroke has shrunk
+  grown = grown / grown.max()  # the maximum is below 1 where a thin stroke was made smaller
   return _trimmed(np.clip(0.5 + 4 * (grown - INK), 0, 1), 0.5)
 
 
 def _trimmed(image: np.ndarray, least: float) -> np.ndarray:
-  """Returns the part of an image [h, w] that holds all pixels of `least` or more."""
+  """Returns the smallest crop of an image [h, w] with all its pixels of `least` or more."""
   there = image >= least
   rows, columns = (np.flatnonzero(there.any(axis)) for axis in (1, 0))
   return image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
@@ -170,7 +171,7 @@ def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _iou(one: Sequence[int], other: Sequence[int]) -> float:
-  """Returns the IoU of two boxes of some area; for so few NumPy takes longer."""
+  """Returns the IoU of two boxes with an area; for two boxes this is faster than NumPy."""
   across = min(one[2], other[2]) - max(one[0], other[0])
   down = min(one[3], other[3]) - max(one[1], other[1])
   shared = max(across, 0) * max(down, 0)

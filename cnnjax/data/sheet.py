@@ -1,4 +1,4 @@
-"""A CSV file with a row an image: its path, its label or numbers, and maybe its split."""
+"""A CSV file with one row for each image: its path, its label or numbers, and maybe its split."""
 
 import csv
 import math
@@ -39,16 +39,17 @@ def load(
     path: the column of the image files, relative to `images`.
     label: the column of their classes: names, or integers from 0; or a tuple of columns of numbers,
       which the tasks regression and multilabel learn.
-    split: the column that says train, validation or test; needed only where it is renamed.
-    images: the folder that holds the files, as seen from that of the CSV; by default the same.
-    classes: their names in order; by default what the rows of train say, or the columns of numbers.
-    test: the part of each class that becomes the test split, where no row is of it.
+    split: the column with train, validation or test; the column may be missing.
+    images: the folder of the image files, relative to that of the CSV; by default the same.
+    classes: their names in order; by default those in the rows of train, or the names of the
+      columns of numbers.
+    test: the part of each class that becomes the test split, where no row has it.
     on_error: "raise", or "skip" to leave out, and count, the images that cannot be read.
     stream: "" to read all images at the start, "threads" or "processes" to read them batch by
       batch, for sets larger than the memory.
 
-  Raises: UserError for a file, column, cell or label that is missing or wrong, and for an image
-    that is none or lies outside `images`.
+  Raises: UserError for a file, column, cell or label that is missing or wrong, and for a file that
+    is no image or lies outside `images`.
   """
   file = _file(root)
   folder = file.parent / Path(images).expanduser()
@@ -67,7 +68,7 @@ def load(
     labels.append(
       row[label] if isinstance(label, str) else [_float(row, c, where) for c in columns]
     )
-    if on_error == "raise" and not paths[-1].is_file():  # else it is left out when it is read
+    if on_error == "raise" and not paths[-1].is_file():  # with "skip" it is left out later
       raise UserError(f"{where}: no image file at {paths[-1]}")
   if not parts["train"][0]:
     raise UserError(f"{file} has no row whose {split} is train")
@@ -92,9 +93,11 @@ def _file(root: str) -> Path:
 
 
 def rows(file: Path, columns: list[str]) -> list[tuple[int, dict[str, str]]]:
-  """Returns a CSV file's rows, the header being row 1, with cells stripped and "" where missing.
+  """Returns a CSV file's rows with their numbers; the header is row 1.
 
-  Raises: UserError for a file that is none, or lacks one of the columns.
+  Cells are stripped, and missing ones are "".
+
+  Raises: UserError for a file that is no CSV, or lacks one of the columns.
   """
   try:
     with file.open(encoding="utf-8-sig", newline="") as text:
@@ -134,7 +137,7 @@ def _split(cell: str, where: str) -> str:
 
 
 def _integers(labels: dict[str, list[str]], classes: Sequence[str]) -> dict[str, np.ndarray]:
-  """Returns labels [N] as integers where all are, unless they are the classes' own names."""
+  """Returns labels [N] as integers where all are integers, but not where all are class names."""
   values = {value for part in labels.values() for value in part}
   named = values <= set(classes)
   try:

@@ -1,4 +1,4 @@
-"""How examples are divided: a part held out, or folds for cross-validation."""
+"""Division of examples: a part that is held out, or folds for cross-validation."""
 
 from collections.abc import Iterable, Mapping, Sized
 
@@ -7,13 +7,13 @@ import numpy as np
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
 
-SPLITS = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}  # as spelt
+SPLITS = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}  # spellings
 
 
 def hold_out(table: Table, fraction: float, seed: int) -> tuple[Table, Table]:
-  """Returns the table without, and with only, a random fraction of it, equal in each class.
+  """Returns the table without, and with only, a random fraction of it, the same of each class.
 
-  Raises: UserError where the fraction leaves a class without an example on either side.
+  Raises: UserError where one of the two tables would have no example of a class.
   """
   from sklearn.model_selection import train_test_split
 
@@ -40,17 +40,17 @@ def hold_out(table: Table, fraction: float, seed: int) -> tuple[Table, Table]:
 
 
 def origin(splits: Mapping[str, Sized]) -> np.ndarray:
-  """Returns the split [N] that each is of, where one split's come after the other's."""
+  """Returns the split [N] of each example, where the splits are concatenated in their order."""
   return np.repeat(list(splits), [len(part) for part in splits.values()])
 
 
 def parted(table: Table, origin: np.ndarray, splits: Iterable[str]) -> dict[str, Table]:
-  """Returns each split's examples of a table, whose splits `origin` [N] says."""
+  """Returns each split's examples of a table, where `origin` [N] is the split of each example."""
   return {split: table.take(np.flatnonzero(origin == split)) for split in splits}
 
 
 def with_test(splits: Mapping[str, Table], fraction: float, seed: int) -> dict[str, Table]:
-  """Returns the splits; where there is no test, it is held out of train, as by `hold_out`."""
+  """Returns the splits; where test is missing, `hold_out` takes it out of train."""
   if "test" in splits:
     return dict(splits)
   train, test = hold_out(splits["train"], fraction, seed)
@@ -58,15 +58,15 @@ def with_test(splits: Mapping[str, Table], fraction: float, seed: int) -> dict[s
 
 
 def fold(table: Table, folds: int, place: int, seed: int) -> tuple[Table, Table]:
-  """Returns the table without, and with only, one of its folds, equal in each class.
+  """Returns the table without, and with only, one of its folds, stratified by class.
 
   Args:
-    table: of examples; each lies in one fold.
+    table: of examples; each is in exactly one fold.
     folds: their number, two or more.
-    place: of the fold, from 0.
-    seed: of the shuffling before.
+    place: index of the fold, from 0.
+    seed: of the order in which examples are dealt out to the folds.
 
-  Raises: UserError for a class, or a table, of fewer examples than folds.
+  Raises: UserError for a class, or a table, with fewer examples than folds.
   """
   from sklearn.model_selection import KFold, StratifiedKFold
 

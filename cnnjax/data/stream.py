@@ -1,4 +1,4 @@
-"""Columns that are read when a batch asks for them, and what is made ahead of its use."""
+"""Columns whose rows are read when a batch needs them, and reading ahead of their use."""
 
 import math
 import os
@@ -13,20 +13,20 @@ import numpy as np
 
 from cnnjax.errors import UserError, unknown
 
-BY = ("", "threads", "processes")  # who reads: "" all of it at the start, into memory
-PART = 64  # rows that a thread reads at a time: a turn for each small one takes longer
+BY = ("", "threads", "processes")  # what reads batches; "": all is read into memory at the start
+PART = 64  # rows that a thread reads at a time: one task for each row would take longer
 
 
 @dataclass(frozen=True)
 class Stream:
-  """A column of bytes [N, ...] that stays where it is; `stream[places]` reads some of its rows.
+  """A column of bytes [N, ...] that stays on disk; `stream[indices]` reads some of its rows.
 
   Attributes:
-    read: places in the source [B] -> their rows [B, ...], uint8.
-    places: [N] in the source.
+    read: indices in the source [B] -> their rows [B, ...], uint8.
+    places: indices [N] in the source of the column's rows.
     row: shape of a row.
     by: "threads" or "processes", which read the batches of a training.
-    changes: what is made of the rows, one function after the other.
+    changes: functions of rows, applied one after the other to the rows that are read.
   """
 
   read: Callable[[np.ndarray], np.ndarray]
@@ -47,29 +47,29 @@ class Stream:
 
   @property
   def shape(self) -> tuple[int, ...]:
-    """As an array's."""
+    """The shape [N, ...], as an array has it."""
     return (len(self), *self.row)
 
   @property
   def nbytes(self) -> int:
-    """Of all rows."""
+    """The number of bytes of all rows."""
     return math.prod(self.shape)
 
   def take(self, places: np.ndarray, axis: int = 0) -> "Stream":
-    """Returns the column of these rows, none of them read."""
+    """Returns a column of these rows, without reading them."""
     return replace(self, places=self.places[places])
 
   def join(self, other: "Stream") -> "Stream":
-    """Returns the rows of both, which come from one source."""
+    """Returns a column of the rows of both, which must have the same source."""
     assert (self.read, self.changes) == (other.read, other.changes)
     return replace(self, places=np.concatenate([self.places, other.places]))
 
   def map(self, change: Callable[[np.ndarray], np.ndarray], row: tuple[int, ...]) -> "Stream":
-    """Returns the column whose rows are change(rows), of this shape each."""
+    """Returns the column of change(rows), whose rows have the shape `row`."""
     return replace(self, row=row, changes=(*self.changes, change))
 
   def each(self, function: Callable[[int, np.ndarray], Any]) -> list[Any]:
-    """Returns function(start, rows) of the parts that make the column, computed by threads."""
+    """Returns function(start, rows) for each part of `PART` rows, computed by threads."""
 
     def part(start: int) -> Any:
       return function(start, self[start : start + PART])
@@ -77,7 +77,7 @@ class Stream:
     return by_threads(part, range(0, len(self), PART))
 
   def array(self) -> np.ndarray:
-    """Returns the whole column. Raises: UserError where the memory does not hold it twice."""
+    """Returns the whole column. Raises: UserError where it does not fit twice into the memory."""
     how = "to read them batch by batch add 'stream': 'threads' to data.arguments"
     check_memory("images", self.shape, how)
     whole = np.empty(self.shape, self.dtype)
@@ -90,9 +90,9 @@ class Stream:
 
 
 def check_memory(what: str, shape: tuple[int, ...], how: str) -> None:
-  """Raises: UserError where bytes [N, ...] do not fit twice into the memory, saying how they may.
+  """Raises: UserError where bytes [N, ...] do not fit twice into the memory.
 
-  Twice, since splitting them takes a copy.
+  Twice, since splitting them makes a copy. The message ends with `how`, a way to do without.
   """
   import psutil  # not needed to build and train
 
@@ -106,15 +106,15 @@ def check_memory(what: str, shape: tuple[int, ...], how: str) -> None:
 
 
 def by_threads(function: Callable[[Any], Any], values: Iterable[Any]) -> list[Any]:
-  """Returns the function of each value, as many at a time as the machine has cores."""
+  """Returns function(value) for each value, computed by as many threads as there are cores."""
   with ThreadPoolExecutor(os.cpu_count()) as pool:
     return list(pool.map(function, values))
 
 
 def column(read: Callable, count: int, row: tuple[int, ...], stream: str) -> Stream | np.ndarray:
-  """Returns what a source of `count` rows gives, as data.arguments.stream asks: one of `BY`.
+  """Returns the column of a source with `count` rows: a Stream, or for stream "" an array.
 
-  Raises: UserError for another word, and for what is not read as it should be.
+  Raises: UserError for a word that is not in `BY`, and any error of `read`.
   """
   if stream not in BY:
     raise unknown("data.arguments.stream", str(stream), BY[1:])
@@ -123,19 +123,19 @@ def column(read: Callable, count: int, row: tuple[int, ...], stream: str) -> Str
 
 
 def ahead(make: Callable[[int], Any], start: int, stop: int, by: str = "threads") -> Iterator[Any]:
-  """Yields make(start) to make(stop - 1), made while the ones before are in use.
+  """Yields make(start) to make(stop - 1), which are computed while earlier ones are in use.
 
-  As many as the machine has cores, and two, are there or in the making at once; of processes each
-  has a few.
+  With threads, as many results as the machine has cores, and two more, are ready or under way at
+  once; with processes, each process holds a few.
 
   Args:
-    make: a pure function, of arrays; for processes one that cloudpickle can send to them.
-    start: the first.
-    stop: after the last.
-    by: "threads" of this process, or "processes", each with imports of its own: dearer to start,
-      and worth it where Python's lock holds the threads of many cores back.
+    make: a pure function that returns arrays; for processes one that cloudpickle can send to them.
+    start: the first argument.
+    stop: the end, not included.
+    by: "threads" of this process, or "processes". Processes import everything anew and so take
+      longer to start; they pay on many cores, where threads wait for Python's global lock.
 
-  Raises: what `make` does; UserError for a process that dies.
+  Raises: any error of `make`; UserError for a process that dies.
   """
   import grain
 
@@ -164,7 +164,7 @@ def ahead(make: Callable[[int], Any], start: int, stop: int, by: str = "threads"
 
 
 def _let_grain_read_flags() -> None:
-  """Grain asks absl for flags of its own, which has none to tell where no script has parsed any."""
+  """Lets grain read its own absl flags, which fails while no script has parsed any flags."""
   from absl import flags
 
   if not flags.FLAGS.is_parsed():
@@ -172,7 +172,7 @@ def _let_grain_read_flags() -> None:
 
 
 def _end_with_parent(index: int, count: int) -> None:
-  """Ends a reading process with its parent, which may be killed without a word."""
+  """Ends a reading process when its parent ends, even where the parent is killed."""
 
   def wait() -> None:
     parent_process().join()

@@ -12,8 +12,9 @@ from cnnjax.data.stream import Stream
 class Table:
   """Columns of one length by their batch key, such as image [N, H, W, C] and label [N].
 
-  Instead of a label there may be a `target` [N, T], float32: numbers, of which `classes` are the
-  names; else these name what the labels count, and are empty where there are none.
+  `classes` are the names of the classes that labels count. A table may have a `target` [N, T],
+  float32, in place of a label; then `classes` are the names of its numbers. Without names it is
+  empty.
   """
 
   columns: Mapping[str, np.ndarray | Stream]
@@ -24,11 +25,11 @@ class Table:
 
   @property
   def streamed(self) -> str:
-    """Who reads its batches, "threads" or "processes"; "" where all is in memory."""
+    """What reads its batches, "threads" or "processes"; "" where all columns are in memory."""
     return next((c.by for c in self.columns.values() if isinstance(c, Stream)), "")
 
   def take(self, places: np.ndarray) -> "Table":
-    """Returns the examples at these places, in their order."""
+    """Returns the examples with these indices, in their order."""
     return Table(
       {key: column.take(places, 0) for key, column in self.columns.items()}, self.classes
     )

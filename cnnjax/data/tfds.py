@@ -1,4 +1,4 @@
-"""Sets that tensorflow-datasets has prepared as array_record, read without TensorFlow."""
+"""Data sets that tensorflow-datasets has prepared as array_record, read without TensorFlow."""
 
 import io
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from cnnjax.data.table import Table
 from cnnjax.errors import UserError, unknown
 from cnnjax.ops.preprocess import Preprocessing
 
-Head = tuple[tuple[int, int, int], tuple[int, int], Any]  # shape once fitted, size as read, label
+Head = tuple[tuple[int, int, int], tuple[int, int], Any]  # shape once resized, size as read, label
 
 
 def load(
@@ -37,26 +37,26 @@ def load(
   test: float = 0.2,
   stream: str = "",
 ) -> dict[str, Table]:
-  """Returns the splits of a prepared set. Its records are read once for labels and sizes.
+  """Returns the splits of a prepared data set; its records are read once for labels and sizes.
 
   Args:
-    root: the folder that tfds prepared it in, its `data_dir`.
+    root: the folder that tfds prepared it in, tfds's `data_dir`.
     seed: of the test split, where it has to be made.
     to: the run's preprocessing. Images are resized as they are read.
-    dataset: its name as tfds writes it: "mnist", "mnist:3.0.1", "name/config:version".
+    dataset: its name in tfds's notation: "mnist", "mnist:3.0.1", "name/config:version".
     image: the feature of the images: `Image`, or `Tensor` of uint8, or float from 0 to 1.
-    label: the feature of their classes: `ClassLabel`, an integer from 0, or text; or of their
-      objects, a sequence of `bbox` and `label`, as sets for detection have by the name "objects".
+    label: the feature of their classes: `ClassLabel`, an integer from 0, or text; or the feature of
+      their objects, a sequence of `bbox` and `label`, in detection sets mostly named "objects".
       Then the columns are those of `boxes.tables`.
-    splits: what train, test and validation are, as tfds says it ({"train": "train[:80%]", ...});
-      by default the set's own of these names.
-    places: for the boxes of an image; 0 for as many as are needed.
+    splits: train, test and validation in tfds's notation ({"train": "train[:80%]", ...}); by
+      default the set's splits of these names.
+    places: number of boxes of an image that the table has room for; 0 for as many as needed.
     test: the part of each class that becomes the test split, where there is none.
     stream: "" to read all images at the start, "threads" or "processes" to read them batch by
       batch, for sets larger than the memory.
 
-  Raises: UserError for a set that is not there or not prepared as array_record, for names that
-    are none of its features and splits, and for records that are no images or labels.
+  Raises: UserError for a set that is not there or not prepared as array_record, for names of
+    features and splits that it does not have, and for records that are no images or labels.
   """
   builder = prepared(dataset, root)
   features = builder.info.features
@@ -91,14 +91,14 @@ def load(
 
 @dataclass(frozen=True)
 class Records:
-  """The records of a split, read by their places: records([2, 0]) -> images [2, H, W, C].
+  """The records of a split, read by their indices: records([2, 0]) -> images [2, H, W, C].
 
   Attributes:
-    dataset: as tfds writes it.
-    root: its `data_dir`.
-    split: as tfds writes it, such as "train+test".
-    image: the feature.
-    to: what the images are brought to.
+    dataset: name in tfds's notation.
+    root: tfds's `data_dir`.
+    split: in tfds's notation, such as "train+test".
+    image: the feature of the images.
+    to: preprocessing of the images.
   """
 
   dataset: str
@@ -111,11 +111,11 @@ class Records:
     return np.stack([self._image(place) for place in places.tolist()])
 
   def heads(self, label: str, start: int) -> list[Head]:
-    """Returns what the next records say, but for their pixels."""
+    """Returns shape, size and label of `PART` records from `start` on, without their pixels."""
     return [self._head(p, label) for p in range(start, min(start + PART, len(self._source())))]
 
   def name(self, place: int) -> str:
-    """Returns what a record is called."""
+    """Returns a record's name, for error messages."""
     return f"record {place} of {self.split} of {self.dataset}"
 
   def _head(self, place: int, label: str) -> Head:
@@ -138,7 +138,7 @@ class Records:
   def _record(self, place: int) -> dict[str, Any]:
     try:
       return self._source()[place]
-    except (OSError, RuntimeError, ValueError) as error:  # array_record keeps sums of its blocks
+    except (OSError, RuntimeError, ValueError) as error:  # array_record has checksums of its blocks
       raise UserError(f"{self.name(place)} in {self.root} cannot be read: {error}") from error
 
   def _source(self) -> Any:
@@ -147,11 +147,11 @@ class Records:
 
 @lru_cache(maxsize=8)
 def _source(dataset: str, root: str, split: str) -> Any:
-  """Returns what reads the records, opened once in a process."""
+  """Returns tfds's data source of the records, which each process opens once."""
   import tensorflow_datasets as tfds
 
   builder = prepared(dataset, root)
-  raw = {  # Pillow decodes them here, with the limits and the errors of image files
+  raw = {  # these features come undecoded: our Pillow code decodes them, with its limits and errors
     key: tfds.decode.SkipDecoding()
     for key, feature in builder.info.features.items()
     if isinstance(feature, tfds.features.Image)

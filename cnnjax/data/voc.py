@@ -1,4 +1,4 @@
-"""PASCAL VOC folders: an XML file an image, and lists of names for the splits; ILSVRC's too."""
+"""PASCAL VOC folders, and ILSVRC's: an XML file for each image, and a list of names per split."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,17 +30,18 @@ def load(
   """Returns the splits of a VOC folder, as `boxes.tables` does, with the column `difficult`.
 
   Args:
-    root: holds the three below.
+    root: the folder that holds `images`, `annotations` and `lists`.
     seed: of the test split, where there is no list of it.
     to: the run's preprocessing.
     images: the folder of the images, in which `{split}` is replaced.
-    annotations: the folder of the XML files, of the same names, likewise.
-    lists: the files that name the images of train, val and test, first on each line. Where there is
-      none, every annotation is of train.
+    annotations: the folder of the XML files, which have the images' names, in which `{split}` is
+      replaced too.
+    lists: the files of train, val and test, in which each line begins with the name of an image.
+      Where there is no such file, all annotations belong to train.
     classes: names in order; by default those of train, sorted.
-    places: for boxes of an image; 0 for as many as are needed.
-    first: number of the first pixel, taken off xmin and ymin. VOC counts from 1 and includes the
-      last, so that xmin 1 and xmax 500 are all of an image 500 wide.
+    places: number of boxes of an image that the table has room for; 0 for as many as needed.
+    first: number of the first pixel, which is subtracted from xmin and ymin. VOC counts from 1 and
+      includes the last pixel, so that xmin 1 and xmax 500 span an image 500 pixels wide.
     test: the part that becomes the test split, where there is no list of it.
     on_error: "raise", or "skip" to leave out, and count, images that cannot be read.
     stream: "" to read all images at the start, "threads" or "processes" to read them batch by
@@ -49,7 +50,8 @@ def load(
   ILSVRC's detection set is read with images "Data/DET/{split}", annotations
   "Annotations/DET/{split}", lists "ImageSets/DET/{split}.txt" and first 0.
 
-  Raises: UserError for a folder, file or element that is missing or wrong, and as `boxes.tables`.
+  Raises: UserError for a folder, file or element that is missing or wrong, and any error of
+    `boxes.tables`.
   """
   folder = Path(root).expanduser()
   if not root or not folder.is_dir():
@@ -66,9 +68,9 @@ def load(
 
 
 def example(file: Path, images: Path, name: str, first: int = 1) -> Example:
-  """Returns what an XML file says of the image of that name.
+  """Returns the annotation that an XML file holds for the image of that name.
 
-  Raises: UserError for a file that is none, or lacks the size, a name or a box.
+  Raises: UserError for a file that is missing or no XML, or lacks the size, a name or a box.
   """
   try:
     tree = ElementTree.parse(file).getroot()
@@ -90,7 +92,7 @@ def _box(node: ElementTree.Element, file: Path, first: int) -> Box:
     raise UserError(f"{file} has an object without a {'bndbox' if name else 'name'}")
   x0, y0, x1, y1 = (_number(corners, key, file) for key in ("xmin", "ymin", "xmax", "ymax"))
   flag = node.findtext("difficult", "0").strip() == "1"
-  if x1 <= x0 or y1 <= y0:  # a click, not a box one pixel wide
+  if x1 <= x0 or y1 <= y0:  # xmax == xmin is a click of the annotator, not a box one pixel wide
     return Box((x0, y0, x0, y0), name, flag)
   return Box((x0 - first, y0 - first, x1, y1), name, flag)
 
@@ -104,7 +106,7 @@ def _number(node: ElementTree.Element, key: str, file: Path) -> float:
 
 
 def _image(folder: Path, name: str) -> Path:
-  """Returns the image file of that name, whatever its suffix."""
+  """Returns the image file of that name, with any suffix."""
   for suffix in SUFFIXES:
     for spelt in (suffix, suffix.upper()):
       if (folder / (name + spelt)).is_file():
@@ -113,7 +115,7 @@ def _image(folder: Path, name: str) -> Path:
 
 
 def _names(folder: Path, lists: str, annotations: str) -> list[tuple[str, str, list[str]]]:
-  """Returns (split, as it is spelt, its images) of each list; or all that there are, of train."""
+  """Returns (split, its spelling, its images) of each list; without lists, all images as train."""
   found, both = [], folder / lists.format(split="trainval")
   for split, spellings in SPLITS.items():
     for spelt in spellings:
@@ -133,7 +135,7 @@ def _names(folder: Path, lists: str, annotations: str) -> list[tuple[str, str, l
 
 
 def _lines(file: Path) -> list[str]:
-  """Returns the first word of each line that has one; a list of one class has -1, 0 or 1 beside."""
+  """Returns the first word of each line that has one; lists of one class also have -1, 0 or 1."""
   try:
     names = [line.split()[0] for line in file.read_text().splitlines() if line.strip()]
   except (OSError, UnicodeDecodeError) as error:

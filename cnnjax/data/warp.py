@@ -1,4 +1,4 @@
-"""Geometry at random: one affine map an image moves its pixels, masks and boxes together."""
+"""Random geometry: one affine map for each image moves its pixels, masks and boxes together."""
 
 import math
 from typing import Any
@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jax.scipy.ndimage import map_coordinates
 
 Batch = dict[str, Any]
-MASKS = {"segments": 1, "ids": 1, "instances": 2}  # labels of pixels: the axes before these
-BOXES = {"boxes": "valid", "proposals": "proposed"}  # columns, and those that say which are there
+MASKS = {"segments": 1, "ids": 1, "instances": 2}  # columns of pixels' labels: the axis of rows
+BOXES = {"boxes": "valid", "proposals": "proposed"}  # column: the column that says which are real
 
 
 def random_maps(
@@ -24,19 +24,20 @@ def random_maps(
   crop: tuple[float, float] | None = None,
   ratio: tuple[float, float] = (3 / 4, 4 / 3),
 ) -> jax.Array:
-  """Returns maps [count, 2, 3] from an output's (row, column, 1) to where it looks in the input.
+  """Returns maps [count, 2, 3] from an output's (row, column, 1) to a position in the input.
 
   Args:
-    key: of the draw.
-    count: of images.
-    size: (height, width) of them.
-    rotate: most degrees, either way, about the centre.
-    scale: least and largest factor by which what is seen grows.
-    shear: most degrees by which columns lean.
-    translate: most part of the height and the width to move by.
-    crop: least and largest part of the area to be seen, at a random place, drawn out to the whole
-      image; its ratio of width to height is drawn too (Szegedy et al., arXiv:1409.4842, section 6).
-    ratio: the least and largest of those.
+    key: of the random draws.
+    count: number of images.
+    size: (height, width) of the images.
+    rotate: largest angle in degrees, in either direction, about the centre.
+    scale: least and largest factor by which the content grows.
+    shear: largest angle in degrees by which columns lean.
+    translate: largest part of the height and of the width to move by.
+    crop: least and largest part of the area that is cut out, at a random position, and resized to
+      the whole image; its ratio of width to height is drawn from `ratio` (Szegedy et al.,
+      arXiv:1409.4842, section 6).
+    ratio: least and largest ratio of width to height of a crop.
   """
   keys = jax.random.split(key, 8)
   height, width = size
@@ -45,7 +46,7 @@ def random_maps(
   lean = jnp.tan(draw(1, -1, 1) * math.radians(shear))
   zoom = 1 / jnp.exp(draw(2, math.log(scale[0]), math.log(scale[1])))
   down, right = draw(3, -1, 1) * translate * height, draw(4, -1, 1) * translate * width
-  rows = columns = jnp.ones(count)  # part of the height and of the width that is seen
+  rows = columns = jnp.ones(count)  # part of the height and of the width that is visible
   if crop:
     area = draw(5, *crop)
     aspect = jnp.exp(draw(6, math.log(ratio[0]), math.log(ratio[1]))) * height / width
@@ -65,15 +66,15 @@ def random_maps(
 
 
 def compose(first: jax.Array, then: jax.Array) -> jax.Array:
-  """Returns maps [B, 2, 3] of what is seen through the first, seen through the other ones."""
+  """Returns maps [B, 2, 3] equal to a warp by `first`, and of its result by `then`."""
   linear, offset = first[:, :, :2], first[:, :, 2:]
   return jnp.concatenate([linear @ then[:, :, :2], linear @ then[:, :, 2:] + offset], -1)
 
 
 def warp(images: jax.Array, maps: jax.Array, *, order: int = 1) -> jax.Array:
-  """Returns images [B, H, W, C] as seen through maps [B, 2, 3], zeros from outside.
+  """Returns images [B, H, W, C] transformed by maps [B, 2, 3], with zeros from outside.
 
-  `order` 1 is bilinear, 0 the nearest pixel, for labels.
+  `order` 1 is bilinear interpolation; 0 takes the nearest pixel, for labels.
   """
   height, width = images.shape[1:3]
   grid = jnp.stack(jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing="ij"))
@@ -87,9 +88,10 @@ def warp(images: jax.Array, maps: jax.Array, *, order: int = 1) -> jax.Array:
 
 
 def move_boxes(boxes: jax.Array, maps: jax.Array, size: tuple[int, int]) -> jax.Array:
-  """Returns boxes [B, N, 4] (x0, y0, x1, y1) that enclose what theirs hold after `warp`, cut off.
+  """Returns the boxes [B, N, 4] (x0, y0, x1, y1) that enclose the given ones after `warp`.
 
-  Pixel i spans i to i + 1, so that its centre is at i + 1/2 in a box's coordinates.
+  They are clipped to the image. Pixel i spans i to i + 1, so that its centre is at i + 1/2 in a
+  box's coordinates.
   """
   x0, y0, x1, y1 = jnp.moveaxis(boxes, -1, 0)
   corners = jnp.stack([jnp.stack([y, x]) for x in (x0, x1) for y in (y0, y1)], -1) - 0.5
@@ -103,10 +105,10 @@ def move_boxes(boxes: jax.Array, maps: jax.Array, size: tuple[int, int]) -> jax.
 
 
 def warp_batch(batch: Batch, maps: jax.Array) -> Batch:
-  """Returns the batch with image, masks and boxes seen through maps [B, 2, 3].
+  """Returns the batch with image, masks and boxes transformed by maps [B, 2, 3].
 
-  A volume [B, D, H, W, C] is moved slice by slice, all alike. A box of which nothing is left is no
-  longer valid.
+  All slices of a volume [B, D, H, W, C] are transformed by the same map. A box of which nothing is
+  left in the image is no longer valid.
   """
   image = batch["image"]
   size, found = image.shape[-3:-1], dict(batch)

@@ -1,4 +1,4 @@
-"""Memory that a step has freed stays with the process, for the next one."""
+"""A setting of glibc's malloc that keeps the memory that a step has freed for the next step."""
 
 import ctypes
 
@@ -6,13 +6,14 @@ TRIM_THRESHOLD, TOP_PAD, MMAP_MAX, ARENA_MAX = -1, -2, -4, -8  # glibc's malloc.
 
 
 def keep_memory() -> bool:
-  """Tells glibc to keep what is freed, and returns whether it could: elsewhere nothing happens.
+  """Makes glibc keep freed memory for this process; returns False where there is no glibc.
 
-  XLA's CPU client allocates a step's scratch memory anew each time. Large blocks are otherwise
-  mapped, zeroed page by page and given back in each step, a quarter of ResNet-50's time. For a
-  script to call once, at its start; the process holds its peak of memory until it ends, which at
-  times is that of two or three steps. Where that is too much, huge pages are nearly as fast: start
-  it with GLIBC_TUNABLES=glibc.malloc.hugetlb=1 and do not call this.
+  XLA's CPU client allocates a step's scratch memory anew in each step. Without this setting glibc
+  maps large blocks, zeroes them page by page and returns them to the system in each step, which
+  takes a quarter of ResNet-50's time. A script calls it once, at its start. The process then holds
+  its peak of memory, at times that of two or three steps, until it ends. Where that is too much,
+  do not call this and start the process with GLIBC_TUNABLES=glibc.malloc.hugetlb=1: huge pages are
+  nearly as fast.
   """
   try:
     mallopt = ctypes.CDLL(None).mallopt

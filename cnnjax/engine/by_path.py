@@ -1,6 +1,7 @@
-"""What a config says of some parameters: those whose path, as trunk/conv1/kernel, a pattern is in.
+"""Parameters chosen by a pattern in their path, such as trunk/conv1/kernel.
 
-A pattern is a regular expression, sought anywhere in the path: "trunk/", "kernel$", "head|fc".
+A pattern is a regular expression that may match anywhere in the path: "trunk/", "kernel$",
+"head|fc".
 """
 
 import re
@@ -25,7 +26,7 @@ def mapped(change: Callable[..., Any], params: Tree, *others: Tree) -> Tree:
 
 
 def check(key: str, patterns: Iterable[Any], params: Tree) -> None:
-  """Raises: UserError for a pattern that is no regular expression, or is in no parameter's path."""
+  """Raises: UserError for a pattern that is no regular expression, or matches no parameter."""
   names = [name for name, _ in named(params)]
   for pattern in patterns:
     try:

@@ -1,4 +1,4 @@
-"""The one `jit`: how steps are compiled for a mesh, and with which options of XLA."""
+"""How steps are compiled for a mesh, and with which compiler options of XLA."""
 
 import logging
 from collections.abc import Callable
@@ -10,9 +10,10 @@ from jax.sharding import Mesh
 
 from cnnjax.engine.mesh import replicated, split
 
-# XLA on the CPU drops optimization barriers, and with them what keeps values from being held that
-# are to be computed again (`rematerialise`). And it hands convolutions to YNNPACK, which is slower
-# than what it has itself: without that LeNet-5's step of 128 takes 46 ms for 80; sums stay there.
+# By default XLA on the CPU removes optimization barriers; without them it holds values in memory
+# that `rematerialise` wants computed again in the backward pass. By default it also gives
+# convolutions to YNNPACK, which is slower than XLA's own: LeNet-5's step of 128 takes 80 ms with it
+# and 46 without. Reductions still go to YNNPACK.
 CPU = {
   "xla_disable_hlo_passes": "cse_barrier_expander",
   "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE",
@@ -21,9 +22,10 @@ DETERMINISTIC = {"xla_gpu_deterministic_ops": True, "xla_gpu_autotune_level": 0}
 
 
 def options(platform: str, deterministic: bool = False) -> dict[str, str | bool | int]:
-  """Returns the compiler options for a platform; a CPU computes the same bits again unasked.
+  """Returns the compiler options for a platform; a CPU is deterministic without any option.
 
-  Options of the CPU that the installed jaxlib does not know are left out, which is logged.
+  Options of the CPU that the installed jaxlib does not know are left out, with a warning in the
+  log.
   """
   if platform == "cpu":
     return {name: value for name, value in CPU.items() if _known(name, value)}
@@ -31,11 +33,11 @@ def options(platform: str, deterministic: bool = False) -> dict[str, str | bool 
 
 
 def jit(function: Callable, **arguments: Any) -> Callable:
-  """`jax.jit` with the compiler options that the CPU's forms of the operations need.
+  """`jax.jit` with the compiler options that the CPU's lowerings of the operations need.
 
   Args:
     function: pure, for the default devices.
-    arguments: of `jax.jit`; options given there win.
+    arguments: of `jax.jit`; compiler options that are given there replace ours.
   """
   ours = options(jax.default_backend())
   chosen = {**ours, **(arguments.pop("compiler_options", None) or {})}
@@ -56,10 +58,12 @@ def compile_step(
   Args:
     step: a pure function that returns logs, or with `place` (state, logs).
     mesh: of devices.
-    place: of `placement`, for a step that returns its state; without it the state is whole on each.
-    inputs: where each of these lies; without it there is one, a batch cut along its first axis.
-    donate: whether the state that comes in may be overwritten.
-    deterministic: whether a GPU must give the same bits again, at a price in speed; a CPU does.
+    place: the sharding of the state, from `placement`, for a step that returns its state; without
+      it each device holds the whole state.
+    inputs: the sharding of each input; by default there is one, a batch split along its first axis.
+    donate: whether the step may overwrite the state that it gets.
+    deterministic: whether a GPU must give the same bits each time, which costs speed; a CPU always
+      does.
   """
   whole, platform = replicated(mesh), mesh.devices.flat[0].platform
   return jax.jit(
@@ -72,10 +76,10 @@ def compile_step(
 
 
 def compile_once(function: Callable, place: Any) -> Callable:
-  """Returns function(key) compiled for a single call, its result placed on the devices.
+  """Returns function(key) compiled for a single call; its result has the sharding `place`.
 
-  On the CPU LLVM's optimiser takes most of the time (LeNet-5's first variables: 3.3 s with it, 0.8
-  without), which no single call earns back.
+  On the CPU LLVM's optimisation is off: it takes most of the compile time (LeNet-5's first
+  variables: 3.3 s with it, 0.8 without), and a single call saves less than that.
   """
   cpu = jax.tree.leaves(place)[0].mesh.devices.flat[0].platform == "cpu"
   options = {"xla_backend_optimization_level": 0} if cpu else None
@@ -88,7 +92,7 @@ def _known(name: str, value: str) -> bool:
   try:
     with jax.default_device(cpu):
       jax.jit(lambda x: x, compiler_options={name: value}).lower(0.0).compile()
-  except Exception as error:  # jaxlib's own, of a type that changes
+  except Exception as error:  # jaxlib's own; its type differs between versions
     reason = str(error).splitlines()[0]
     logging.getLogger(__name__).warning("training is slower without %s: %s", name, reason)
     return False

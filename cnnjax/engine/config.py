@@ -1,4 +1,4 @@
-"""A run's config: checked, completed from the data, kept as JSON, turned into a model.
+"""A run's config: it is checked, completed from the data, read from JSON, and turned into a model.
 
 `cnnjax/keys.py` is the table of its keys.
 """
@@ -16,9 +16,9 @@ from cnnjax.models import zoo
 
 
 def resolve(config: Any) -> tuple[Any, dict[str, Table]]:
-  """Returns the config completed from its data, and the data's splits as its network wants them.
+  """Returns the config completed from its data, and the data's splits prepared for its network.
 
-  Raises: UserError for whatever in the config or the data is not as it should be.
+  Raises: UserError for anything that is wrong in the config or the data.
   """
   from cnnjax.data import catalogue
 
@@ -31,14 +31,14 @@ def resolve(config: Any) -> tuple[Any, dict[str, Table]]:
 
 
 def with_defaults(config: Any) -> Any:
-  """Returns a copy of a config with the keys that it lacks at their defaults."""
+  """Returns a copy of a config in which missing keys have their defaults."""
   from ml_collections import ConfigDict
 
   return ConfigDict(keys.fill(config.to_dict())).lock()
 
 
 def complete(config: Any, splits: dict[str, Table]) -> Any:
-  """Returns the config with what only the data tell: classes, shapes, mean and deviation.
+  """Returns the config with what must be read from the data: classes, shapes, mean and deviation.
 
   Raises: UserError where the values do not fit together, or do not fit the data.
   """
@@ -56,7 +56,7 @@ def complete(config: Any, splits: dict[str, Table]) -> Any:
     if data.root:
       data.root = str(Path(data.root).expanduser().resolve())
     source = config.init.source
-    if source and Path(source).expanduser().exists():  # else it is of the hub, or wrong
+    if source and Path(source).expanduser().exists():  # else it is a hub id, or wrong
       config.init.source = str(Path(source).expanduser().resolve())
     data.classes = data.classes or train.classes
     config.model.num_classes = config.model.num_classes or len(train.classes)
@@ -115,7 +115,7 @@ def check(config: Any) -> None:
 
 
 def build(config: Any) -> Any:
-  """Returns the model that a completed config names, with the run's own preprocessing."""
+  """Returns the model that a completed config names, with the config's preprocessing."""
   data, model = config.data, config.model
   return zoo.create_model(
     model.name,
@@ -144,7 +144,7 @@ def load_config(folder: str | Path) -> Any:
 
 
 def tuples(value: Any) -> Any:
-  """Returns a tree with tuples for lists: JSON has lists where configs have tuples."""
+  """Returns a tree with each list made a tuple: JSON has lists where configs have tuples."""
   if isinstance(value, dict):
     return {k: tuples(v) for k, v in value.items()}
   return tuple(map(tuples, value)) if isinstance(value, list | tuple) else value

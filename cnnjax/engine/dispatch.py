@@ -1,4 +1,4 @@
-"""Many steps by one call to the device, on data that lie there."""
+"""Several training steps in one call to the device, on data that lie in the device's memory."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,17 +14,18 @@ from cnnjax.engine.compiler import compile_step
 from cnnjax.engine.mesh import replicated
 from cnnjax.errors import UserError
 
-MANY = 50  # steps: few calls, yet an end soon after SIGTERM
-ROOM = 0.25  # of a device's memory that data may fill
+MANY = 50  # steps of one call: enough to make calls rare, few enough to stop soon after SIGTERM
+ROOM = 0.25  # part of a device's memory that the data may fill
 
 Many = Callable[[Any, int, int], tuple[Any, dict[str, Any], int]]
 
 
 def steps_per_dispatch(asked: int, table: Table, mesh: Mesh) -> int:
-  """Returns how many steps one call takes: what was asked for, or for 0 what suits the device.
+  """Returns how many steps one call takes: the requested number, or for 0 a number by device.
 
-  On the CPU one: XLA's loops there are slower (docs/performance.md has the cost). On an
-  accelerator `MANY`, where the table leaves its memory the room. One where the table is streamed.
+  On the CPU that is 1, since XLA's loops are slower there (docs/performance.md has the cost). On an
+  accelerator it is `MANY` where the table fits into the part `ROOM` of its memory, else 1. For a
+  streamed table it is 1.
 
   Raises: UserError for many steps of a streamed table, which does not lie on the device.
   """
@@ -54,16 +55,16 @@ def many(
 ) -> Many:
   """Returns many(state, at, most) -> (state, logs, count): steps `at` + 1 to `at` + count.
 
-  The table lies whole on each device, and each step gathers its batch there. Logs have a leading
-  axis of `limit`, of which the first `count` places are filled; `count` is at most `most`.
+  Each device holds the whole table, and each step gathers its batch there. The logs have a leading
+  axis of length `limit`, of which the first `count` entries are filled; `count` is at most `most`.
 
   Args:
     step: (state, batch) -> (state, logs), pure.
     table: of the training examples.
-    places: of `pipeline.train_places`.
+    places: step -> indices of its examples, from `pipeline.train_places`.
     mesh: of devices.
-    place: of the state, of `placement`.
-    limit: most steps a call takes.
+    place: the sharding of the state, from `placement`.
+    limit: largest number of steps of one call.
     more: columns of the batches, as for `pipeline.Batches`.
     options: of `compile_step`.
   """

@@ -1,4 +1,4 @@
-"""What a run's numbers may depend on."""
+"""The software and the machine that a run's numbers may depend on."""
 
 import os
 import platform
@@ -30,14 +30,14 @@ def environment() -> dict[str, Any]:
 
 
 def cores() -> int:
-  """Returns how many cores this process may use, which `taskset` or a queue can make few."""
+  """Returns how many cores this process may use: `taskset` or a job queue may allow only some."""
   if hasattr(os, "sched_getaffinity"):
     return len(os.sched_getaffinity(0))
   return os.cpu_count()
 
 
 def _commit() -> str | None:
-  """Returns the commit that the code was checked out at, with -dirty where it was changed."""
+  """Returns the code's git commit, with -dirty where files differ from it; None without git."""
   if not shutil.which("git"):
     return None
   command = ["git", "-C", Path(__file__).parent, "describe", "--always", "--dirty"]
@@ -47,7 +47,7 @@ def _commit() -> str | None:
 def _version(name: str) -> str | None:
   try:
     return metadata.version(name)
-  except metadata.PackageNotFoundError:  # run from a checkout that was not installed
+  except metadata.PackageNotFoundError:  # the code runs from a checkout that is not installed
     return None
 
 

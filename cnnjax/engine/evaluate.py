@@ -1,4 +1,4 @@
-"""Evaluation over any number of examples."""
+"""Evaluation of a model over any number of examples."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -29,8 +29,9 @@ def evaluate(
 ) -> dict[str, Any]:
   """Returns the metrics' sums over all batches, added in float64 and int64.
 
-  What a step gives under `rows`, arrays with a row an example, is joined in the batches' order; the
-  step's result is whole on each device, so that each host has the rows of all.
+  What a step returns under `rows`, arrays with one row for each example, is concatenated in the
+  order of the batches. Each device holds the whole result of a step, so that each host gets the
+  rows of all hosts.
 
   Args:
     step: of `evaluator`.
@@ -41,7 +42,7 @@ def evaluate(
   variables = jax.device_put(variables, replicated(mesh))
   total, pending, rows = None, None, []
   for batch in batches:
-    sums = step(variables, shard(batch, mesh))  # dispatched before the last one is fetched
+    sums = step(variables, shard(batch, mesh))  # dispatched before the previous sums are fetched
     if "rows" in sums:
       rows.append(sums.pop("rows"))
     total, pending = _add(total, pending), sums

@@ -1,4 +1,4 @@
-"""The training loop: every "each N steps" is an `if` that you can see."""
+"""The training loop, in which everything that happens every N steps is an `if` in `fit`."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,11 +29,11 @@ from cnnjax.engine.step import train_step
 from cnnjax.errors import UserError, unknown
 from cnnjax.metrics.weights import zeros
 
-PROFILE = (9, 15)  # a trace begins and ends after so many steps of this process
+PROFILE = (9, 15)  # steps of this process after which a profiler's trace begins and ends
 
 
 class Plan(NamedTuple):
-  """All that a config says of a training, made and checked, nothing computed yet.
+  """All parts of a training that a config describes, checked, before anything is computed.
 
   Attributes:
     model: with the run's preprocessing.
@@ -41,11 +41,11 @@ class Plan(NamedTuple):
     mesh: of devices.
     fresh: key -> the state before the first step.
     shapes: of that state.
-    place: where its leaves lie on the devices.
-    batches: step -> the training batch of that place.
+    place: the sharding of each of its leaves.
+    batches: k -> the training batch of step k.
     step: (state, batch) -> (state, logs), compiled for the mesh.
-    many: (state, at, most) -> (state, logs, count): at most so many steps by one dispatch; None
-      where each step is a dispatch of its own.
+    many: (state, at, most) -> (state, logs, count): at most `most` steps by one call to the device;
+      None where each step is a call of its own.
     sums: (variables, batch) -> the sums of the metrics, compiled for the mesh.
     rate: step -> learning rate.
     steps: of the whole run.
@@ -70,13 +70,13 @@ class Plan(NamedTuple):
 
 
 def plan(config: Any, splits: dict[str, Table]) -> Plan:
-  """Returns what a config says, before anything is written.
+  """Returns the plan of a training, before anything is written.
 
   Args:
     config: completed by `config.complete`.
-    splits: with images as the network wants them.
+    splits: prepared for the network.
 
-  Raises: UserError for whatever in the config does not fit the model, the data or the devices.
+  Raises: UserError for anything in the config that does not fit the model, the data or the devices.
   """
   batch_size, train = config.data.batch_size, config.train
   mesh = make_mesh(config.mesh.devices)
@@ -146,7 +146,7 @@ def plan(config: Any, splits: dict[str, Table]) -> Plan:
 
 
 def _length(config: Any, per_epoch: float) -> tuple[int, frozenset[int]]:
-  """Returns the steps of the whole run, and those after which the watched split is scored."""
+  """Returns the run's number of steps, and the steps after which the watched split is scored."""
   train = config.train
   steps = round(train.epochs * per_epoch)
   if steps < 1:
@@ -158,7 +158,7 @@ def _length(config: Any, per_epoch: float) -> tuple[int, frozenset[int]]:
 
 
 def _step(config: Any, model: Any, task: tasks.Task, optimizer: Any, steps: int) -> Callable:
-  """Returns (state, batch) -> (state, logs), with all that the config says bound."""
+  """Returns (state, batch) -> (state, logs), `train_step` with the config's settings bound."""
   rows, penalised = config.optim.penalties, config.optim.penalties and not config.optim.decoupled
   return partial(
     train_step,
@@ -192,25 +192,25 @@ def fit(
   profile: bool = False,
   test: bool = True,
 ) -> dict[str, Any]:
-  """Trains from the folder's newest checkpoint, if it has one, to the end.
+  """Trains to the end, from the folder's newest checkpoint where there is one.
 
-  With `train.patience` the end is also where so many evaluations in turn have not been better than
-  the best before them, and what comes out is the best checkpoint.
+  With `train.patience` the training also ends after so many evaluations in a row that are not
+  better than the best one before, and the result is the best checkpoint.
 
   Args:
     job: of `plan`.
-    config: that it was made from.
-    splits: likewise.
+    config: that the plan was made from.
+    splits: that the plan was made from.
     folder: of the run, opened by `run.open_folder`.
     start: variables to begin with, in place of fresh ones.
-    profile: whether to write a trace of some early steps into the folder.
-    test: whether to score the test split; a training of which more stages follow does not.
+    profile: whether to write a profiler's trace of some early steps into the folder.
+    test: whether to score the test split; False where further stages follow this training.
 
-  Returns: the figures of the final variables (the average, where one is kept) on the test split,
-    and the share of their weights that are zero.
+  Returns: the figures of the final variables (of their moving average where one is kept) on the
+    test split, and the part of their weights that are zero.
 
-  Raises: UserError where the loss diverges, the last good checkpoint kept; Stopped after SIGTERM,
-    once the state is saved.
+  Raises: UserError where the loss diverges, with the last good checkpoint kept; Stopped after
+    SIGTERM, once the state is saved.
   """
   folder, watch, every = Path(folder), config.train.watch, config.checkpoint.every
 
@@ -235,7 +235,7 @@ def fit(
     )
     tracing = _trace(log, folder if profile and is_primary() else None)
     with log, tracing as trace, asked_to_stop() as stop:
-      if 0 < begun <= job.steps:  # else more stages have followed
+      if 0 < begun <= job.steps:  # beyond it further stages have been trained
         log.say(f"goes on from step {begun} of {job.steps}")
       try:
         while step < job.steps and not _in_vain(scores, config):
@@ -249,7 +249,7 @@ def fit(
           log.step(step, logs, count)
           stopped = stop()
           if stopped or step in job.evaluations or (every and step % every == 0):
-            log.check()  # raises where the state is not worth saving
+            log.check()  # raises where a loss or an update was not finite: nothing is saved then
             if step == job.steps:
               log.row(step)
             figures = {}
@@ -269,7 +269,7 @@ def fit(
         ) from error
       finally:
         job.batches.close()
-      store.wait()  # the row below says that the run has finished
+      store.wait()  # the row below marks the run as finished, so its checkpoint must be on disk
       if config.train.patience:
         best = store.find("best")
         now = store.restore(best, job.shapes, job.place)
@@ -283,7 +283,7 @@ def fit(
 
 
 def _in_vain(scores: list[float], config: Any) -> bool:
-  """Returns whether the patience has run out: so many scores since the first of the best."""
+  """Returns whether `train.patience` is used up: so many scores came after the best one."""
   if not config.train.patience or not scores:
     return False
   sign = 1 if config.checkpoint.mode == "max" else -1
@@ -302,7 +302,8 @@ def _begin(
 ) -> tuple[state.State, Any, list[float]]:
   """Returns the newest saved state on the mesh, the log's notes and the scores so far.
 
-  Without one: a fresh state, of the variables `start` where they are given, None and no scores.
+  Without a checkpoint it returns a fresh state (with the variables `start` where they are given),
+  None and no scores.
   """
   if store.steps():
     step = store.find("latest")
@@ -312,14 +313,14 @@ def _begin(
   if start:
     own = jax.tree.map(lambda v, s: np.asarray(v, s.dtype), start, job.shapes.variables)
     own = jax.device_put(own, job.place.variables)
-    copies = (jax.tree.map(jnp.copy, own) for _ in range(2))  # the step may write over them
+    copies = (jax.tree.map(jnp.copy, own) for _ in range(2))  # the step may overwrite them
     now = replace(now, variables=next(copies), ema=next(copies) if now.ema else {})
   return now, None, []
 
 
 @contextmanager
 def _trace(log: Log, folder: Path | None) -> Iterator[Callable]:
-  """Yields trace(count, state), called after so many steps, which profiles some into the folder."""
+  """Yields trace(count, state), to call after `count` steps; it profiles the steps of `PROFILE`."""
   done, begun, ended = 0, None, False
 
   def stop(now=None):

@@ -1,4 +1,4 @@
-"""Several processes as one run: finding each other, agreeing, one of them writing."""
+"""Several processes as one run: they connect, agree when to stop, and one of them writes."""
 
 import itertools
 import signal
@@ -12,22 +12,24 @@ from jax.experimental import multihost_utils
 
 from cnnjax.errors import UserError
 
-LOST_AFTER = 60  # seconds without a sign of life after which a process counts as lost
+LOST_AFTER = 60  # seconds without a heartbeat after which a process counts as lost
 
 
 class Stopped(Exception):
-  """The run was asked to stop, and has saved."""
+  """The run got SIGTERM, has saved its state, and stops."""
 
 
 def connect(coordinator: str = "", processes: int = 0, process: int = -1) -> None:
-  """Makes this process one of several; without arguments as Slurm, GKE or a TPU pod has it.
+  """Connects this process with the others of a run.
+
+  Without arguments JAX reads them from the environment of Slurm, GKE or a TPU pod.
 
   Args:
-    coordinator: host:port of process 0, reached by all.
+    coordinator: host:port of process 0, which all processes can reach.
     processes: how many there are.
-    process: which of them this is, from 0.
+    process: the number of this process, from 0.
 
-  Raises: UserError where they do not find each other.
+  Raises: UserError where they cannot connect.
   """
   given = (bool(coordinator), processes > 0, process >= 0)
   if any(given) and not all(given):
@@ -44,14 +46,14 @@ def connect(coordinator: str = "", processes: int = 0, process: int = -1) -> Non
 
 
 def is_primary() -> bool:
-  """Whether this process is the one that writes."""
+  """Returns whether this process is the one that writes files and prints."""
   return jax.process_index() == 0
 
 
 def by_primary(function: Callable[[], Any]) -> None:
-  """Calls a function on the primary process, and returns on all once it is done.
+  """Calls a function on the primary process only; all processes wait until it is done.
 
-  Raises: what it raised, on the primary; UserError on the others.
+  Raises: on the primary process what the function raised; on the others UserError.
   """
   failure = None
   if is_primary():
@@ -67,19 +69,22 @@ def by_primary(function: Callable[[], Any]) -> None:
 
 @contextmanager
 def asked_to_stop() -> Iterator[Callable[[], bool]]:
-  """Yields stop(): whether SIGTERM has come, the same answer at the same call on all processes."""
-  if jax.process_count() > 1:  # jax hears the signal on any process, and finds a common step
+  """Yields stop(), which returns whether SIGTERM has come.
+
+  All processes get the same result from their n-th call.
+  """
+  if jax.process_count() > 1:  # JAX sees the signal on any process, and agrees on a common step
     calls = itertools.count()
     yield lambda: multihost_utils.reached_preemption_sync_point(next(calls))
     return
   came = threading.Event()
-  if threading.current_thread() is not threading.main_thread():  # only it may hear signals
+  if threading.current_thread() is not threading.main_thread():  # only it may handle signals
     yield lambda: False
     return
 
   def hear(number, frame):
     came.set()
-    signal.signal(signal.SIGTERM, before)  # a second one is not asked to wait
+    signal.signal(signal.SIGTERM, before)  # a second SIGTERM ends the process at once
 
   before = signal.signal(signal.SIGTERM, hear)
   try:

@@ -1,4 +1,4 @@
-"""What a run says: metrics.jsonl, TensorBoard events, a progress bar or plain lines."""
+"""A run's log: metrics.jsonl, TensorBoard events, and a progress bar or plain lines."""
 
 import json
 import math
@@ -20,9 +20,9 @@ from tensorboardX import SummaryWriter
 from cnnjax.engine.run import read_rows, write_text, writing
 from cnnjax.errors import UserError
 
-CLOCK = ("images_per_second", "seconds")  # fields of a row that no two runs share
+CLOCK = ("images_per_second", "seconds")  # fields of a row that differ between equal runs
 TOLD = ("loss", "accuracy", "mae", "rmse", "r2", "map50", "ap", "mask_ap")
-LAG = 2  # steps whose logs may still be on the device
+LAG = 2  # steps whose logs are not fetched yet, so that the host does not wait for the device
 
 
 class Diverged(UserError):
@@ -33,18 +33,18 @@ class Diverged(UserError):
 
 
 class Log:
-  """Collects each step's sums without waiting for the device, and writes a row now and then.
+  """Collects each step's sums without waiting for the device, and writes their means in rows.
 
   Args:
     folder: of the run.
-    start: the step that training goes on from; rows beyond it are cut off.
+    start: the step from which training continues; rows after it are deleted.
     steps: of the whole run.
     steps_per_epoch: examples over batch size.
-    batch_size: images a step.
-    every: steps from row to row.
+    batch_size: images in a step.
+    every: steps between two rows.
     rate: learning rate as a function of the step.
-    notes: of the log that was cut off, as saved with the step that training goes on from.
-    writes: whether this is the process that writes and prints.
+    notes: what `notes()` returned at step `start`, for a run that continues.
+    writes: whether this process writes and prints.
   """
 
   def __init__(
@@ -68,7 +68,7 @@ class Log:
       self._file = path.open("a", buffering=1)
       self._board = SummaryWriter(
         str(folder / "tensorboard"),
-        purge_step=start + 1,  # what a cut-off run left beyond it
+        purge_step=start + 1,  # hides what an interrupted run wrote after step `start`
       )
     self._steps_per_epoch, self._batch_size = steps_per_epoch, batch_size
     self._every, self._rate = every, rate
@@ -78,7 +78,7 @@ class Log:
     self._counted, self._timed = notes["counted"], 0
     self._born = self._clock = time.perf_counter()
     self._compiled = False
-    terminal = sys.stdout.isatty()  # a notebook is none, whatever it says of its colours
+    terminal = sys.stdout.isatty()  # a notebook is none, even if its environment asks for colours
     self._console = Console(
       file=sys.stdout, highlight=False, force_terminal=terminal, force_jupyter=False
     )
@@ -91,9 +91,9 @@ class Log:
       self._bar.start()
 
   def step(self, step: int, logs: dict[str, Any], count: int = 1) -> None:
-    """Takes the sums of `count` steps as they leave the device, and what is ready of earlier ones.
+    """Adds the sums of `count` steps, of which `step` is the last, still on the device.
 
-    Of several steps, of which `step` is the last, the sums have a leading axis.
+    Those of earlier steps are fetched now. For a `count` above 1 the sums have a leading axis.
 
     Raises: Diverged, a few steps late, where a loss or an update is not finite.
     """
@@ -104,12 +104,12 @@ class Log:
       self.row(step)
 
   def check(self) -> None:
-    """Returns once all steps' sums are here. Raises: Diverged."""
+    """Returns once the sums of all steps are fetched. Raises: Diverged."""
     while self._pending:
       self._take()
 
   def notes(self) -> dict[str, Any]:
-    """Returns what a log that goes on from here needs: the sums since the last row."""
+    """Returns what a log that continues from here needs: the sums since the last row."""
     return {"sums": self._sums, "counted": self._counted}
 
   def row(self, step: int) -> None:
@@ -127,7 +127,7 @@ class Log:
     self.resume_clock()
 
   def resume_clock(self) -> None:
-    """Starts to measure speed anew: what came before was no training."""
+    """Starts to measure the speed anew, after time that was not spent on training."""
     self._clock, self._timed = time.perf_counter(), 0
 
   def say(self, text: str) -> None:
@@ -148,11 +148,11 @@ class Log:
         sums[1] += float(counts[place])
     self._counted += count
     self._timed += count
-    if not self._compiled:  # the first step's time is mostly the compiler's
+    if not self._compiled:  # the first step's time is mostly compile time
       self._compiled = True
       self.resume_clock()
     if self._bar:
-      text, epoch = _told(self._means()), self._epoch(last)
+      text, epoch = _as_text(self._means()), self._epoch(last)
       self._bar.update(self._shown, completed=last, description=epoch, text=text)
 
   def _means(self) -> dict[str, float]:
@@ -173,12 +173,12 @@ class Log:
     with writing(self._folder):
       self._file.write(json.dumps(row) + "\n")
       for name, value in values.items():
-        if math.isfinite(value):  # an AP of nothing is not defined: no point on the curve
+        if math.isfinite(value):  # the AP of a class without boxes is NaN: no point on the curve
           self._board.add_scalar(f"{split}/{name}", value, step)
     if not self._bar or split != "train":
-      parts = [name for name in values if name.endswith("_loss")]  # for which a bar has no room
-      told = _told(values, ("loss", *parts, *TOLD[1:]))
-      self.say(f"{self._epoch(step):13} step {step:7} {split:10} {told}")
+      parts = [name for name in values if name.endswith("_loss")]  # the bar has no room for them
+      line = _as_text(values, ("loss", *parts, *TOLD[1:]))
+      self.say(f"{self._epoch(step):13} step {step:7} {split:10} {line}")
 
   def __enter__(self) -> "Log":
     return self
@@ -192,7 +192,7 @@ class Log:
         self._board.close()
 
 
-def _told(values: dict[str, float], names: Sequence[str] = TOLD) -> str:
+def _as_text(values: dict[str, float], names: Sequence[str] = TOLD) -> str:
   shown = [f"{k} {values[k]:.4f}" for k in names if k in values]
   if "images_per_second" in values:
     shown.append(f"{values['images_per_second']:,.0f} images/s")
@@ -210,12 +210,12 @@ def _progress(console: Console) -> Progress:
 
 
 def scalars(figures: dict[str, Any]) -> dict[str, float]:
-  """Returns the figures that are one number."""
+  """Returns those figures that are a single number."""
   return {k: v for k, v in figures.items() if isinstance(v, int | float)}
 
 
 def table(title: str, rows: dict[str, Any]) -> None:
-  """Prints values by name."""
+  """Prints a table of values, one name and its value in each row."""
   shown = Table(title=escape(title), title_justify="left", show_header=False)
   for name, value in rows.items():
     shown.add_row(escape(name), _text(value))
@@ -223,14 +223,14 @@ def table(title: str, rows: dict[str, Any]) -> None:
 
 
 def grid(title: str, rows: dict[str, dict[str, Any]]) -> None:
-  """Prints rows of equal columns by name."""
+  """Prints a table of named rows, which all have the same columns."""
   shown = Table(title=escape(title), title_justify="left")
   shown.add_column("", overflow="fold")
   for column in next(iter(rows.values())):
     shown.add_column(escape(str(column)), justify="right")
   for name, row in rows.items():
     shown.add_row(escape(name), *map(_text, row.values()))
-  wide = None if sys.stdout.isatty() else 1000  # a file takes long lines
+  wide = None if sys.stdout.isatty() else 1000  # lines in a file may be long
   Console(highlight=False, width=wide).print(shown)
 
 

@@ -1,4 +1,4 @@
-"""Devices: one mesh, and how arrays are sharded over it."""
+"""The mesh of devices, and how arrays are sharded over it."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ PARAMETERS = ("replicated", "sharded")
 def make_mesh(devices: int = 0) -> Mesh:
   """Returns a mesh of so many devices (0: all) along the axis `data`.
 
-  Raises: UserError where there are fewer.
+  Raises: UserError where the machine has fewer devices.
   """
   have = jax.devices()
   if devices > len(have):
@@ -25,24 +25,25 @@ def make_mesh(devices: int = 0) -> Mesh:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-  """Every device holds the whole array."""
+  """Returns the sharding in which each device holds the whole array."""
   return NamedSharding(mesh, PartitionSpec())
 
 
 def split(mesh: Mesh) -> NamedSharding:
-  """Each device holds its part of the first axis."""
+  """Returns the sharding in which each device holds its part of the first axis."""
   return NamedSharding(mesh, PartitionSpec("data"))
 
 
 def placement(shapes: Any, mesh: Mesh, parameters: str) -> Any:
-  """Returns where each leaf of a state lies.
+  """Returns the sharding of each leaf of a state.
 
   Args:
     shapes: of the state.
     mesh: of devices.
-    parameters: "replicated": each device holds all of it; "sharded": a leaf is cut along the
-      longest of its dimensions that the devices divide, so that each holds its part of the
-      parameters, their averages and the optimiser's state (fully sharded data parallelism).
+    parameters: "replicated": each device holds the whole state; "sharded": a leaf is split along
+      the longest of its dimensions that the number of devices divides, so that each device holds
+      its part of the parameters, their averages and the optimiser's state (fully sharded data
+      parallelism).
 
   Raises: UserError for another word.
   """
@@ -66,7 +67,7 @@ def local_rows(batch_size: int, mesh: Mesh) -> np.ndarray:
 
 
 def check_batch(batch_size: int, mesh: Mesh) -> None:
-  """Raises: UserError for a batch that the devices do not divide, naming the nearest that works."""
+  """Raises: UserError for a batch size that the number of devices does not divide."""
   if batch_size % mesh.size or batch_size < 1:
     near = max(1, round(batch_size / mesh.size)) * mesh.size
     raise UserError(
@@ -76,8 +77,8 @@ def check_batch(batch_size: int, mesh: Mesh) -> None:
 
 
 def shard(batch: Any, mesh: Mesh) -> Any:
-  """Returns a host's batch on the devices, cut along its first axis."""
+  """Returns a host's batch on the devices, split along its first axis."""
   place = split(mesh)
   if jax.process_count() == 1:
-    return jax.device_put(batch, place)  # takes two thirds of the time
+    return jax.device_put(batch, place)  # takes two thirds of the time of the general way below
   return jax.tree.map(lambda a: jax.make_array_from_process_local_data(place, a), batch)

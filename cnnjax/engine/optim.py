@@ -1,4 +1,4 @@
-"""Optimisers and learning-rate schedules, by optax's names."""
+"""Optimisers, by optax's names, and learning-rate schedules."""
 
 import inspect
 import re
@@ -21,10 +21,11 @@ def schedule(optim: Any, steps_per_epoch: float, steps: int) -> optax.Schedule:
   """Returns the learning rate as a function of the step.
 
   Args:
-    optim: a config's section with learning_rate; schedule: "constant", "step" (times `decay` at
-      each epoch of `milestones`), "cosine" (to zero at the last step) or "linear" (to `decay` times
-      it there); warmup_epochs: of linear growth from `warmup_start` times it, before any of them.
-    steps_per_epoch: to turn epochs into steps.
+    optim: a config's section `optim`. `schedule` is "constant"; "step": the rate is multiplied by
+      `decay` at each epoch of `milestones`; "cosine": it falls to zero at the last step; or
+      "linear": it falls to `decay` times `learning_rate` at the last step. Before each of them the
+      rate grows linearly from `warmup_start` times `learning_rate`, for `warmup_epochs`.
+    steps_per_epoch: to convert epochs into steps.
     steps: of the whole run.
 
   Raises: UserError for another schedule.
@@ -52,7 +53,7 @@ def schedule(optim: Any, steps_per_epoch: float, steps: int) -> optax.Schedule:
 
 
 def names() -> dict[str, Callable]:
-  """Returns optax's optimisers: its functions that take a learning rate and are no mere scaling."""
+  """Returns optax's optimisers by name: its functions with a parameter `learning_rate`."""
   found = {}
   for name, make in vars(optax).items():
     if callable(make) and not name.startswith(("_", "scale_by_")) and name.islower():
@@ -67,19 +68,19 @@ def names() -> dict[str, Callable]:
 def optimizer(
   optim: Any, rate: optax.Schedule, steps_per_epoch: float = 1.0
 ) -> optax.GradientTransformation:
-  """Returns optax's optimiser `optim.name` with `optim.arguments`, behind clipping and decay.
+  """Returns optax's optimiser `optim.name` with `optim.arguments`, after clipping and decay.
 
-  Momentum and Nesterov are arguments of sgd. Gradients are scaled down to a global norm of at most
-  `optim.clip_norm` where that is above 0; then `optim.weight_decay` times the parameter is added to
-  them, which is L2 regularisation as PyTorch's optimisers have it, except that parameters of one
-  dimension (biases, scales of norms) do not decay. Penalties that are decoupled come last.
+  Momentum and Nesterov are arguments of sgd. Where `optim.clip_norm` is above 0, gradients are
+  first scaled down to a global norm of at most that. Then `optim.weight_decay` times the parameter
+  is added to its gradient. This is L2 regularisation as in PyTorch's optimisers, except that
+  parameters of one dimension (biases, scales of norms) do not decay. Decoupled penalties come last.
 
-  Each row (pattern, factor) of `optim.rates` gives parameters a learning rate of their own, factor
-  times the others'. Of several rows in a path the first counts. The factor 0 freezes parameters; a
-  row (pattern, factor, epochs) freezes them after so many epochs.
+  Each row (pattern, factor) of `optim.rates` multiplies the learning rate of the parameters whose
+  path the pattern matches by the factor. Where several rows match a path, the first counts. The
+  factor 0 freezes parameters; a row (pattern, factor, epochs) freezes them after so many epochs.
 
-  Raises: UserError for an optimiser or an argument that optax does not have, or an optimiser that
-    takes no schedule, or that needs more than gradients.
+  Raises: UserError for an optimiser or an argument that optax does not have, for an optimiser that
+    takes no schedule, and for one that needs more than gradients.
   """
   clip = [optax.clip_by_global_norm(optim.clip_norm)] if optim.clip_norm > 0 else []
   if not optim.rates:
@@ -94,7 +95,7 @@ def optimizer(
 
 
 def factors_of(params: Any, rows: Any) -> Any:
-  """Returns the tree of factors that `optim.rates` give the learning rate, 1 elsewhere."""
+  """Returns the tree of each parameter's factor of the learning rate: 1 where no row matches."""
   return mapped(lambda path, _: float(_row(rows, path)[1]), params)
 
 
@@ -103,7 +104,7 @@ def _row(rows, path):
 
 
 def _ending(rows, steps_per_epoch):
-  """Returns the last link of an optimiser, which makes no update where a row's epochs are over."""
+  """Returns the last transformation of an optimiser: no update after the epochs of a row."""
 
   def init(params):
     del params
@@ -123,7 +124,7 @@ def _ending(rows, steps_per_epoch):
 
 
 def check(optim: Any, params: Any) -> None:
-  """Raises: UserError for rows of penalties or rates that are none, or choose no parameter."""
+  """Raises: UserError for rows of penalties or rates that are malformed, or match no parameter."""
   penalty.check(optim.penalties, params)
   rows = optim.rates
   for row in rows:
@@ -138,7 +139,7 @@ def check(optim: Any, params: Any) -> None:
 
 
 def hold(params: Any, rows: Any) -> Any:
-  """Returns the parameters, those that `optim.rates` freezes without gradients."""
+  """Returns the parameters; those that `optim.rates` freezes get no gradient."""
   if all(row[1] for row in rows):
     return params
   stop = jax.lax.stop_gradient
@@ -146,7 +147,7 @@ def hold(params: Any, rows: Any) -> Any:
 
 
 def _links(optim, rate, factor):
-  """Returns the optimiser at `factor` times the rate, between decay and decoupled penalties."""
+  """Returns weight decay, the optimiser at `factor` times the rate, and decoupled penalties."""
   if optim.schedule == "constant" and not optim.warmup_epochs:
     given = factor * optim.learning_rate  # a few of optax's optimisers take only a number
   else:
@@ -172,7 +173,7 @@ def _named(optim, rate):
     chosen = make(rate, **arguments)
     params = {"kernel": jnp.ones((2, 2))}
     jax.eval_shape(lambda p: chosen.update(p, chosen.init(p), p), params)
-  except Exception as error:  # optax's optimisers fail in their own ways, and ours has to be said
+  except Exception as error:  # optax's optimisers raise errors of many types
     raise UserError(
       f"optim.name {optim.name} with optim.schedule {optim.schedule!r} and optim.arguments "
       f"{arguments} cannot train: {str(error).splitlines()[0]}"

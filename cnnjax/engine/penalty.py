@@ -1,12 +1,13 @@
-"""Penalties on chosen parameters: rows (kind, strength, pattern of `by_path`) of a config.
+"""Penalties on chosen parameters, given as rows (kind, strength, pattern of `by_path`) of a config.
 
   optim.penalties = (("l1", 1e-4, "kernel$"), ("l2", 1e-3, "head/.*kernel"))
 
 "l2" is strength/2 times the sum of squares, "l1" strength times the sum of magnitudes; both on the
-same parameters are the elastic net (Zou and Hastie 2005). They are terms of the loss, or, with
-`optim.decoupled`, act on the parameters after each update, in steps of the learning rate: "l2" as
-weight decay (arXiv:1711.05101), "l1" as the soft threshold, its proximal step, which makes weights
-exactly zero where a gradient only lets them swing about it (Beck and Teboulle 2009).
+same parameters are the elastic net (Zou and Hastie 2005). They are terms of the loss. With
+`optim.decoupled` they instead change the parameters after each update, by an amount proportional to
+the learning rate: "l2" as weight decay (arXiv:1711.05101), "l1" as the soft threshold, its proximal
+step (Beck and Teboulle 2009). That makes weights exactly zero, where a gradient only lets them
+oscillate around zero.
 """
 
 import re
@@ -30,7 +31,7 @@ Rows = tuple[tuple[str, float, str], ...]
 
 
 def check(rows: Any, params: Any) -> None:
-  """Raises: UserError for rows that are none, or a pattern that is in no parameter's path."""
+  """Raises: UserError for rows that are malformed, or a pattern that matches no parameter."""
   for row in rows:
     if not isinstance(row, tuple | list) or len(row) != 3:
       raise UserError(f"optim.penalties has rows (kind, strength, pattern); found {row!r}")
@@ -46,7 +47,7 @@ def check(rows: Any, params: Any) -> None:
 
 
 def penalty(params: Any, rows: Rows) -> jax.Array:
-  """Returns the sum of the rows' costs, a term of the loss."""
+  """Returns the sum of the rows' penalties, a term of the loss."""
   total = jnp.zeros(())
   for kind, strength, pattern in rows:
     weights = [w for path, w in named(params) if re.search(pattern, path)]
@@ -55,7 +56,7 @@ def penalty(params: Any, rows: Rows) -> jax.Array:
 
 
 def shrink(rows: Rows, rate: Callable[[Any], Any]) -> optax.GradientTransformation:
-  """Returns the last link of an optimiser: the rows act on the parameters that it would give."""
+  """Returns the last transformation of an optimiser: it applies the rows to the new parameters."""
 
   def init(params):
     del params
@@ -71,10 +72,10 @@ def shrink(rows: Rows, rate: Callable[[Any], Any]) -> optax.GradientTransformati
 
 
 def _shrunk(chosen, kind, by, path, update, w):
-  """Returns an update that lets w + update shrink too, by `by` times w or towards zero by `by`."""
+  """Returns an update that also shrinks w + update: l2 by `by` times w, l1 towards zero by `by`."""
   if not chosen(path):
     return update
   if kind == "l2":
     return update - by * w
   new = w + update
-  return jnp.sign(new) * jnp.maximum(jnp.abs(new) - by, 0) - w  # w and this make 0 exactly
+  return jnp.sign(new) * jnp.maximum(jnp.abs(new) - by, 0) - w  # added to w this gives exact zeros

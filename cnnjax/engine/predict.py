@@ -1,4 +1,4 @@
-"""Answers for examples that a user has."""
+"""Predictions for a user's examples."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
@@ -31,26 +31,27 @@ def predict(
   proposals: Mapping[str, Any] | None = None,
   **options: Any,
 ) -> Answers:
-  """Returns one answer for each example, prepared as the model's `preprocessing` says.
+  """Returns one answer for each example; `model.preprocessing` says how examples are prepared.
 
-  For classification: `label`, `probability`, `probabilities` [C]; for several labels: `labels` [L]
-  of 0 and 1, `probabilities` [L]; for regression: `values` [T]; for detection, best first: `boxes`
-  [K, 4] in pixels of that image, `labels` [K], `scores` [K], and of a network that has them
-  `masks`, an array bool [K, H, W]. Where `classes` names these, also `class`, `classes`, or
-  `targets` by name.
+  An answer of classification holds `label`, `probability` and `probabilities` [C]; of multilabel
+  `labels` [L] of 0 and 1 and `probabilities` [L]; of regression `values` [T]; of detection, best
+  first, `boxes` [K, 4] in pixels of that image, `labels` [K], `scores` [K], and, where the network
+  predicts them, `masks`, an array bool [K, H, W]. With names in `classes` an answer also holds
+  `class`, `classes`, or `targets` by name.
 
   Args:
     model: of the zoo.
     variables: of the model.
     examples: images, uint8 or float from 0 to 1: [N, H, W, C], or any sequence of [H, W] or
-      [H, W, C]; or of another kind what its `fit` takes, such as series [N, L, C], [L] or [L, C].
-    task: whose answers to give; by default detection of a detector, else classification.
+      [H, W, C]. Of another kind of input, what the kind's `fit` takes, such as series [N, L, C],
+      [L] or [L, C].
+    task: name of the task; by default detection for a detector, else classification.
     classes: names of the labels; by default those of the model's published weights, if any.
     batch_size: largest number of examples computed at once.
-    proposals: options of `data.proposals.find`, for a detector that reads windows.
+    proposals: options of `data.proposals.find`, for a detector that needs proposals.
     options: of the task, such as the `mean` and `std` of regression.
 
-  Raises: UserError for an array that is no example, and for an unknown task or option of it.
+  Raises: UserError for an array that is no example, an unknown task, and an unknown option of it.
   """
   task = task or getattr(model, "task", "classification")
   compiled, mesh = _predictor(model, task, tuple(tuples(options).items()))
@@ -69,7 +70,7 @@ def predict(
 
 
 def _values(step: Callable, examples: Any, to: Any, most: int) -> Answers:
-  """Returns what a network of one fixed input says of each example."""
+  """Returns the answers of a network whose input has one fixed shape."""
   columns, answers = inputs.kind(to.input).fit(examples, to), []
   count = len(next(iter(columns.values())))
   size = _few(count, most)
@@ -81,7 +82,7 @@ def _values(step: Callable, examples: Any, to: Any, most: int) -> Answers:
 
 
 def _boxes(step: Callable, images: Any, to: Any, most: int, proposals: Any) -> Answers:
-  """Returns what a detector finds in each image, in pixels of that image."""
+  """Returns a detector's answer for each image, with boxes in pixels of that image."""
   from cnnjax.data.frame import frames
   from cnnjax.data.proposals import find
 
@@ -104,13 +105,13 @@ def _boxes(step: Callable, images: Any, to: Any, most: int, proposals: Any) -> A
 
 
 def _few(count: int, most: int) -> int:
-  """Returns a batch size for so many images: few shapes to compile."""
+  """Returns a batch size for so many examples: a power of 2, so that few shapes are compiled."""
   return min(most, 1 << max(0, count - 1).bit_length())
 
 
 @lru_cache(maxsize=8)
 def _predictor(model: Any, task: str, options: tuple) -> tuple[Callable, Mesh]:
-  """Returns the compiled step for a model on one device, kept for the next call."""
+  """Returns the compiled step for a model on one device; it is cached for the next call."""
   mesh = make_mesh(1)
   scale = partial(inputs.scale, preprocessing=model.preprocessing)
   own = task_of(task, model=model, **dict(options))

@@ -1,4 +1,4 @@
-"""The run folder: what stands in it, and a finished or running one brought back."""
+"""The run folder: what it holds, and how a run is loaded from it."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from cnnjax.keys import flatten
 
 
 def new_folder(name: str, under: str | Path = "runs") -> Path:
-  """Makes and returns runs/<name>/<n>, n the next number that is free."""
+  """Makes and returns the folder UNDER/<name>/<n>, where n is the next free number."""
   parent = Path(under) / name
   with writing(parent):
     parent.mkdir(parents=True, exist_ok=True)
@@ -37,9 +37,9 @@ def new_folder(name: str, under: str | Path = "runs") -> Path:
 
 
 def open_folder(folder: Path, config: Any) -> None:
-  """Makes a run's folder with its config, or checks that the one there is of the same config.
+  """Makes a run's folder with its config, or checks that an existing one has the same config.
 
-  Raises: UserError where it holds something else, with the keys that differ.
+  Raises: UserError where the folder holds something else, with the keys that differ.
   """
   if folder.exists() and not folder.is_dir():
     raise UserError(f"--workdir must be a folder, but {folder} is a file")
@@ -62,13 +62,13 @@ def open_folder(folder: Path, config: Any) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-  """Keeps other processes out of a run folder, by a lock that ends with this one.
+  """Keeps other processes out of a run folder, by a lock that ends with this process.
 
   Raises: UserError where another process holds it.
   """
   from filelock import FileLock, Timeout
 
-  holder = folder / "locked_by"  # not the lock itself, which Windows lets nobody else read
+  holder = folder / "locked_by"  # not the lock file: on Windows no other process could read it
   lock = FileLock(folder / "lock", blocking=False)
   try:
     lock.acquire()
@@ -86,14 +86,14 @@ def is_begun(folder: str | Path) -> bool:
 
 
 def note_environment(folder: Path) -> None:
-  """Adds what trains now to environment.json, a list with an entry for each process that did."""
+  """Adds this process's environment to environment.json, a list with one entry per process."""
   path = folder / "environment.json"
   before = json.loads(path.read_text()) if path.exists() else []
   write_json(path, [*before, environment()])
 
 
 def note_data(folder: Path, facts: dict[str, Any]) -> None:
-  """Writes data.json, once. Raises: UserError where the one there tells of other data."""
+  """Writes data.json, once. Raises: UserError where an existing one describes other data."""
   path, facts = folder / "data.json", json.loads(json.dumps(facts))  # tuples become lists
   if not path.exists():
     return write_json(path, facts)
@@ -112,14 +112,14 @@ def open_store(folder: str | Path, config: Any, read_only: bool = False) -> Stor
   return Store(
     Path(folder) / "checkpoints",
     keep=options.keep,
-    best=options.best if config.train.watch else "",  # without figures there is no best
+    best=options.best if config.train.watch else "",  # without evaluations there is no best
     mode=options.mode,
     read_only=read_only,
   )
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-  """Returns the rows of a metrics.jsonl, without a last line that was cut off.
+  """Returns the rows of a metrics.jsonl, without a last line that is incomplete.
 
   Raises: UserError for a line that is no JSON.
   """
@@ -150,7 +150,7 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-  """Names what is written. Raises: UserError where the file system does not take it."""
+  """Guards code that writes `path`. Raises: UserError, with the path, where the writing fails."""
   try:
     yield
   except OSError as error:
@@ -159,11 +159,11 @@ def writing(path: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Run:
-  """A run brought back: `run.predict(images)` answers for images of any size, or other examples.
+  """A run that was loaded from its folder: `run.predict(images)` takes images of any size.
 
   Attributes:
-    folder: where it lies.
-    config: as it was trained, completed.
+    folder: of the run.
+    config: that it was trained with, completed.
     model: with the run's preprocessing.
     variables: of the checkpoint.
     step: of the checkpoint.
@@ -194,7 +194,8 @@ def restore(folder: str | Path, checkpoint: str | int = "latest", parameters: st
   Args:
     folder: of the run.
     checkpoint: "latest", "best" or a step.
-    parameters: "raw", "ema" (the moving average) or "auto": the average where the run keeps one.
+    parameters: "raw", "ema" (the moving average), or "auto": the average where the run keeps one,
+      else the raw ones.
 
   Raises: UserError where the folder, the checkpoint or the average is not there.
   """

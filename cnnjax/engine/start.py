@@ -1,4 +1,4 @@
-"""What a training starts from: the weights of another run or of a file, or the data."""
+"""The variables that a training begins with: from another run, from a file, or from the data."""
 
 import warnings
 from functools import partial
@@ -16,14 +16,14 @@ Start = tuple[dict[str, Any], list[str]]
 
 
 def begin(config: Any, model: Any, table: Table) -> Start | None:
-  """Returns the variables to begin with and what to say of them; None for fresh ones.
+  """Returns the variables to begin with and lines to print about them; None for fresh variables.
 
   Args:
     config: completed.
-    model: that it names.
+    model: that the config names.
     table: of the training split.
 
-  Raises: UserError where what the config asks for is not there, or does not fit the model.
+  Raises: UserError where the config's source is not there, or does not fit the model.
   """
   if config.init.source:
     return pretrained(config, model)
@@ -31,7 +31,7 @@ def begin(config: Any, model: Any, table: Table) -> Start | None:
 
 
 def pretrained(config: Any, model: Any) -> Start:
-  """Returns the variables of the config's model with the weights of init.source, and what to say.
+  """Returns the model's variables with the weights of init.source, and lines to print about them.
 
   Raises: UserError where the source cannot be read, or does not fit the model.
   """
@@ -47,16 +47,17 @@ def pretrained(config: Any, model: Any) -> Start:
       **config.model.arguments,
     )
   part = "the trunk of " if config.init.trunk_only else ""
-  told = [str(w.message) for w in said if issubclass(w.category, UserWarning)]
-  return variables, [f"{part}{config.init.source}", *told]
+  warned = [str(w.message) for w in said if issubclass(w.category, UserWarning)]
+  return variables, [f"{part}{config.init.source}", *warned]
 
 
 def from_images(config: Any, model: Any, table: Table) -> Start:
-  """Returns fresh variables that the model has fitted to init.from_images images, and what to say.
+  """Returns variables that the model makes from init.from_images images, and lines to print.
 
-  They lie evenly over the table, so that they are of all classes even where it is sorted.
+  The images are spread evenly over the table, so that all classes are among them even where the
+  table is sorted.
 
-  Raises: UserError for a model that has no such layer.
+  Raises: UserError for a model without a layer that is made from images.
   """
   if not hasattr(model, "from_images"):
     raise UserError(

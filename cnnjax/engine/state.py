@@ -1,4 +1,4 @@
-"""Everything that a run remembers, and therefore all that is saved."""
+"""The state of a training: everything that changes from step to step and is saved."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +15,8 @@ class State:
 
   Attributes:
     step: number of updates made, int32.
-    variables: {"params": ..., "batch_stats": ...} as the model made them.
-    opt_state: the optimiser's.
+    variables: {"params": ..., "batch_stats": ...} of the model.
+    opt_state: the optimiser's state.
     ema: moving average of the variables, {} where the run keeps none.
   """
 

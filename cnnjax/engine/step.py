@@ -1,4 +1,4 @@
-"""One update, one batch evaluated, one batch answered: pure functions of their arguments."""
+"""The training step, the evaluation step and the prediction step: pure functions."""
 
 from collections.abc import Callable
 from functools import partial
@@ -36,23 +36,23 @@ def train_step(
   """Returns the state after one update on a batch, and the sums to log.
 
   Args:
-    state: the run so far; its step and the seed give the random keys.
-    batch: host arrays as the pipeline made them.
-    model: of the contract, bound to its preprocessing by `transform`.
-    inputs: takes from a batch what the network reads.
+    state: the run so far; its step and the seed determine the random keys.
+    batch: from the pipeline, not normalised.
+    model: of the zoo.
+    inputs: batch -> what the network reads.
     loss: (outputs, batch) -> (scalar, {name: (sum, count)}).
-    transform: augments and normalises a batch with a key.
+    transform: (key, batch) -> the batch augmented and normalised.
     optimizer: of optax.
     seed: of the run.
     ema: decay of the moving average of the variables, 0 for none.
-    lookahead: number of steps after which the average moves, and the variables back to it; 0 for an
-      average that moves at each step and leaves them alone.
+    lookahead: number of steps after which the average is updated and the variables are set to it;
+      with 0 the average is updated at each step, and the variables are not set to it.
     steps: of the whole run, for the decay of a lookahead.
-    accumulate: number of equal parts whose gradients are averaged before the update.
-    penalty: of the parameters, added to the loss.
-    hold: cuts the gradients of parameters that are not to be trained.
-    frozen: collections of the variables that stay as they are, such as batch_stats, which the model
-      then takes in place of those of the batch.
+    accumulate: number of equal parts of the batch whose gradients are averaged before the update.
+    penalty: parameters -> a term of the loss.
+    hold: parameters -> parameters, where those that are not to be trained get no gradient.
+    frozen: collections of the variables that do not change, such as batch_stats: the model then
+      normalises by the running statistics in place of the batch's.
   """
   key = jax.random.fold_in(jax.random.key(seed), state.step)
   augment_key, dropout_key, sample_key = jax.random.split(key, 3)
@@ -80,7 +80,7 @@ def train_step(
   else:
     grads, others, logs = _accumulated(gradient, params, others, batch, accumulate)
   grads = _complete(grads)
-  with jax.named_scope("optimizer"):  # so that a profile can tell
+  with jax.named_scope("optimizer"):  # a profile finds these instructions by this name
     updates, opt_state = optimizer.update(grads, state.opt_state, params)
     variables = {**fixed, **others, "params": optax.apply_updates(params, updates)}
   average = state.ema
@@ -100,20 +100,20 @@ def train_step(
 
 
 def look_ahead(average: Any, variables: Any, decay: jax.Array, due: jax.Array) -> Any:
-  """Returns the slow weights of Lookahead (Zhang et al., arXiv:1907.08610), moved where it is due.
+  """Returns the slow weights of Lookahead (Zhang et al., arXiv:1907.08610), updated where due.
 
-  They keep `decay` of what they were. It grows with the cube of the part of the run that is done,
-  as in arXiv:2404.00498.
+  A slow weight becomes decay * itself + (1 - decay) * the variable. In `train_step` the decay grows
+  with the cube of the part of the run that is done, as in arXiv:2404.00498.
   """
   move = lambda a, v: jnp.where(due, a + (1 - decay) * (v - a), a)  # noqa: E731
   return jax.tree.map(move, average, variables)
 
 
 def _complete(grads):
-  """Returns gradients of which none is to be had before all are.
+  """Returns the gradients behind one barrier, so that all are computed before any is used.
 
-  So nothing that reads the parameters comes after an update. XLA's CPU compiler, which updates them
-  in place, would else copy them all first.
+  Then no instruction reads a parameter after its update. Else XLA's CPU compiler, which updates
+  parameters in place, would first copy them all.
   """
   return jax.lax.platform_dependent(
     grads, cpu=jax.lax.optimization_barrier, default=lambda grads: grads
@@ -163,7 +163,7 @@ def predict_step(
 
 
 def _outputs(variables, batch, model, task):
-  """Returns what a model says of a batch; of several views of it, the weighted mean of logits."""
+  """Returns the model's outputs for a batch; of several views, the weighted mean of the logits."""
   seen = [
     (weight, model.apply(variables, task.inputs(view), train=False))
     for weight, view in task.views(batch)

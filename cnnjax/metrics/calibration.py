@@ -1,4 +1,4 @@
-"""Whether a classifier is right as often as it says, from sums that add over batches."""
+"""Calibration: whether a classifier's confidence equals its accuracy, from sums over batches."""
 
 from typing import Any
 
@@ -6,17 +6,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-BINS = 15  # as arXiv:1706.04599, section 5
+BINS = 15  # number of bins as in arXiv:1706.04599, section 5
 EDGES = np.linspace(0, 1, BINS + 1).astype(np.float32)
 
 
 def sums(probabilities: jax.Array, label: jax.Array, mask: jax.Array) -> dict[str, jax.Array]:
-  """Returns sums [15] of probabilities [B, C] against label [B], by the highest one's bin.
+  """Returns sums [15] of probabilities [B, C] against label [B], by bins of confidence.
 
-  Bin m holds confidences in (m/15, (m+1)/15]. `examples` counts them, `hits` those that are right,
-  `below` sums their distances to the upper edge, which float32 adds with less error than the
-  confidences themselves. An example whose probabilities are no numbers is in no bin, and one where
-  mask [B] is 0 neither.
+  The confidence is the highest probability; bin m holds confidences in (m/15, (m+1)/15]. `examples`
+  counts a bin's examples, `hits` those that are classified correctly, `below` sums the distances of
+  confidences to the bin's upper edge, which in float32 has less rounding error than a sum of
+  confidences. Examples with NaN among their probabilities, or with mask [B] 0, are in no bin.
   """
   confidence = probabilities.max(-1)
   told = (mask > 0) & ~jnp.isnan(confidence)
@@ -34,8 +34,9 @@ def sums(probabilities: jax.Array, label: jax.Array, mask: jax.Array) -> dict[st
 def summarise(sums: dict[str, Any]) -> dict[str, Any]:
   """Returns the expected calibration error, and each bin's examples, confidence and accuracy.
 
-  The error is the mean of |accuracy - confidence| of a bin over its examples (arXiv:1706.04599,
-  equation 5), NaN where there are none; the confidence and the accuracy of an empty bin are None.
+  The error is the mean of the bins' |accuracy - confidence|, weighted by their examples
+  (arXiv:1706.04599, equation 5), NaN without examples. The confidence and the accuracy of an empty
+  bin are None.
   """
   edges = EDGES.astype(np.float64)
   examples = np.asarray(sums["examples"])

@@ -1,4 +1,4 @@
-"""How good a classifier is, from sums that add over batches, devices and hosts."""
+"""Metrics of a classifier, from sums that add over batches, devices and hosts."""
 
 from typing import Any
 
@@ -15,10 +15,11 @@ SCORES = ("precision", "recall", "f1")
 def sums(logits: jax.Array, label: jax.Array, mask: jax.Array) -> Sums:
   """Returns counts of logits [B, C] against label [B], where mask [B] is 1.
 
-  `rank` [C] counts how many classes stood above the true one (0 is a hit; of equal logits the
-  first counts as higher), `confusion` [C, C] true classes by predicted ones; both leave out an
-  example with a NaN among its logits, which answers nothing. `support` [C] counts every example by
-  its true class, `examples` all; `calibration` holds those of `calibration.sums`.
+  `rank` [C] counts examples by the number of classes with a higher logit than the true one (0 is a
+  hit; of equal logits the first counts as higher). `confusion` [C, C] counts examples by true and
+  predicted class. Both leave out examples with NaN among their logits, which have no prediction.
+  `support` [C] counts all examples by true class, `examples` all of them; `calibration` holds the
+  sums of `calibration.sums`.
   """
   count = logits.shape[-1]
   own = jnp.take_along_axis(logits, label[:, None], axis=-1)
@@ -36,17 +37,18 @@ def sums(logits: jax.Array, label: jax.Array, mask: jax.Array) -> Sums:
 
 
 def rows(logits: jax.Array, label: jax.Array, mask: jax.Array) -> Sums:
-  """Returns the probabilities [B, C] with label [B] and mask [B]: what no sum can stand for."""
+  """Returns the probabilities [B, C], label [B] and mask [B], for figures that need them all."""
   return {"probabilities": jax.nn.softmax(logits), "label": label, "mask": mask}
 
 
 def summarise(sums: Sums, top_k: int = 5) -> dict[str, Any]:
   """Returns accuracy, top-k, the confusion matrix, calibration, and precision, recall and F1.
 
-  These are given for each class and averaged: macro over the classes, weighted by their examples,
-  micro over all examples as one. A class never predicted has precision 0, one without examples
-  recall 0; one that is neither there nor predicted does not count in the macro averages, as in
-  scikit-learn. Where the sums hold `rows`, of all batches, ROC-AUC and average precision are added.
+  The last three are returned for each class, and averaged: macro over the classes, weighted by the
+  classes' examples, and micro over all examples together. A class that is never predicted has
+  precision 0, one without examples recall 0; a class with neither is left out of the macro
+  averages, as in scikit-learn. Where the sums hold `rows`, of all batches, ROC-AUC and average
+  precision are added.
   """
   rank, confusion = np.asarray(sums["rank"]), np.asarray(sums["confusion"])
   examples = int(sums["examples"])
@@ -85,7 +87,7 @@ def summarise(sums: Sums, top_k: int = 5) -> dict[str, Any]:
 
 
 def scores(right: np.ndarray, predicted: np.ndarray, support: np.ndarray) -> np.ndarray:
-  """Returns precision, recall and F1 from counts; 0 where they divide by 0."""
+  """Returns precision, recall and F1 from counts; 0 where the denominator is 0."""
   precision = right / np.maximum(predicted, 1)
   recall = right / np.maximum(support, 1)
   return np.stack([precision, recall, 2 * right / np.maximum(predicted + support, 1)])

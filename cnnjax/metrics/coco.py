@@ -1,4 +1,4 @@
-"""How well boxes or masks are found, by COCO's rules: its own program, in a faster form."""
+"""COCO's metrics of boxes or masks, by faster-coco-eval, a faster form of COCO's own program."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,15 +18,15 @@ def summarise(
   """Returns COCO's twelve figures, by the names of `NAMES`, and each class's AP and AP50.
 
   Args:
-    found: boxes [N, K, 4], labels, scores and valid [N, K] of N images; masks as below.
-    truth: boxes [N, P, 4], labels and valid [N, P]; maybe crowd [N, P], whose boxes stand for many
-      and need not be found; maybe area [N, P], by which they are small, medium or large, as COCO's
-      masks are: by default that of the mask or of the box.
-    classes: what labels count.
-    masks: whether masks are compared, not boxes: `masks` of both, N lists that hold a run-length
-      encoding for each place (`encode`), or None where it is empty.
+    found: boxes [N, K, 4], labels, scores and valid [N, K] of N images; maybe masks.
+    truth: boxes [N, P, 4], labels and valid [N, P]; maybe masks; maybe crowd [N, P], which marks
+      boxes that hold many objects and need not be found; maybe area [N, P], by which objects are
+      small, medium or large: by default the area of the mask or the box.
+    classes: names of the classes that labels count.
+    masks: whether to compare masks in place of boxes. Then both have `masks`, N lists with a
+      run-length encoding (`encode`) for each entry, or None where the entry is not valid.
 
-  A figure of which there is nothing to find is None.
+  A figure for which there is no true object is None.
   """
   from faster_coco_eval import COCO, COCOeval_faster
 
@@ -64,7 +64,7 @@ def encode(mask: np.ndarray) -> dict[str, Any]:
 
 
 def _rows(columns: Columns, masks: bool) -> list[dict[str, Any]]:
-  """Returns what is there as COCO's annotations, or as its results where there are scores."""
+  """Returns the valid entries as COCO's annotations, or its results where they have scores."""
   rows, places = (part.tolist() for part in np.nonzero(np.asarray(columns["valid"]) > 0))
   at = (rows, places)
   boxes = np.asarray(columns["boxes"], np.float64)[at]
@@ -77,7 +77,7 @@ def _rows(columns: Columns, masks: bool) -> list[dict[str, Any]]:
   if masks:
     found["segmentation"] = [columns["masks"][n][place] for n, place in zip(rows, places)]
     if "scores" in columns:
-      del found["bbox"]  # else the area of an answer would be its box's
+      del found["bbox"]  # else a detection's area would be that of its box
   if "scores" in columns:
     found["score"] = np.asarray(columns["scores"], np.float64)[at].tolist()
   else:
@@ -98,7 +98,7 @@ def _areas(columns, at, sides, segmentation):
 
 
 def _known(value: float) -> float | None:
-  return None if value < 0 else float(value)  # COCO's -1
+  return None if value < 0 else float(value)  # COCO gives -1 for it
 
 
 def _average(values: np.ndarray) -> float | None:

@@ -1,4 +1,4 @@
-"""A detector's answers as COCO's own files hold them."""
+"""A detector's answers in the format of COCO's files."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,34 +9,34 @@ from cnnjax.metrics.coco import encode
 
 
 def pack(mask: np.ndarray) -> dict[str, Any]:
-  """Returns COCO's run-length encoding of a mask [H, W], of probabilities or 0 and 1, for JSON."""
+  """Returns COCO's run-length encoding of a mask [H, W], of probabilities or 0 and 1, as JSON."""
   found = encode(np.asarray(mask) > 0.5)
   return {"size": [int(n) for n in found["size"]], "counts": found["counts"].decode()}
 
 
 def unpack(mask: dict[str, Any]) -> np.ndarray:
-  """Returns the mask uint8 [H, W] of `pack`."""
+  """Returns the mask uint8 [H, W] that `pack` encoded."""
   from faster_coco_eval import mask as coder
 
   return coder.decode(mask)
 
 
 def area(mask: dict[str, Any]) -> int:
-  """Returns how many pixels a mask of `pack` has."""
+  """Returns the number of pixels of a mask that `pack` encoded."""
   from faster_coco_eval import mask as coder
 
   return int(coder.area(mask))
 
 
 def results(answers: Sequence[dict[str, Any]], classes: Sequence[str]) -> dict[str, Any]:
-  """Returns answers as COCO's JSON: images, categories and annotations, each with its score.
+  """Returns answers as COCO's JSON: images, categories, and annotations with scores.
 
-  Images and categories are numbered from 1, in their order. The annotations alone are COCO's format
-  of results.
+  Images and categories are numbered from 1, in their order. The annotations alone have COCO's
+  format of results.
 
   Args:
     answers: each with file, size (height, width), boxes [K, 4], labels [K] and scores [K], and
-      maybe masks, K of `pack`.
+      maybe K masks from `pack`.
     classes: names of the labels.
   """
   rows = []

@@ -1,4 +1,4 @@
-"""How well boxes are found, by PASCAL VOC's rules (the devkits of 2007 and 2010)."""
+"""PASCAL VOC's average precision of boxes (by the devkits of 2007 and 2010)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,23 +6,23 @@ from typing import Any
 import numpy as np
 
 Columns = Mapping[str, np.ndarray]
-PART = 64  # images matched at a time: all their pairs of boxes are held
+PART = 64  # images that are matched at a time: all pairs of their boxes are in memory
 
 
 def summarise(
   found: Columns, truth: Columns, classes: Sequence[str], threshold: float = 0.5
 ) -> dict[str, Any]:
-  """Returns mean average precision, and each class's, by the area (2010) and at 11 points (2007).
+  """Returns the classes' average precision and its mean, by area (2010) and at 11 points (2007).
 
   Args:
     found: boxes [N, K, 4], labels, scores and valid [N, K] of N images, in any order.
     truth: boxes [N, P, 4], labels and valid [N, P], and maybe difficult or crowd [N, P]: such boxes
-      need not be found, and what finds them is not counted.
-    classes: what labels count.
+      need not be found, and detections of them do not count.
+    classes: names of the classes that labels count.
     threshold: least overlap of a hit.
 
   Boxes are (x0, y0, x1, y1) with x1 - x0 their width: the devkit's xmin is x0 + 1. A class without
-  a box to find has no precision (None), and no part in the means.
+  a box to find has no average precision (None), and is left out of the means.
   """
   each = []
   for name, (won, total) in zip(classes, rankings(found, truth, len(classes), threshold)):
@@ -46,10 +46,10 @@ def summarise(
 
 
 def match(found: Columns, truth: Columns, *, other: bool = False) -> tuple[np.ndarray, np.ndarray]:
-  """Returns the true box of its class that each detection overlaps most, and how much [N, K].
+  """Returns the index of the true box of its class that each detection overlaps most, and the IoU.
 
-  Where its image has none of its class, that is the first place, and -1. With `other` it is the box
-  of another class.
+  Both are [N, K]. Where the image has no box of the class, the index is 0 and the IoU -1. With
+  `other` only true boxes of other classes are considered.
   """
   count, places = found["labels"].shape
   nearest, most = np.zeros((count, places), np.int64), np.full((count, places), -1.0)
@@ -66,10 +66,10 @@ def match(found: Columns, truth: Columns, *, other: bool = False) -> tuple[np.nd
 def outcomes(
   found: Columns, truth: Columns, threshold: float = 0.5
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Returns which detections are hits, and which are misses, [N, K].
+  """Returns which detections are hits, and which are misses, each bool [N, K].
 
-  A box is hit once, by the best detection that overlaps it most; every other one is a miss. What
-  finds a special box is neither.
+  A true box is hit once, by the detection with the highest score among those that overlap it most;
+  the others are misses. A detection of a special box is neither.
   """
   nearest, overlap = match(found, truth)
   there, count = np.asarray(found["valid"]) > 0, truth["labels"].shape[1]
@@ -88,9 +88,9 @@ def outcomes(
 def rankings(
   found: Columns, truth: Columns, classes: int, threshold: float = 0.5
 ) -> list[tuple[np.ndarray, int]]:
-  """Returns for each class whether its detections, best first, are hits [R], and its boxes' number.
+  """Returns for each class which detections, best first, are hits [R], and the number of its boxes.
 
-  Special boxes, and what finds them, do not count.
+  Special boxes, and detections of them, do not count.
   """
   hits, misses = outcomes(found, truth, threshold)
   wanted = truth["labels"][(truth["valid"] > 0) & ~special(truth)]
@@ -103,37 +103,37 @@ def rankings(
 
 
 def special(truth: Columns) -> np.ndarray:
-  """Returns which boxes need not be found [N, P]: those that are difficult, or a crowd."""
+  """Returns which boxes need not be found, bool [N, P]: those marked as difficult or crowd."""
   none = np.zeros(truth["labels"].shape)
   return (truth.get("difficult", none) > 0) | (truth.get("crowd", none) > 0)
 
 
 def curve(won: np.ndarray, total: int) -> tuple[np.ndarray, np.ndarray]:
-  """Returns recall and precision [R] after each detection, best first, of `total` boxes."""
+  """Returns recall and precision [R] after each detection, best first, with `total` true boxes."""
   hits = np.cumsum(won)
   return hits / max(total, 1), hits / np.arange(1, len(won) + 1)
 
 
 def by_area(recall: np.ndarray, precision: np.ndarray) -> float:
-  """Returns the area under the curve, made to fall from left to right (VOC 2010 and later)."""
+  """Returns the area under the curve, after it is made falling (VOC 2010 and later)."""
   recall, precision = falling(recall, precision)
   return float(np.sum(np.diff(recall) * precision[1:]))
 
 
 def falling(recall: np.ndarray, precision: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Returns the curve from recall 0 to 1, each precision the best at its recall or beyond."""
+  """Returns the curve from recall 0 to 1, each precision the highest at its or a higher recall."""
   recall, precision = np.concatenate([[0], recall, [1]]), np.concatenate([[0], precision, [0]])
   return recall, np.maximum.accumulate(precision[::-1])[::-1]
 
 
 def by_points(recall: np.ndarray, precision: np.ndarray) -> float:
-  """Returns the mean of the best precision at recalls of at least 0, 0.1 ... 1 (VOC 2007)."""
+  """Returns the mean of the highest precisions at recalls of at least 0, 0.1 ... 1 (VOC 2007)."""
   levels = np.arange(11) / 10
   return float(np.mean([precision[recall >= t].max(initial=0) for t in levels]))
 
 
 def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-  """Returns overlaps [N, K, P] of boxes [N, K, 4] with [N, P, 4], 0 where the union is nothing."""
+  """Returns the IoU [N, K, P] of boxes [N, K, 4] with [N, P, 4], 0 where the union is empty."""
   a, b = a[:, :, None].astype(np.float64), b[:, None].astype(np.float64)
   side = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
   both = np.prod(np.maximum(side, 0), -1)

@@ -1,4 +1,4 @@
-"""What is wrong with detections, by kind.
+"""Errors of detections, by kind.
 
 The kinds are those of TIDE (Bolya et al., arXiv:2008.08115, section 2.2), whose "both" is a wrong
 class here, as in Hoiem et al., "Diagnosing error in object detectors", ECCV 2012.
@@ -13,16 +13,16 @@ from cnnjax.metrics.detection import match, outcomes, special
 
 Columns = Mapping[str, np.ndarray]
 KINDS = ("missed", "duplicate", "wrong class", "badly placed", "background")
-FAR, NEAR = 0.1, 0.5  # overlaps from which a detection is about a box, and finds it
+FAR, NEAR = 0.1, 0.5  # least IoU at which a detection refers to a box, and at which it finds it
 
 
 class Errors(NamedTuple):
   """Errors of one kind, the worst first: [E] each.
 
   Attributes:
-    images: the rows that they are in.
-    places: there, of the detection; of what is missed, of the true box.
-    labels: the class that was said; of what is missed, the true one.
+    images: indices of their images.
+    places: index in its image of the detection, or of a missed true box.
+    labels: class of the detection, or of a missed true box.
   """
 
   images: np.ndarray
@@ -31,18 +31,22 @@ class Errors(NamedTuple):
 
 
 def errors(found: Columns, truth: Columns, least: float = 0.5) -> dict[str, Errors]:
-  """Returns the errors among detections of a score of `least` or more, by the names of `KINDS`.
+  """Returns the errors among detections with a score of `least` or more, by the names of `KINDS`.
 
   Args:
     found: boxes [N, K, 4], labels, scores and valid [N, K] of N images.
     truth: boxes [N, P, 4], labels and valid [N, P]; maybe difficult or crowd [N, P].
-    least: score from which a detection counts.
+    least: least score of a detection that counts.
 
-  A miss by VOC's rules is, of these, the first that it fits: a duplicate overlaps by 0.5 a box of
-  its class that a better one has found; of a wrong class it overlaps by 0.5 a box of another class;
-  badly placed, by 0.1 one of its class; of a wrong class too, by 0.1 one of another; else it lies
-  on the background. The worst have the highest scores. Missed are the boxes to find that nothing
-  hits, and that nothing badly placed, or of a wrong class by 0.5, is about; the worst are largest.
+  A detection that is a miss by VOC's rules has the first kind whose condition holds:
+  - duplicate: its IoU is 0.5 or more with a box of its class that a better detection has found;
+  - wrong class: its IoU is 0.5 or more with a box of another class;
+  - badly placed: its IoU is 0.1 or more with a box of its class;
+  - wrong class: its IoU is 0.1 or more with a box of another class;
+  - background: none of these.
+  The worst of a kind have the highest scores. Missed is a box that must be found, that no detection
+  hits, and to which no badly placed detection, and none of a wrong class with an IoU of 0.5 or
+  more, refers; the worst are the largest.
   """
   counted = {**found, "valid": (found["valid"] > 0) & (found["scores"] >= least)}
   hits, misses = outcomes(counted, truth, NEAR)

@@ -1,4 +1,4 @@
-"""How good a network of several labels an image is, from sums that add over batches."""
+"""Metrics of several labels for each example, from sums that add over batches."""
 
 from typing import Any
 
@@ -15,10 +15,11 @@ Sums = dict[str, Any]
 def sums(logits: jax.Array, target: jax.Array, mask: jax.Array) -> Sums:
   """Returns counts [L] of logits [B, L] against target [B, L] of 0 and 1, where mask [B] is 1.
 
-  A label is predicted where its logit is above 0, its probability above a half. `right` counts the
-  labels that are there and predicted, `predicted` and `support` those that are either, `hits`
-  those that are predicted as they are; `exact` the examples of which all are. A NaN predicts
-  nothing and is no hit.
+  A label is predicted where its logit is above 0, so its probability above 1/2. For each label
+  `right` counts the examples that have it and for which it is predicted, `predicted` those for
+  which it is predicted, `support` those that have it, and `hits` those with a correct decision.
+  `exact` counts the examples with correct decisions for all labels. A NaN predicts nothing and is
+  no correct decision.
   """
   there, guess, real = target > 0.5, logits > 0, (mask > 0)[:, None]
   hits = (there == guess) & ~jnp.isnan(logits) & real
@@ -37,17 +38,18 @@ def sums(logits: jax.Array, target: jax.Array, mask: jax.Array) -> Sums:
 
 
 def rows(logits: jax.Array, target: jax.Array, mask: jax.Array) -> Sums:
-  """Returns the probabilities [B, L] with target [B, L] and mask [B]: what no sum can stand for."""
+  """Returns probabilities [B, L], target [B, L] and mask [B], for figures that need them all."""
   return {"probabilities": jax.nn.sigmoid(logits), "target": target, "mask": mask}
 
 
 def summarise(sums: Sums) -> dict[str, Any]:
   """Returns precision, recall, F1 and accuracy of each label, and their averages.
 
-  Averages are macro over the labels, weighted by their examples, micro over all decisions as one.
-  `accuracy` is the part of all decisions that are right, `subset_accuracy` that of the examples
-  without a wrong one. What divides by 0 is 0, as in scikit-learn. Where the sums hold `rows`, of
-  all batches, ROC-AUC and average precision are added; `macro_average_precision` is the mAP.
+  Averages are macro over the labels, weighted by the labels' examples, and micro over all decisions
+  together. `accuracy` is the part of all decisions that are correct, `subset_accuracy` the part of
+  the examples without a wrong decision. A figure with denominator 0 is 0, as in scikit-learn. Where
+  the sums hold `rows`, of all batches, ROC-AUC and average precision are added;
+  `macro_average_precision` is the mAP.
   """
   n = int(sums["examples"])
   right, predicted, support, hits = (
@@ -80,7 +82,7 @@ def summarise(sums: Sums) -> dict[str, Any]:
 
 
 def _ranking(probabilities: np.ndarray, there: np.ndarray) -> dict[str, Any]:
-  """Returns the ranking of each label, its means, and that of all decisions as one."""
+  """Returns the ranking figures of each label, their means, and those of all decisions together."""
   found = ranking.summarise(probabilities, there)
   whole = ranking.summarise(probabilities.reshape(-1, 1), there.reshape(-1, 1))
   micro = {f"micro_{name}": value for name, value in whole["ranking"][0].items()}

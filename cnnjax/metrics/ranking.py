@@ -1,4 +1,4 @@
-"""How well scores set a class before the rest: no sums of batches, it takes all examples."""
+"""ROC-AUC and average precision, which need the scores of all examples, not sums of batches."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ import numpy as np
 def roc_auc_and_precision(score: np.ndarray, positive: np.ndarray) -> tuple[float, float]:
   """Returns the area under the ROC curve and the average precision of score [N].
 
-  Equal scores are one threshold. As in scikit-learn the area is NaN where positive [N] is all of
-  one kind, and the average precision 0 where nothing is positive.
+  Equal scores are one threshold. As in scikit-learn the area is NaN where all of positive [N] are
+  equal, and the average precision is 0 where none is positive.
   """
   order = np.argsort(-score)
   score = score[order]
@@ -17,19 +17,18 @@ def roc_auc_and_precision(score: np.ndarray, positive: np.ndarray) -> tuple[floa
   hits = np.cumsum(positive[order])[ends].astype(np.float64)  # at each threshold
   misses = ends + 1 - hits
   gained = np.diff(hits, prepend=0)
-  area = np.sum(np.diff(misses, prepend=0) * (hits - gained / 2))  # trapezia
+  area = np.sum(np.diff(misses, prepend=0) * (hits - gained / 2))  # by the trapezoidal rule
   pairs = hits[-1] * misses[-1]
   precision = np.sum(gained * hits / (ends + 1)) / max(hits[-1], 1)
   return float(area / pairs) if pairs else float("nan"), float(precision)
 
 
 def summarise(probabilities: np.ndarray, positive: np.ndarray) -> dict[str, Any]:
-  """Returns ROC-AUC and average precision of probabilities [N, C], each class by itself.
+  """Returns ROC-AUC and average precision of probabilities [N, C], of each class against the rest.
 
-  An example is of class c where positive [N, C] is true, of one class or of any number.
-
-  `ranking` holds each class's. A figure that is not defined is None, and `undefined` says why; the
-  mean ROC-AUCs leave such classes out.
+  An example belongs to class c where positive [N, C] is true; it may belong to several. `ranking`
+  holds the figures of each class. A figure that is not defined is None, and `undefined` says why;
+  the mean ROC-AUCs leave such classes out.
   """
   classes, undefined = probabilities.shape[1], {}
   each = np.full((classes, 2), np.nan)

@@ -1,4 +1,4 @@
-"""How near predicted numbers come, from sums that add over batches, devices and hosts."""
+"""Metrics of predicted numbers, from sums that add over batches, devices and hosts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,15 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-CONSTANT = 1e-6  # a variance below so much of the mean square is float32's rounding
+CONSTANT = 1e-6  # part of the mean square below which a variance is float32's rounding error
 
 
 def sums(prediction: jax.Array, target: jax.Array, mask: jax.Array) -> dict[str, jax.Array]:
   """Returns sums [T] of prediction [B, T] and target [B, T], where mask [B] is 1.
 
-  `absolute` and `squared` are those of the errors; `first` and `second` the powers of the target,
-  which float32 adds well where its mean is near 0: both are meant to be in deviations from the
-  training split's mean.
+  `absolute` and `squared` are sums of the errors; `first` and `second` are sums of the first and
+  second powers of the target. Prediction and target must be in standard deviations from the
+  training split's mean: with a mean near 0, sums in float32 have little rounding error.
   """
   real = (mask > 0)[:, None]
   error, target = jnp.where(real, prediction - target, 0), jnp.where(real, target, 0)
@@ -29,16 +29,17 @@ def sums(prediction: jax.Array, target: jax.Array, mask: jax.Array) -> dict[str,
 
 
 def summarise(sums: dict[str, Any], unit: Sequence[float] = (1.0,)) -> dict[str, Any]:
-  """Returns the mean absolute error, the root of the mean squared one, and R2.
+  """Returns the mean absolute error, the root mean squared error, and R2.
 
-  Each is given for every target, and as the mean of these. R2 is 1 - squared errors over squared
-  distances from the targets' own mean; as in scikit-learn it is 1 or 0 (with and without errors)
-  where all targets are the same, NaN with fewer than two examples.
+  Each is returned for every target, and averaged over the targets. R2 is 1 - (sum of squared
+  errors) / (sum of squared distances from the target's mean). Where a target is the same in all
+  examples it is 1 without errors and 0 with errors, as in scikit-learn; it is NaN with fewer than
+  two examples.
 
   Args:
-    sums: of all batches. With `rows`, of all batches too, the pairs of real examples are added:
-      `prediction` and `target` [N, T].
-    unit: what 1 in them is worth, [T] or [1].
+    sums: of all batches. With `rows`, of all batches too, the figures also hold `prediction` and
+      `target` [N, T] of all examples but the padding.
+    unit: size of 1 in the sums, in the targets' own units, [T] or [1].
   """
   n, unit = int(sums["examples"]), np.asarray(unit, np.float64)
   absolute, squared, first, second = (

@@ -1,7 +1,7 @@
-"""What a batch holds and what counts as wrong; the one table of tasks.
+"""The table of tasks: a task knows what a batch holds, and defines the loss and the metrics.
 
-A task is a module with the functions of `Task`, whose keywords are the options of a config's `task`
-section, and `complete`, which takes from the data what only they tell.
+A task is a module with the functions of `Task`, whose keyword arguments are the options of a
+config's `task` section, and `complete`, which computes from the data the options that are not set.
 """
 
 import inspect
@@ -27,12 +27,12 @@ class Task(NamedTuple):
 
   Attributes:
     inputs: batch -> what the network reads.
-    views: batch -> rows (weight, batch), which are scored together.
+    views: batch -> rows (weight, batch), the views whose logits are averaged in evaluation.
     loss: (outputs, batch) -> (scalar, {name: (sum, count)}).
     metrics: (outputs, batch, rows=False) -> sums that add over batches.
     summarise: those sums -> figures.
     predict: (outputs, batch) -> answers.
-    named: (one image's answer, names of the outputs) -> the answer in their words.
+    named: (one example's answer, names of the outputs) -> the answer with these names.
   """
 
   inputs: Callable
@@ -45,9 +45,9 @@ class Task(NamedTuple):
 
 
 def task(name: str, *, model: Any = None, **options: Any) -> Task:
-  """Returns a task by its name. Raises: UserError for a name or an option that is none.
+  """Returns a task by its name. Raises: UserError for an unknown name or option.
 
-  The functions that take a `model` are bound to it: a detector brings its own loss.
+  Functions with a parameter `model` are bound to it, since a detector has its own loss.
   """
   module = _module(name)
   functions = {field: getattr(module, field) for field in Task._fields}
@@ -68,7 +68,7 @@ def task(name: str, *, model: Any = None, **options: Any) -> Task:
 
 
 def complete(options: Mapping[str, Any], splits: Mapping[str, Table]) -> dict[str, Any]:
-  """Returns a config's `task` section, completed from the data; doing so again changes nothing.
+  """Returns a config's `task` section, completed from the data; a second call changes nothing.
 
   Raises: UserError where the data are not what the task needs, or an option does not fit them.
   """

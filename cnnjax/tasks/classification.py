@@ -1,4 +1,4 @@
-"""One class for each image: softmax cross-entropy."""
+"""The task of one class for each example: softmax cross-entropy."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,7 +23,8 @@ def complete(
 ) -> dict[str, Any]:
   """Returns the weights of the classes as numbers, where there are any.
 
-  "balanced" gives class c of C the weight n / (C n_c), n of the training split's examples.
+  "balanced" gives class c of C the weight n / (C n_c), where the training split has n examples and
+  n_c of class c.
 
   Raises: UserError for data without classes, and weights that are no numbers above 0.
   """
@@ -43,10 +44,12 @@ def loss(
   """Returns the mean cross-entropy over real examples, and the sums to log.
 
   The target is `target` [B, C] where the batch has one, else `label` [B] smoothed. Auxiliary logits
-  are held to it too, each weighted by `aux_weight` (0.3 in arXiv:1409.4842, section 5).
+  have the same target; their losses are weighted by `aux_weight` (0.3 in arXiv:1409.4842, section
+  5).
 
-  With `class_weights` [C] the terms of class c count so often, and the sum is divided by those of
-  the labels, or for a `target` by the examples: as PyTorch's CrossEntropyLoss(weight) does.
+  With `class_weights` [C] the terms of class c are multiplied by its weight. The sum is divided by
+  the sum of the labels' weights, or for a `target` by the number of examples, as by PyTorch's
+  CrossEntropyLoss(weight).
   """
   logits, mask = outputs["logits"], batch["mask"]
   of_class = jnp.asarray(class_weights or 1.0, jnp.float32)
@@ -68,7 +71,8 @@ def loss(
 def metrics(outputs: Outputs, batch: Batch, *, rows: bool = False) -> dict[str, Any]:
   """Returns the sums of a batch that `summarise` turns into figures.
 
-  With `rows` also an example's own answers, under that name, for the figures that need them all.
+  With `rows` it also returns each example's probabilities and label, under that name, for the
+  figures that cannot be computed from sums.
   """
   logits, label, mask = outputs["logits"], batch["label"], batch["mask"]
   each = optax.softmax_cross_entropy_with_integer_labels(logits, label)
@@ -78,7 +82,7 @@ def metrics(outputs: Outputs, batch: Batch, *, rows: bool = False) -> dict[str, 
 
 
 def summarise(sums: dict[str, Any], *, top_k: int = 5) -> dict[str, Any]:
-  """Returns the figures of an evaluation from its sums; the loss is without weights."""
+  """Returns the figures of an evaluation from its sums; the loss has no class weights."""
   figures = metrics_of.summarise(sums, top_k=top_k)
   return {"loss": float(sums["loss"]) / figures["examples"], **figures}
 
@@ -94,5 +98,5 @@ def predict(outputs: Outputs, batch: Batch) -> dict[str, jax.Array]:
 
 
 def named(answer: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-  """Returns an answer with its class by name."""
+  """Returns an answer with the name of its class."""
   return {"class": names[answer["label"]], **answer}

@@ -1,4 +1,4 @@
-"""Any number of boxes for each image, each with a class: the detector's own loss."""
+"""The task of any number of boxes for each image, each with a class: the detector's own loss."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,9 +13,9 @@ from cnnjax.tasks.table import column
 Batch = dict[str, Any]
 Outputs = dict[str, Any]
 
-READ = ("image", "extent", "proposals", "proposed")  # by networks at all times
-TRUTH = ("boxes", "labels", "valid", "instances", "ids")  # by them in training, and by losses
-SPECIAL = ("difficult", "crowd")  # boxes that need not be found, and are not learnt from
+READ = ("image", "extent", "proposals", "proposed")  # columns that networks always read
+TRUTH = ("boxes", "labels", "valid", "instances", "ids")  # read in training, and by losses
+SPECIAL = ("difficult", "crowd")  # boxes that need not be found, and are not trained on
 MASKS = ("instances", "ids")
 FIGURES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar_100")
 
@@ -27,12 +27,12 @@ def complete(splits: Mapping[str, Table]) -> dict[str, Any]:
 
 
 def inputs(batch: Batch) -> dict[str, jax.Array]:
-  """Returns what a detector reads: the image and, of what there is, proposals and the truth."""
+  """Returns what a detector reads: the image, and proposals and true boxes where there are any."""
   return {key: batch[key] for key in READ if key in batch} | _truth(batch)
 
 
 def views(batch: Batch) -> list[tuple[float, Batch]]:
-  """Returns the batch alone: boxes of several views have no mean."""
+  """Returns the batch as its only view: the boxes of several views cannot be averaged."""
   return [(1, batch)]
 
 
@@ -44,8 +44,8 @@ def loss(outputs: Outputs, batch: Batch, *, model: Any) -> tuple[jax.Array, dict
 def metrics(
   outputs: Outputs, batch: Batch, *, model: Any, rows: bool = False
 ) -> dict[str, dict[str, jax.Array]]:
-  """Returns under `rows` what was found and what is there, for precision needs all examples."""
-  del rows  # there is nothing else
+  """Returns detections and true boxes under `rows`: precision needs those of all examples."""
+  del rows  # they are always returned: there are no sums
   found = {f"found_{key}": value for key, value in model.decode(outputs).items()}
   keys = (*TRUTH[:3], *SPECIAL, *(MASKS if "found_masks" in found else ()))
   truth = {key: batch[key] for key in keys if key in batch}
@@ -78,7 +78,7 @@ def summarise(sums: dict[str, Any], *, model: Any) -> dict[str, Any]:
 
 
 def split_rows(rows: dict[str, np.ndarray]) -> tuple[dict[str, Any], dict[str, Any]]:
-  """Returns the found and the true boxes [N, ...] of real examples."""
+  """Returns the detections and the true boxes [N, ...] of all examples but the padding."""
   real = np.asarray(rows["mask"]) > 0
   taken = {key: np.asarray(value)[real] for key, value in rows.items() if key != "mask"}
   found = {k.removeprefix("found_"): v for k, v in taken.items() if k.startswith("found_")}
@@ -86,29 +86,29 @@ def split_rows(rows: dict[str, np.ndarray]) -> tuple[dict[str, Any], dict[str, A
 
 
 def masks_of(found: dict[str, Any], truth: dict[str, Any]) -> tuple[dict, dict]:
-  """Returns both with `masks`, for each image a list of run-length encodings, a box each."""
+  """Returns both with `masks`: for each image a list of run-length encodings, one for each box."""
   size = next(truth[key].shape[-2:] for key in MASKS if key in truth)
   pasted, drawn = [], []
   for n, there in enumerate(found["valid"] > 0):
     whole = masks.paste(found["masks"][n][there], found["boxes"][n][there], size)
-    pasted.append([coco.encode(mask) for mask in whole])  # what is found comes first
+    pasted.append([coco.encode(mask) for mask in whole])  # valid detections come first
     drawn.append([coco.encode(mask) for mask in _drawn(truth, n)])
   return {**found, "masks": pasted}, {**truth, "masks": drawn}
 
 
 def predict(outputs: Outputs, batch: Batch, *, model: Any) -> dict[str, jax.Array]:
-  """Returns boxes [B, K, 4], labels, scores and valid [B, K], best first, and maybe masks."""
+  """Returns boxes [B, K, 4], labels, scores and valid [B, K], best first, and masks if any."""
   del batch
   return model.decode(outputs)
 
 
 def named(answer: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-  """Returns an answer with the classes of its boxes by name."""
+  """Returns an answer with the class name of each box."""
   return {"classes": [names[label] for label in answer["labels"]], **answer}
 
 
 def _truth(batch: Batch) -> dict[str, jax.Array]:
-  """Returns the boxes to learn from: the special ones are not valid."""
+  """Returns the boxes to train on: the special ones are marked as not valid."""
   truth = {key: batch[key] for key in TRUTH if key in batch}
   for key in SPECIAL:
     if key in batch and "valid" in truth:

@@ -1,4 +1,4 @@
-"""Any number of labels for each image: sigmoid cross-entropy, a label at a time."""
+"""The task of any number of labels for each example: sigmoid cross-entropy of each label."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,9 +23,10 @@ def complete(
 ) -> dict[str, Any]:
   """Returns the weights of the labels as numbers, where there are any.
 
-  "balanced" gives a label its training examples without it over those with it.
+  "balanced" gives a label the number of training examples without it over the number with it.
 
-  Raises: UserError for data without numbers, numbers other than 0 and 1, and weights that are none.
+  Raises: UserError for data without numbers, numbers other than 0 and 1, and weights that are no
+    numbers above 0.
   """
   target, names = column(splits, "target", "multilabel"), splits["train"].classes
   for split, table in splits.items():
@@ -49,10 +50,10 @@ def loss(
 ) -> tuple[jax.Array, dict[str, Any]]:
   """Returns the mean cross-entropy over real examples and their labels, and the sums to log.
 
-  `target` [B, L] is 1 where an image has the label, 0 where not, or in between where images are
-  mixed. With `positive_weights` [L] the term of a label that is there counts so often, as in
-  PyTorch's BCEWithLogitsLoss(pos_weight). Auxiliary logits count `aux_weight`, as in
-  classification.
+  `target` [B, L] is 1 where an example has the label, 0 where not, or in between where images are
+  mixed. With `positive_weights` [L] the term of a label that an example has is multiplied by its
+  weight, as in PyTorch's BCEWithLogitsLoss(pos_weight). The loss of auxiliary logits is weighted by
+  `aux_weight`, as in classification.
   """
   logits, target, mask = outputs["logits"], batch["target"], batch["mask"]
   each = _cost(logits, target, positive_weights)
@@ -67,8 +68,8 @@ def loss(
 def metrics(outputs: Outputs, batch: Batch, *, rows: bool = False) -> dict[str, Any]:
   """Returns the sums of a batch that `summarise` turns into figures.
 
-  With `rows` also each example's probabilities and target, under that name, for the figures that
-  need them all.
+  With `rows` it also returns each example's probabilities and target, under that name, for the
+  figures that cannot be computed from sums.
   """
   logits, target, mask = outputs["logits"], batch["target"], batch["mask"]
   each = _cost(logits, target, ())
@@ -78,13 +79,13 @@ def metrics(outputs: Outputs, batch: Batch, *, rows: bool = False) -> dict[str, 
 
 
 def summarise(sums: dict[str, Any]) -> dict[str, Any]:
-  """Returns the figures of an evaluation from its sums; the loss is without weights."""
+  """Returns the figures of an evaluation from its sums; the loss has no weights of labels."""
   figures = metrics_of.summarise(sums)
   return {"loss": float(sums["loss"]) / figures["examples"], **figures}
 
 
 def predict(outputs: Outputs, batch: Batch) -> dict[str, jax.Array]:
-  """Returns the probabilities [B, L], and labels [B, L]: 1 where that is above a half."""
+  """Returns the probabilities [B, L], and labels [B, L]: 1 where the probability is above 1/2."""
   logits = outputs["logits"]
   return {"labels": (logits > 0).astype(jnp.int32), "probabilities": jax.nn.sigmoid(logits)}
 

@@ -1,4 +1,4 @@
-"""Numbers for each image: squared or Huber error, in deviations of the training split."""
+"""The task of numbers for each example: squared or Huber error, in standard deviations."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -23,17 +23,17 @@ Outputs = dict[str, Any]
 def complete(
   splits: Mapping[str, Table], *, mean: Sequence[float] = (), std: Sequence[float] = ()
 ) -> dict[str, Any]:
-  """Returns the mean and the deviation of each target in the training split, where not given.
+  """Returns each target's mean and standard deviation, by default those of the training split.
 
-  Raises: UserError for data without numbers, a mean or deviation that is none, and a target that is
-    the same in every training example.
+  Raises: UserError for data without numbers, a mean or deviation that does not fit, and a target
+    that is the same in every training example.
   """
   target, names = column(splits, "target", "regression"), splits["train"].classes
   if not mean and not std:
     mean = tuple(np.mean(target, 0, np.float64).tolist())
     std = tuple(np.std(target, 0, np.float64).tolist())
     for name, m, s in zip(names, mean, std):
-      if s <= 1e-6 * abs(m):  # what float32 tells apart
+      if s <= 1e-6 * abs(m):  # smaller differences are lost in float32
         raise UserError(f"{name} is {m:g} in every example of the train split; nothing to learn")
   for key, value in (("mean", mean), ("std", std)):
     known = len(value) == len(names) and all(map(math.isfinite, value))
@@ -56,9 +56,10 @@ def loss(
 ) -> tuple[jax.Array, dict[str, Any]]:
   """Returns the mean error over real examples and their targets, and the sums to log.
 
-  The logits [B, T] say how many deviations `target` [B, T] lies above the mean. An error e of
-  theirs costs e^2, or with `delta` e^2 / 2 up to so many deviations and delta (|e| - delta / 2)
-  beyond (Huber). Auxiliary logits count `aux_weight`, as in classification.
+  The logits [B, T] predict how many standard deviations `target` [B, T] lies above the mean. An
+  error e of a logit costs e^2. With `delta` it costs e^2 / 2 where |e| is at most delta, and
+  delta (|e| - delta / 2) beyond (Huber). The loss of auxiliary logits is weighted by `aux_weight`,
+  as in classification.
   """
   target, mask = _standard(batch["target"], mean, std), batch["mask"]
   each = _cost(outputs["logits"], target, delta)
@@ -81,7 +82,8 @@ def metrics(
 ) -> dict[str, Any]:
   """Returns the sums of a batch that `summarise` turns into figures.
 
-  With `rows` also each example's prediction and target in their own units, under that name.
+  With `rows` it also returns each example's prediction and target in the targets' own units, under
+  that name.
   """
   logits, mask = outputs["logits"], batch["mask"]
   target = _standard(batch["target"], mean, std)
@@ -112,7 +114,7 @@ def predict(
 
 
 def named(answer: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-  """Returns an answer with its values by the targets' names."""
+  """Returns an answer with its values by the names of the targets."""
   return {"targets": dict(zip(names, answer["values"])), **answer}
 
 

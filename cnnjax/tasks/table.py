@@ -1,4 +1,4 @@
-"""What tasks ask of the data before a run: the column that they learn, and weights of its kinds."""
+"""What tasks take from the data before a run: the column to learn, and weights of classes."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ HELD = {
 def column(splits: Mapping[str, Table], key: str, task: str) -> np.ndarray:
   """Returns the training split's `label` [N], `target` [N, T] or `boxes` [N, P, 4].
 
-  Raises: UserError where the data hold another one, or none.
+  Raises: UserError where the data lack this column.
   """
   columns = splits["train"].columns
   if key not in columns:
@@ -41,12 +41,12 @@ def weights(
     name: of the option.
     given: (), the weights, or "balanced" for over / under.
     names: of the classes or labels.
-    over: counts of examples, one for each name, or for all.
+    over: counts of examples, one for each name, or one for all.
     under: counts, one for each name.
 
-  Raises: UserError for weights that are none, and for "balanced" where a count is 0.
+  Raises: UserError for weights that are no numbers above 0, and for "balanced" where a count is 0.
   """
-  if given in ("balanced", ("balanced",)):  # the second is what the command line makes of it
+  if given in ("balanced", ("balanced",)):  # the command line gives the second form
     lost = np.flatnonzero(np.minimum(over, under) == 0)
     if len(lost):
       raise UserError(

@@ -1,4 +1,4 @@
-"""Views of an image that is scored: test-time augmentation, the mean of what is said of each."""
+"""Test-time augmentation: several views of an image, whose logits are averaged."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from cnnjax.errors import UserError, unknown
 
 Batch = dict[str, Any]
-VIEWS = {  # rows (weight, whether mirrored, pixels by which the image lies further down and right)
+VIEWS = {  # rows (weight, whether mirrored, pixels by which the image moves down and right)
   "": ((1, False, 0),),
   "mirrored": ((1 / 2, False, 0), (1 / 2, True, 0)),
   "mirrored_moved": (  # arXiv:2404.00498
@@ -21,7 +21,7 @@ VIEWS = {  # rows (weight, whether mirrored, pixels by which the image lies furt
 def views(batch: Batch, *, views: str = "") -> list[tuple[float, Batch]]:
   """Returns the views of a batch's images [B, ..., H, W, C], each with its weight.
 
-  Raises: UserError for a name that is none of `VIEWS`.
+  Raises: UserError for a name that is not in `VIEWS`.
   """
   if views not in VIEWS:
     raise unknown("task.views", str(views), VIEWS)
@@ -34,7 +34,7 @@ def views(batch: Batch, *, views: str = "") -> list[tuple[float, Batch]]:
 
 
 def _view(image: jax.Array, mirrored: bool, pixels: int) -> jax.Array:
-  if pixels:  # what comes in is the image, mirrored at its border
+  if pixels:  # pixels from outside are the image, mirrored at its border
     most = abs(pixels)
     wide = jnp.pad(image, [(0, 0)] * (image.ndim - 3) + [(most, most)] * 2 + [(0, 0)], "reflect")
     height, width = image.shape[-3:-1]

@@ -1,10 +1,10 @@
-"""An answer of `cnnjax.predict` as a person reads it."""
+"""Text for people from an answer of `cnnjax.predict`."""
 
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-MOST = 5  # classes
+MOST = 5  # classes that are shown
 
 
 def ranked(answer: dict[str, Any], names: Sequence[str]) -> list[dict[str, Any]]:
@@ -21,7 +21,7 @@ def above(answer: dict[str, Any], least: float) -> dict[str, Any]:
 
 
 def told(answer: dict[str, Any], names: Sequence[str]) -> tuple[dict[str, Any], str]:
-  """Returns a table's row, and a caption, of a named answer of any task.
+  """Returns a row for a table, and a caption, for a named answer of any task.
 
   Args:
     answer: with `targets`, `boxes`, `classes` or `class`.

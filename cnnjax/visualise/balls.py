@@ -1,4 +1,4 @@
-"""Three figures of each of several things: two as its place, one as its area."""
+"""A bubble chart: two figures of each thing are its position, a third is its area."""
 
 from itertools import product
 
@@ -15,7 +15,8 @@ def balls(
 ) -> Figure:
   """Draws points {name: (x, y, size)} as discs with their names, x on a logarithmic scale.
 
-  Canziani, Paszke and Culurciello drew networks so (arXiv:1605.07678): cost, accuracy, parameters.
+  Canziani, Paszke and Culurciello (arXiv:1605.07678) drew the cost, accuracy and parameters of
+  networks in this way.
   """
   figure = Figure(figsize=(10, 6.5), layout="constrained")
   axes = figure.subplots()
@@ -37,7 +38,7 @@ def balls(
 
 
 def _label(figure, axes, places):
-  """Writes each name as near to its point as covers no other point and no name before it."""
+  """Writes each name near its point, where it covers no other point and no earlier name."""
   figure.draw_without_rendering()
   pixels = axes.transData.transform(list(places.values()))
   taken = [Bbox.from_extents(x - 4, y - 4, x + 4, y + 4) for x, y in pixels]
@@ -51,9 +52,9 @@ def _label(figure, axes, places):
       if inside and not any(box.overlaps(other) for other in taken):
         break
       text.remove()
-    else:  # crowded on all sides
+    else:  # there is no free position
       axes.annotate(name, place, fontsize=9, **offset, **ways)
-    if distance > 6:  # too far to be seen whose it is
+    if distance > 6:  # too far away without a line to its point
       line = dict(arrowstyle="-", lw=0.5, color="grey", shrinkA=0, shrinkB=0)
       axes.annotate("", place, arrowprops=line, **offset)
     taken.append(box)

@@ -1,4 +1,4 @@
-"""Curves of several runs each: their mean, and what lies between the lowest and the highest."""
+"""Curves of several runs each: their mean, and a band from the lowest to the highest."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 
 def bands(lines: dict[str, np.ndarray], x: Sequence[float], *, xlabel: str, ylabel: str) -> Figure:
-  """Draws lines {name: values [runs, len(x)]} over x, each in a band as wide as its runs differ."""
+  """Draws lines {name: values [runs, len(x)]} over x: the mean of the runs, in a band of all."""
   figure = Figure(figsize=(6, 4), layout="constrained")
   axes = figure.subplots()
   for name, values in lines.items():

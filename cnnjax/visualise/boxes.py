@@ -25,16 +25,16 @@ def draw(
 
   Args:
     image: uint8 [H, W], [H, W, 1] or [H, W, 3].
-    boxes: [K, 4] as (x0, y0, x1, y1) in its pixels, the best first.
-    colours: of each, as matplotlib names them.
-    texts: on each, or none; "" for no text.
-    masks: of each [H, W], or none.
-    side: pixels; a smaller image is made z times as large, a whole number, so that its longer side
-      is at least as long, and lines and letters have room.
+    boxes: [K, 4] as (x0, y0, x1, y1) in pixels of the image, the best first.
+    colours: of each box, by matplotlib's names.
+    texts: one for each box, "" for no text; or ().
+    masks: [H, W] of each box; or ().
+    side: least length in pixels of the result's longer side. A smaller image is enlarged by the
+      whole number z, so that lines and letters have room.
   """
   drawn = np.array(np.broadcast_to(image.reshape(*image.shape[:2], -1), (*image.shape[:2], 3)))
   inks = [tuple(int(255 * part) for part in to_rgb(colour)) for colour in colours]
-  for mask, ink in reversed(list(zip(masks, inks))):  # the best on top
+  for mask, ink in reversed(list(zip(masks, inks))):  # draws the best one last, on top
     inside = np.asarray(mask) > 0.5
     drawn[inside] = (1 - COVER) * drawn[inside] + COVER * np.asarray(ink)
   longest = max(drawn.shape[:2])
@@ -68,5 +68,5 @@ def _write(pen, text, corner, font, ink):
 
 @lru_cache(maxsize=8)
 def _font(size: int) -> ImageFont.FreeTypeFont:
-  path = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")  # knows most alphabets
+  path = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")  # has most alphabets
   return ImageFont.truetype(str(path), size)

@@ -1,4 +1,4 @@
-"""Which classes are taken for which."""
+"""A picture of a confusion matrix."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 
 def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> Figure:
-  """Draws counts [true, predicted]; colour is the share of the true class, numbers are counts."""
+  """Draws counts [true, predicted]; colours show shares of the true class, numbers the counts."""
   counts = np.asarray(counts)
   n = len(counts)
   side = min(14.0, max(4.0, 1.5 + 0.5 * n))

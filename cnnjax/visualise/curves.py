@@ -1,4 +1,4 @@
-"""How a run went."""
+"""Curves of a run: loss and metrics by epoch."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 
 def curves(rows: Sequence[dict[str, Any]], names: Sequence[str] = ("loss", "accuracy")) -> Figure:
-  """Draws values of a metrics.jsonl by epoch, a line for each split."""
+  """Draws the named values of a metrics.jsonl by epoch, with a line for each split."""
   columns = min(3, len(names))
   lines = -(-len(names) // columns)
   figure = Figure(figsize=(5 * columns, 3.5 * lines), layout="constrained")

@@ -1,4 +1,4 @@
-"""Figures are made without pyplot, so that nothing depends on a display, and written whole."""
+"""Saving of figures, which are made without pyplot, so that no display is needed."""
 
 from pathlib import Path
 
@@ -8,16 +8,16 @@ from PIL import Image
 
 
 def save(figure: Figure, path: str | Path) -> None:
-  """Writes a PNG, whole or not at all."""
+  """Writes a figure as a PNG, completely or not at all."""
   scratch = _scratch(path)
   figure.savefig(scratch, format="png", dpi=120, bbox_inches="tight")
   scratch.replace(path)
 
 
 def save_pixels(image: np.ndarray, path: str | Path) -> None:
-  """Writes a uint8 image [H, W, 3] as a PNG of its size, whole or not at all."""
+  """Writes a uint8 image [H, W, 3] as a PNG of its size, completely or not at all."""
   scratch = _scratch(path)
-  Image.fromarray(image).save(scratch, format="png", compress_level=1)  # 6 takes far longer
+  Image.fromarray(image).save(scratch, format="png", compress_level=1)  # level 6 takes far longer
   scratch.replace(path)
 
 

@@ -1,4 +1,4 @@
-"""What the first layer looks for."""
+"""A picture of the first layer's filters."""
 
 import math
 from typing import Any
@@ -10,7 +10,7 @@ from cnnjax.errors import UserError
 
 
 def filters(kernel: Any) -> Figure:
-  """Draws each filter of kernel [h, w, C, D]: in colour where C is 3, else the mean over C.
+  """Draws each filter of kernel [h, w, C, D], in colour where C is 3, else as the mean over C.
 
   Raises: UserError for a kernel of another rank.
   """

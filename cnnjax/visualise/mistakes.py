@@ -1,4 +1,4 @@
-"""A detector's errors, each on its piece of the image, beside what is there."""
+"""A picture of a detector's errors, each on its part of the image, with the true boxes."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -9,7 +9,7 @@ from cnnjax.metrics.errors import Errors
 from cnnjax.visualise.boxes import draw
 from cnnjax.visualise.grid import grid
 
-SHOWN = 6  # errors of a kind
+SHOWN = 6  # errors that are shown of each kind
 WRONG, TRUE, FOUND = "red", "lime", "gold"
 LEGEND = f"{WRONG}: the error; {TRUE}: what is there; {FOUND}: what else is found"
 Columns = Mapping[str, np.ndarray]
@@ -22,12 +22,12 @@ def mistakes(
   truth: Columns,
   classes: Sequence[str],
 ) -> Figure:
-  """Draws the worst errors of each kind, a row a kind.
+  """Draws the worst errors of each kind, with one row for each kind.
 
   Args:
     parts: of `metrics.errors`.
     image: row -> its uint8 image [H, W, C].
-    found: boxes [N, K, 4], labels, scores and valid [N, K], those that are to be seen valid.
+    found: boxes [N, K, 4], labels, scores and valid [N, K]; valid ones are drawn.
     truth: boxes [N, P, 4], labels and valid [N, P].
     classes: names of the labels.
   """
@@ -45,7 +45,7 @@ def mistakes(
 
 
 def _boxes(of, row, place, found, truth, classes):
-  """Returns (box, colour, text) of all that is to be seen in an image, the error first."""
+  """Returns (box, colour, text) of each box to draw in an image, the error first."""
   told = f" {of['scores'][row, place]:.2f}" if "scores" in of else ""
   boxes = [(of["boxes"][row, place], WRONG, classes[of["labels"][row, place]] + told)]
   for columns, colour in ((truth, TRUE), (found, FOUND)):
@@ -57,7 +57,7 @@ def _boxes(of, row, place, found, truth, classes):
 
 
 def _piece(image, boxes):
-  """Returns the part of an image about the first of its boxes, with what of them lies in it."""
+  """Returns the part of an image around the first box, and the boxes clipped to it."""
   error, size = boxes[0][0], np.asarray(image.shape[1::-1])
   half = np.maximum(np.max(error[2:] - error[:2]), np.max(size) / 4)
   centre = (error[:2] + error[2:]) / 2

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 def overlay(lines: dict[str, Sequence[tuple[float, float]]], *, xlabel: str, ylabel: str) -> Figure:
   """Draws lines {name: [(x, y), ..]}; names that differ only in digits share a colour.
 
-  The first of a colour is dashed, as the shallower networks are in arXiv:1512.03385.
+  The first line of a colour is dashed, like the shallower networks in arXiv:1512.03385.
   """
   figure = Figure(figsize=(7, 4.5), layout="constrained")
   axes = figure.subplots()

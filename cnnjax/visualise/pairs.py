@@ -1,4 +1,4 @@
-"""Predicted numbers beside true ones."""
+"""Scatter plots of predicted numbers against true ones."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,9 +17,9 @@ def pairs(
 
   Args:
     prediction: in the targets' own units.
-    target: likewise; on the diagonal both agree.
+    target: in the same units; on the diagonal both are equal.
     names: of the targets.
-    figures: `mae`, `r2` of each, of `metrics.regression`.
+    figures: `mae` and `r2` of each target, from `metrics.regression`.
   """
   columns = min(4, len(names))
   rows = -(-len(names) // columns)

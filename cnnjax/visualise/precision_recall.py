@@ -1,4 +1,4 @@
-"""Which share of what is found is right, and which share of what is there is found."""
+"""Precision-recall curves of a detector's classes."""
 
 from collections.abc import Mapping
 
@@ -9,11 +9,11 @@ NAMED = 20  # classes in the legend
 
 
 def precision_recall(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str) -> Figure:
-  """Draws a step curve for each class, with its area; of many classes it names the lowest.
+  """Draws a step curve for each class, with its area; of many classes it names the worst ones.
 
   Args:
-    curves: recall and precision [R] by class, from recall 0 to 1, falling: the area below is the
-      average precision.
+    curves: recall and precision [R] by class, from recall 0 to 1, falling, so that the area below
+      is the average precision.
     title: of the picture.
   """
   areas = {name: float(np.sum(np.diff(r) * p[1:])) for name, (r, p) in curves.items()}

@@ -1,4 +1,4 @@
-"""Whether a classifier is right as often as it says."""
+"""A reliability diagram: whether a classifier's confidence equals its accuracy."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,13 +7,14 @@ from matplotlib.figure import Figure
 
 
 def reliability(bins: Sequence[dict[str, Any]], error: float) -> Figure:
-  """Draws the accuracy of bins of confidence beside the diagonal, and below how full they are.
+  """Draws the accuracy of each bin of confidence, and below that the number of its examples.
 
   Args:
-    bins: `low, high, examples, confidence, accuracy`, of `metrics.calibration`.
+    bins: `low, high, examples, confidence, accuracy`, from `metrics.calibration`.
     error: the expected calibration error.
 
-  The red gap is what a bin claims beyond its accuracy, or less (arXiv:1706.04599, figure 1).
+  The red gap is the difference between a bin's confidence and its accuracy (arXiv:1706.04599,
+  figure 1).
   """
   figure = Figure(figsize=(5, 6), layout="constrained")
   axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))

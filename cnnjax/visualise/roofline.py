@@ -1,16 +1,16 @@
-"""What parts of a program reach, beside what the machine could give them."""
+"""A roofline: the speed of a program's parts, and the highest speed that the machine allows."""
 
 import numpy as np
 from matplotlib.figure import Figure
 
 
 def roofline(points: dict[str, tuple[float, float]], *, flops: float, bandwidth: float) -> Figure:
-  """Draws points {name: (operations a byte, operations a second)} under the machine's roof.
+  """Draws points {name: (operations per byte, operations per second)} under the machine's roof.
 
   Args:
     points: of parts of a program.
-    flops: most operations a second.
-    bandwidth: most bytes a second; to the left of where the roof bends it is the limit.
+    flops: highest number of operations per second.
+    bandwidth: highest number of bytes per second, the limit to the left of the roof's bend.
 
   Williams, Waterman and Patterson, "Roofline", Comm. ACM 52(4), 2009.
   """

@@ -1,4 +1,4 @@
-"""How a hyper-parameter search went, and what mattered."""
+"""Pictures of a hyper-parameter search: its history, and the importance of the parameters."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -7,13 +7,13 @@ from matplotlib.figure import Figure
 def history(
   finished: dict[int, float], pruned: dict[int, float], *, metric: str, mode: str
 ) -> Figure:
-  """Draws the metric {trial: value} of trials, and the best of those that finished so far.
+  """Draws the metric of each trial, and the best value of all trials finished so far.
 
   Args:
-    finished: trained to their end.
-    pruned: the last value of those that were given up before.
-    metric: its name.
-    mode: "max" or "min", whichever is better.
+    finished: {trial: value} of trials that were trained to their end.
+    pruned: {trial: last value} of trials that were pruned.
+    metric: name of the metric.
+    mode: "max" where higher is better, "min" where lower is.
   """
   figure = Figure(figsize=(7, 4.5), layout="constrained")
   axes = figure.subplots()
@@ -32,7 +32,7 @@ def history(
 
 
 def importance(shares: dict[str, float], title: str) -> Figure:
-  """Draws the importance {parameter: share} of parameters as bars, the largest on top."""
+  """Draws the importance {parameter: share} of parameters as bars, with the largest on top."""
   figure = Figure(figsize=(7, 1 + 0.4 * len(shares)), layout="constrained")
   axes = figure.subplots()
   names = sorted(shares, key=shares.get)

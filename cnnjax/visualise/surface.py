@@ -1,4 +1,4 @@
-"""What a classifier of points in the plane answers, everywhere."""
+"""A picture of a classifier of points in the plane: its answers over a square."""
 
 from typing import NamedTuple
 
@@ -10,9 +10,9 @@ class Surface(NamedTuple):
   """Answers over the square from 0 to 255, and points in it.
 
   Attributes:
-    probability: of class 1 [H, W], its first row at y = 0.
-    points: as (x, y) [N, 2].
-    label: their classes [N], 0 or 1.
+    probability: of class 1 [H, W], with the first row at y = 0.
+    points: [N, 2] as (x, y).
+    label: classes [N] of the points, 0 or 1.
   """
 
   probability: np.ndarray
@@ -21,7 +21,7 @@ class Surface(NamedTuple):
 
 
 def surfaces(panels: dict[str, Surface]) -> Figure:
-  """Draws surfaces side by side, class 0 orange and class 1 blue, a line where both are likely."""
+  """Draws surfaces side by side: class 0 orange, class 1 blue, with a line at probability 1/2."""
   figure = Figure(figsize=(3.2 * len(panels), 3.4), layout="constrained")
   places = figure.subplots(1, len(panels), squeeze=False)[0]
   for axes, (title, panel) in zip(places, panels.items()):

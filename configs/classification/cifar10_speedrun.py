@@ -47,7 +47,7 @@ def get_config(mode="full"):
   config.train.update(epochs=9.9, ema=0.95**5, lookahead=5)
   config.checkpoint.update(keep=1, best="accuracy")
   if mode == "quick":
-    config.model.dtype = "float32"
+    config.model.update(dtype="float32", arguments=dict(widths=(8, 16, 16)))
     config.data.update(name="fake", batch_size=64)
     config.optim.warmup_epochs = 0.23 * 1.0
     config.train.epochs = 1.0

@@ -29,7 +29,7 @@ def get_config(mode="full"):
   config.checkpoint.update(every=100, keep=1)
   if mode == "quick":
     config.model.arguments.update(trunk="lenet5", layer="conv2", cells=2, hidden=32)
-    config.data.proposals.update(most=50, mode="single")
-    config.data.update(name="scenes", arguments=dict(examples=40, classes=2), resize=(64, 64))
+    config.data.proposals.update(most=20, mode="single")
+    config.data.update(name="scenes", arguments=dict(examples=40, classes=2), resize=(48, 48))
     config.train.epochs = 1.0
   return config.lock()

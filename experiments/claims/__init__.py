@@ -1,1 +1,1 @@
-"""What the course claims, a claim a file."""
+"""Tests of the course's claims, one file for each claim."""

@@ -15,8 +15,8 @@ from .changed import rows, scores
 from .finding import Finding
 from .trainings import gain, mnist, trainings
 
-SIZES = (32, 48, 64)  # pixels, to test at
-SEEN, OTHERS = 48, (0, 2)  # the size in training; places of the others
+SIZES = (32, 48, 64)  # sides of the test images in pixels
+SEEN, OTHERS = 48, (0, 2)  # the size in training; indices of the other sizes
 PYRAMID = {"pyramid": (1, 2, 4)}
 
 
@@ -31,8 +31,8 @@ def any_size(
 ) -> list[Finding]:
   """LeNet-5 with a pyramid before its dense layers, trained on 48x48 and tested at three sizes.
 
-  The same weights are then trained on at the other sizes in turn, as section 3.3 of the paper does
-  by epochs, and tested again. The plain LeNet-5 has weights for one size alone.
+  The same weights are then trained further at the other sizes in turn, and tested again; section
+  3.3 of the paper changes the size after each epoch. The plain LeNet-5 takes only one size.
 
   Args:
     root: folder of MNIST, the four IDX files.
@@ -40,7 +40,7 @@ def any_size(
     fraction: of the training images to train on.
     seeds: trainings of each network.
     quick: whether to take generated data instead.
-    out: for the runs and the picture.
+    out: folder for the runs and the picture.
   """
   vary = dict(epochs=epochs, fraction=fraction, root=root, quick=quick)
 
@@ -79,12 +79,12 @@ def _resized(test, to, sizes=SIZES):
 
 
 def _of_plain(runs) -> tuple[str, bool]:
-  """Returns how many of the sizes the network takes that flattens its last map."""
+  """Returns how many of the sizes the plain network takes, which flattens its last map."""
   taken = 0
   for size in SIZES:
     try:
       scores({"plain": runs[:1]}, partial(_resized, sizes=(size,)))
       taken += 1
-    except ScopeParamShapeError:  # its first dense layer has other weights
+    except ScopeParamShapeError:  # its first dense layer has weights for another size
       continue
   return f"{taken} of {len(SIZES)}", taken == 1

@@ -24,16 +24,16 @@ def augment(
   quick: bool = False,
   out: Path = Path("runs/claims/augment"),
 ) -> list[Finding]:
-  """The deck's NetChain on 5, 10, 30 and 100 % of the brain scans, 64x64, as they are and changed.
+  """The deck's NetChain on 5, 10, 30 and 100 % of the brain scans, 64x64, with and without changes.
 
-  All trainings take the same number of steps, so that fewer data are seen more often.
+  All trainings take the same number of steps, so that with fewer images each is used more often.
 
   Args:
     root: folder of the data, with train and test.
-    epochs: of the trainings on all data, those on fewer take as many steps; by default 10.
-    seeds: trainings of each.
+    epochs: of the trainings on all data, by default 10; those on fewer data take as many steps.
+    seeds: number of trainings of each.
     quick: whether to take generated data instead.
-    out: for the runs and the picture.
+    out: folder for the runs and the picture.
   """
   epochs = 10 if epochs is None else epochs
 

@@ -1,4 +1,4 @@
-"""Networks trained on images as they are, tested on images that were changed."""
+"""Scores of networks that are trained on unchanged images and tested on changed ones."""
 
 from collections.abc import Callable, Iterable
 
@@ -24,7 +24,7 @@ def scores(found: dict[str, list[Trained]], change: Change) -> dict[str, np.ndar
 
   Args:
     found: the networks' runs.
-    change: (test split, preprocessing) -> the split at each level, as the network wants it.
+    change: (test split, preprocessing) -> the split at each level, prepared for the network.
   """
   return {name: np.asarray([_levels(run, change) for run in runs]) for name, runs in found.items()}
 
@@ -50,5 +50,5 @@ def rows(what: str, levels: Iterable[float], curves: dict[str, np.ndarray]) -> l
 
 def better(what: str, curves: dict[str, np.ndarray], first: str, second: str, at: slice) -> Finding:
   """Returns whether the first network is better than the second, on average over these levels."""
-  difference = curves[first][:, at].mean(1) - curves[second][:, at].mean(1)  # of the same seed
+  difference = curves[first][:, at].mean(1) - curves[second][:, at].mean(1)  # for each seed
   return Finding(what, "above 0", *gain(difference))

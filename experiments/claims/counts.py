@@ -1,4 +1,4 @@
-"""How many weights full connection costs, and how many sharing leaves (course/001)."""
+"""The number of weights of fully connected layers, and with shared weights (course/001)."""
 
 import math
 from typing import Any
@@ -12,7 +12,7 @@ from .finding import Finding, equal
 
 
 def dense_counts() -> list[Finding]:
-  """Two layers of 100 and one output on images of two sizes, weights without biases."""
+  """Two dense layers of 100 units and one output on images of two sizes: weights without biases."""
   model = cnnjax.create_model("mlp", num_classes=1)
   return [
     equal(f"weights on {w}x{h}x3", deck, leaves(model, (h, w, 3), "kernel", train=False))
@@ -21,7 +21,7 @@ def dense_counts() -> list[Finding]:
 
 
 def shared_counts() -> list[Finding]:
-  """The drawn layer, nine nodes to four: as a 2x2 convolution of 3x3, and fully connected."""
+  """The deck's layer from nine nodes to four: as a 2x2 convolution of 3x3, and fully connected."""
   shared, full = (Conv(1, 2), (3, 3, 1)), (Dense(4), (9,))
   return [
     equal("weights, convolution", 4, leaves(*shared, "kernel")),
@@ -32,13 +32,13 @@ def shared_counts() -> list[Finding]:
 
 
 def leaves(module: Any, input: tuple[int, ...], name: str = "", **options: Any) -> int:
-  """Returns how many parameters a module has on one example of this shape.
+  """Returns how many parameters a module has for an example of this shape.
 
   Args:
     module: a layer or a model.
     input: shape of an example.
-    name: counts only parameters of this name, e.g. "kernel".
-    **options: of the module's call.
+    name: if given, only parameters of this name count, such as "kernel".
+    **options: arguments of the module's call.
   """
   x = jax.ShapeDtypeStruct((1, *input), "float32")
   params = jax.eval_shape(lambda x: module.init(jax.random.key(0), x, **options), x)["params"]

@@ -13,7 +13,7 @@ NETWORKS = {  # kind: the shallow and the deep network
   "plain": ("plain20_cifar", "plain56_cifar"),
   "residual": ("resnet20_cifar", "resnet56_cifar"),
 }
-SHORT = 0.02  # learning rate of a training of fewer epochs than the paper's
+SHORT = 0.02  # learning rate of trainings with fewer epochs than the paper's
 
 
 def degradation(
@@ -29,12 +29,12 @@ def degradation(
 
   Args:
     root: folder of the data, with train and test.
-    epochs: of each training; with fewer than the paper's its learning rate is a fifth, for at 0.1
-      the deep networks need most of a short training to begin.
+    epochs: of each training. With fewer than the paper's the learning rate is a fifth of its 0.1,
+      at which the deep networks would learn little in most of a short training.
     fraction: of the training images to train on.
-    seeds: trainings of each network.
+    seeds: number of trainings of each network.
     quick: whether to take generated data instead.
-    out: for the runs and pictures.
+    out: folder for the runs and pictures.
   """
   vary = dict(root=root, epochs=epochs, fraction=fraction, quick=quick)
 

@@ -30,10 +30,10 @@ from ..train_rcnn import train_rcnn
 from .finding import Finding
 from .trainings import HERE
 
-DATA = {"scenes": "ssd_scenes", "bccd": "ssd_bccd"}  # and the config that all begin with
+DATA = {"scenes": "ssd_scenes", "bccd": "ssd_bccd"}  # data: the config that all detectors adapt
 TRUNK = dict(trunk="mobilenet_v1")  # stages 3, 4 and 5 have strides of 8, 16 and 32
 WINDOWS = dict(source="selective_search", most=300, mode="fast")
-TIMED, ROUNDS = 20, 5  # images, one by one; turns of each system
+TIMED, ROUNDS = 20, 5  # images that are timed, one by one; turns of each system
 FAST = ((3, 16, 2), "M", (3, 32, 1), "M", (3, 64, 1), "M", (3, 128, 1), "M", (3, 256, 1))
 
 
@@ -42,10 +42,10 @@ class System(NamedTuple):
 
   Attributes:
     model: of the zoo.
-    arguments: of it, by the width of its dense layers.
-    shared: what an image is computed once for.
-    searches: whether its windows come from outside.
-    seconds: an image on a GPU, as the deck has them.
+    arguments: width of its dense layers -> arguments of the model.
+    shared: what is computed once for all windows of an image.
+    searches: whether it needs proposals from selective search.
+    seconds: the deck's seconds per image on a GPU.
     accuracy: the deck's mAP on VOC 2007.
   """
 
@@ -97,7 +97,7 @@ SYSTEMS = {
     "all, of four maps", False, 1 / 59, 76.8,
   ),
 }  # fmt: skip
-STEPS = (  # of the course
+STEPS = (  # (from, to): the steps of the course
   ("R-CNN", "SPPnet"),
   ("R-CNN", "Fast R-CNN"),
   ("SPPnet", "Fast R-CNN"),
@@ -117,20 +117,20 @@ def detectors(
   quick: bool = False,
   out: Path = Path("runs/claims/detectors"),
 ) -> list[Finding]:
-  """Seven detectors with one trunk on the same images: seconds an image, mAP and what is shared.
+  """Seven detectors with one trunk on the same images: seconds per image, mAP and what is shared.
 
-  All take MobileNetV1's trunk at half its width from scratch, but for Fast YOLO, whose point is a
-  smaller one. The times are those of one image after the other, which is how the papers count; the
-  search for windows has its own, on one core. R-CNN's and SPPnet's training is told without what
-  follows the fine-tuning.
+  All have MobileNetV1's trunk at half its width, trained from scratch, except for Fast YOLO, whose
+  idea is a smaller trunk. As in the papers, images are timed one after the other; the time of
+  selective search is separate, on one core. The training time of R-CNN and SPPnet leaves out the
+  stages after the fine-tuning.
 
   Args:
     data: "scenes", which are generated, or "bccd", a VOC folder of blood cells.
-    root: its folder.
+    root: the folder of the data.
     epochs: of each training; by default 20.
     fraction: of the training images.
     quick: whether to take few small scenes, and the narrowest networks.
-    out: for the runs, and the table in detectors.json.
+    out: folder for the runs, and the table in detectors.json.
 
   Raises: UserError for other data.
   """
@@ -141,7 +141,7 @@ def detectors(
   base.data.fraction = fraction or 1.0
   base.train.epochs = (1.0 if quick else 20.0) if epochs is None else epochs
   if data == "scenes" and not quick:
-    base.data.arguments = dict(examples=1250, classes=3)  # of ten R-CNN only learns the background
+    base.data.arguments = dict(examples=1250, classes=3)  # with 10 R-CNN learns only background
     base.data.batch_size = 8
   runs = {}
   for name, system in SYSTEMS.items():
@@ -185,7 +185,7 @@ def _row(name: str, run: cnnjax.Run) -> dict[str, Any]:
 
 
 def _times(runs: dict[str, cnnjax.Run]) -> tuple[dict[str, float], float]:
-  """Returns the seconds that each system takes for an image, and those of the search."""
+  """Returns the seconds per image of each system, and those of selective search."""
   timers = {name: _timer(run) for name, run in runs.items()}
   rounds = take_turns(timers, ROUNDS)
   table = _images(next(iter(runs.values())))
@@ -195,7 +195,7 @@ def _times(runs: dict[str, cnnjax.Run]) -> tuple[dict[str, float], float]:
 
 
 def _timer(run: cnnjax.Run) -> Callable[[], float]:
-  """Returns a turn that answers the images one by one: the mean seconds of one."""
+  """Returns a turn that answers the images one by one, and returns the mean seconds per image."""
   mesh, kind = make_mesh(1), tasks.task(**run.config.task, model=run.model)
   scale = partial(inputs.scale, preprocessing=run.model.preprocessing)
   step = compile_step(partial(predict_step, model=run.model, task=kind, scale=scale), mesh)
@@ -206,12 +206,12 @@ def _timer(run: cnnjax.Run) -> Callable[[], float]:
   ]
   answer = lambda: [jax.block_until_ready(step(run.variables, b)) for b in batches]  # noqa: E731
   call = Contestant(answer, lambda x: x)
-  answer()  # compiled
+  answer()  # compiles the step
   return lambda: clock(call, 1) / len(batches)
 
 
 def _images(run: cnnjax.Run) -> Table:
-  """Returns the first test images as the network is given them."""
+  """Returns the first test images, prepared for the network."""
   test = catalogue.load(run.config.data, run.config.seed)["test"]
   return prepare(test.take(np.arange(min(TIMED, len(test)))), run.model.preprocessing)
 
@@ -241,8 +241,8 @@ def _findings(table: dict[str, dict[str, Any]]) -> list[Finding]:
     deck = f"{first.seconds / second.seconds:.1f} times faster" if both else "faster"
     alone = table[before]["seconds"] / table[after]["seconds"]
     times = whole[before] / whole[after]
-    told = f"{times:.2f} times, network alone {alone:.2f}"
-    found.append(Finding(f"{after} over {before}, speed", deck, told, times > 1))
+    ours = f"{times:.2f} times, network alone {alone:.2f}"
+    found.append(Finding(f"{after} over {before}, speed", deck, ours, times > 1))
     gained = 100 * (table[after]["map50"] - table[before]["map50"])
     deck = f"{second.accuracy - first.accuracy:+.1f} points" if both else ""
     same = gained * (second.accuracy - first.accuracy) > 0 if both else None

@@ -1,4 +1,4 @@
-"""What a claim comes to: the deck's figure, ours, and whether they agree."""
+"""A finding about a claim: the deck's figure, ours, and whether ours supports the claim."""
 
 from typing import Any, NamedTuple
 
@@ -9,10 +9,10 @@ class Finding(NamedTuple):
   """One figure of a claim.
 
   Attributes:
-    what: it is a figure of.
-    deck: what the deck says, "" where it says nothing.
-    ours: what was counted or measured here.
-    holds: whether ours bears the deck's out; None where the deck says nothing, or ours not enough.
+    what: the figure's name.
+    deck: the deck's figure, "" where it gives none.
+    ours: the figure that was counted or measured here.
+    holds: whether ours supports the deck's; None where the deck gives none, or ours is not clear.
   """
 
   what: str
@@ -27,7 +27,7 @@ def equal(what: str, deck: int, ours: int) -> Finding:
 
 
 def show(title: str, findings: list[Finding]) -> None:
-  """Prints the findings, and again those that contradict the deck."""
+  """Prints the findings, and then again those that contradict the deck."""
   marks = {True: "yes", False: "NO"}
   rows = {
     f.what: {

@@ -1,17 +1,18 @@
-"""What 1x1 reductions save GoogLeNet (course/004; arXiv:1409.4842)."""
+"""The cost that 1x1 reductions save in GoogLeNet (course/004; arXiv:1409.4842)."""
 
 import cnnjax
 from cnnjax.models.bypass import bypass
 
 from .finding import Finding
 
-REDUCTIONS = ("three_reduce", "five_reduce")  # by these names in each inception module
+REDUCTIONS = ("three_reduce", "five_reduce")  # names of these layers in each inception module
 
 
 def inception_cost() -> list[Finding]:
-  """GoogLeNet's size beside AlexNet's and VGG's, and what its modules cost without reductions.
+  """GoogLeNet's size compared with AlexNet's and VGG's, and its modules' cost without reductions.
 
-  Without them the 3x3 and the 5x5 convolutions read the whole input; all widths stay.
+  Without them the 3x3 and the 5x5 convolutions read all channels of the module's input; the numbers
+  of output channels stay the same.
   """
   reduced = cnnjax.summarize("googlenet_2014", aux=False)
   with bypass(lambda module: module.name in REDUCTIONS):
@@ -32,8 +33,8 @@ def inception_cost() -> list[Finding]:
   findings += [Finding(f"smaller than {name}", "", f"{n:.1f} times") for name, n in times.items()]
   for what, pick in (("parameters", "parameters"), ("multiply-adds", "multiply_adds")):
     few, many = (sum(getattr(r, pick) for r in _modules(s)) for s in (reduced, whole))
-    told = f"{few / 1e6:,.1f} M with, {many / 1e6:,.1f} M without: {many / few:.2f} times"
-    findings.append(Finding(f"{what} of the modules", "fewer with 1x1", told, few < many))
+    ours = f"{few / 1e6:,.1f} M with, {many / 1e6:,.1f} M without: {many / few:.2f} times"
+    findings.append(Finding(f"{what} of the modules", "fewer with 1x1", ours, few < many))
   return findings
 
 

@@ -19,18 +19,18 @@ DENSE, CNN = "mlp", "lenet5"
 
 
 def gaussian(images: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
-  """Returns uint8 images with normal noise, sigma in parts of the pixels' range, cut to it."""
+  """Returns uint8 images with Gaussian noise, clipped to 0..255; sigma is a part of that range."""
   noisy = images + 255 * sigma * rng.standard_normal(images.shape, np.float32)
   return np.clip(np.round(noisy), 0, 255).astype(np.uint8)
 
 
 def salt_and_pepper(images: np.ndarray, part: float, rng: np.random.Generator) -> np.ndarray:
-  """Returns uint8 images with so large a part of their pixels black or white, half of it each."""
+  """Returns uint8 images in which this part of the pixels is black or white, with equal chance."""
   draw = rng.random(images.shape, np.float32)
   return np.where(draw < part / 2, 0, np.where(draw > 1 - part / 2, 255, images)).astype(np.uint8)
 
 
-NOISES = {  # name: the noise, its levels, what they are
+NOISES = {  # name: (the noise, its levels, the unit of the levels)
   "gaussian": (gaussian, (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8), "sigma"),
   "salt and pepper": (salt_and_pepper, (0.0, 0.05, 0.1, 0.2, 0.3, 0.4), "part of the pixels"),
 }
@@ -51,9 +51,9 @@ def noise(
     root: folder of the data, the four IDX files.
     epochs: of each training.
     fraction: of the training images to train on.
-    seeds: trainings of each network.
+    seeds: number of trainings of each network.
     quick: whether to take generated data instead.
-    out: for the runs and pictures.
+    out: folder for the runs and pictures.
   """
   vary = dict(root=root, epochs=epochs, fraction=fraction, quick=quick)
   found = trainings({m: partial(mnist, m, **vary) for m in (DENSE, CNN)}, seeds=seeds, out=out)
@@ -85,7 +85,7 @@ def _examples(config):
 
 
 def _noisy(test, to, *, add, levels):
-  """Yields the test split with noise of each level; the margin around the images has none."""
+  """Yields the test split with noise of each level; the padding around the images has none."""
   for level in levels:
-    rng = np.random.default_rng(0)  # all networks see the same noise
+    rng = np.random.default_rng(0)  # all networks get the same noise
     yield prepare(test.replace(image=add(test.columns["image"], level, rng)), to)

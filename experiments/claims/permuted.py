@@ -1,4 +1,4 @@
-"""Permute all pixels alike: a fully connected network does not care, a CNN loses (course/004)."""
+"""With permuted pixels a fully connected network is as good, a CNN is worse (course/004)."""
 
 from functools import partial
 from pathlib import Path
@@ -14,8 +14,8 @@ from .finding import Finding
 from .trainings import accuracies, gain, mnist, spread, trainings
 
 DENSE, CNN = "mlp", "lenet5"
-SHOWN = 8  # digits of the picture
-SMALL = 0.5  # points that are no loss; course/004 gives no figure
+SHOWN = 8  # digits in the picture
+SMALL = 0.5  # points of accuracy that count as no loss; course/004 gives no figure
 
 
 def permuted(
@@ -27,15 +27,15 @@ def permuted(
   quick: bool = False,
   out: Path = Path("runs/claims/permuted"),
 ) -> list[Finding]:
-  """A fully connected network and LeNet-5 on MNIST as it is, and with its pixels in another order.
+  """A fully connected network and LeNet-5 on MNIST, and on MNIST with all its pixels permuted.
 
   Args:
     root: folder of the data, the four IDX files.
     epochs: of each training.
     fraction: of the training images to train on.
-    seeds: trainings of each network, each with an order of its own.
+    seeds: number of trainings of each network, each with a permutation of its own.
     quick: whether to take generated data instead.
-    out: for the permuted sets, the runs and the picture.
+    out: folder for the permuted sets, the runs and the picture.
   """
   vary = dict(root=root, epochs=epochs, fraction=fraction, quick=quick)
   plain = {name: partial(mnist, name, **vary) for name in (DENSE, CNN)}
@@ -54,14 +54,14 @@ def permuted(
 
 
 def permute(images: np.ndarray, seed: int) -> np.ndarray:
-  """Returns images [N, H, W, C] with their pixels in an order that the seed alone decides."""
+  """Returns images [N, H, W, C] with their pixels permuted, in the same way for equal seeds."""
   count, height, width, channels = images.shape
   order = np.random.default_rng(seed).permutation(height * width)
   return images.reshape(count, height * width, channels)[:, order].reshape(images.shape)
 
 
 def _permuted(make: Any, out: Path, seed: int) -> Any:
-  """Returns a config's like on the same images permuted, which it writes."""
+  """Returns make(seed) with the same images permuted as its data, after it has written these."""
   config = make(seed)
   arrays = {}
   for split, table in _splits(config).items():
@@ -76,7 +76,7 @@ def _permuted(make: Any, out: Path, seed: int) -> Any:
 
 
 def _splits(config):
-  """Returns the splits with nothing held out or left aside yet: that is for the run to do."""
+  """Returns the whole train and test splits: the run itself holds out and leaves out examples."""
   data = config.data.copy_and_resolve_references()
   data.validation, data.fraction = 0.0, 1.0
   return catalogue.load(data, config.seed)

@@ -1,4 +1,4 @@
-"""L2 shrinks weights, L1 makes zeros, the elastic net both; others close the gap (course/004)."""
+"""L2 shrinks weights, L1 makes them zero, and other methods reduce overfitting (course/004)."""
 
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ SIZE = (64, 64)
 L1, L2 = ("l1", 0.1, "kernel$"), ("l2", 1.0, "kernel$")
 AUGMENT = dict(flip=True, rotate=10.0, scale=(0.95, 1.05), shift=3, brightness=0.1)
 STOP = {"train.patience": 5, "train.evaluate_every": 2.0}
-METHODS = {  # name: what of the config it changes
+METHODS = {  # name: the keys of the config that it changes
   "none": {},
   "L2": {"optim.penalties": (L2,)},
   "L1": {"optim.penalties": (L1,)},
@@ -35,8 +35,8 @@ METHODS = {  # name: what of the config it changes
     **STOP,
   },
 }
-CLOSERS = ("dropout", "early stopping", "augmentation", "all")  # of the gap of train and test
-WEIGHTS = ("none", "L2", "L1", "elastic net")  # whose weights are drawn
+CLOSERS = ("dropout", "early stopping", "augmentation", "all")  # methods against overfitting
+WEIGHTS = ("none", "L2", "L1", "elastic net")  # methods whose weights are drawn
 
 
 def regularise(
@@ -50,15 +50,15 @@ def regularise(
 ) -> list[Finding]:
   """The deck's NetChain on a tenth of the brain scans, 64x64, with each kind of regularisation.
 
-  Penalties are decoupled from the gradients, as in AdamW, and L1's step is the soft threshold.
+  Penalties are decoupled from the gradients, as in AdamW; L1's update is the soft threshold.
 
   Args:
     root: folder of the data, with train and test.
     epochs: of each training; by default 60.
-    fraction: of the training images; a tenth of them is the validation split.
-    seeds: trainings of each kind.
+    fraction: of the training images; a tenth of these is the validation split.
+    seeds: number of trainings of each kind.
     quick: whether to take generated data instead.
-    out: for the runs and pictures.
+    out: folder for the runs and pictures.
   """
 
   def config(method, seed):
@@ -77,7 +77,7 @@ def regularise(
   found = trainings({name: partial(config, name) for name in METHODS}, seeds=seeds, out=out)
   table = {name: [_figures(run) for run in runs] for name, runs in found.items()}
   means = {n: {k: np.mean([f[k] for f in rows]) for k in rows[0]} for n, rows in table.items()}
-  log.grid(f"{fraction:.0%} of the scans, {seeds} seeds", {n: _told(f) for n, f in means.items()})
+  log.grid(f"{fraction:.0%} of the scans, {seeds} seeds", {n: _line(f) for n, f in means.items()})
   save(_bars(means), out / "regularise.png")
   save(_histograms({name: _weights(found[name][0]) for name in WEIGHTS}), out / "weights.png")
   print(f"wrote {out / 'regularise.png'} and {out / 'weights.png'}")
@@ -97,14 +97,14 @@ def regularise(
 
 
 def _about(what, deck, means, key, name, sign):
-  """Returns whether a figure lies on the deck's side of what it is without regularisation."""
+  """Returns whether a figure differs from that without regularisation in the deck's direction."""
   before, after = means["none"][key], means[name][key]
-  told = f"{after:.4g} (without: {before:.4g})"
-  return Finding(what, f"{deck} that of none", told, bool(sign * (after - before) > 0))
+  text = f"{after:.4g} (without: {before:.4g})"
+  return Finding(what, f"{deck} that of none", text, bool(sign * (after - before) > 0))
 
 
 def _figures(trained: Trained) -> dict[str, float]:
-  """Returns accuracies in percent, the share of zeros in percent, and the weights' norm."""
+  """Returns accuracies in percent, the share of zero weights in percent, and the weights' norm."""
   patient = load_config(trained.folder).train.patience
   run = cnnjax.restore(trained.folder, "best" if patient else "latest")
   return {
@@ -124,7 +124,7 @@ def _kernels(run):
   return np.concatenate([np.ravel(w) for w in leaves if w.ndim >= 2])
 
 
-def _told(figures):
+def _line(figures):
   return {
     "train": f"{figures['train']:.2f} %",
     "test": f"{figures['test']:.2f} %",
@@ -147,7 +147,7 @@ def _bars(means: dict[str, dict[str, float]]) -> Figure:
 
 
 def _histograms(weights: dict[str, np.ndarray]) -> Figure:
-  """Draws how many weights are of which size; exact zeros are a bar of their own."""
+  """Draws histograms of the weights' magnitudes, with a separate bar for exact zeros."""
   figure = Figure(figsize=(3.2 * len(weights), 3.2), layout="constrained")
   edges = np.linspace(-0.1, 0.1, 61)
   for axes, (name, values) in zip(figure.subplots(1, len(weights), sharey=True), weights.items()):

@@ -15,16 +15,17 @@ from .changed import better, rows, scores
 from .finding import Finding
 from .trainings import mnist, trainings
 
-NETWORKS = {  # name: model, its arguments; without pooling LeNet-5 has the same parameters
+NETWORKS = {  # name: (model, arguments); without pooling LeNet-5 has the same parameters
   "mlp": ("mlp", {}),
   "lenet5_unpooled": ("lenet5", {"pool": 1}),
   "lenet5": ("lenet5", {}),
 }
 PAIRS = (("lenet5", "lenet5_unpooled"), ("lenet5", "mlp"), ("lenet5_unpooled", "mlp"))
 SHIFTS = range(7)  # pixels
-SMALL = slice(1, 4)  # one to three pixels; two poolings halve the map twice, to steps of four
-# The deck draws a row of detectors, its text has lost the numbers: these are of Goodfellow et al.,
-# Deep Learning, figure 9.8, whose caption it repeats. At the ends is what the figure does not show.
+SMALL = slice(1, 4)  # one to three pixels: two poolings give a stride of four pixels
+# The deck shows a row of detector values, but its text has lost the numbers. These are those of
+# Goodfellow et al., Deep Learning, figure 9.8, whose caption it repeats; the values at both ends
+# are outside that figure.
 ROW = (0.0, 0.3, 0.1, 1.0, 0.2, 0.1, 0.0)
 
 
@@ -37,17 +38,17 @@ def shift(
   quick: bool = False,
   out: Path = Path("runs/claims/shift"),
 ) -> list[Finding]:
-  """Networks trained on MNIST as it is, tested on digits that were moved by up to six pixels.
+  """Networks trained on plain MNIST, tested on digits that are moved by up to six pixels.
 
-  The neocognitron, which the course names here too, is not among them yet.
+  The neocognitron, which the course names here too, is not in the zoo yet.
 
   Args:
     root: folder of the data, the four IDX files.
     epochs: of each training.
     fraction: of the training images to train on.
-    seeds: trainings of each network.
+    seeds: number of trainings of each network.
     quick: whether to take generated data instead.
-    out: for the runs and the picture.
+    out: folder for the runs and the picture.
   """
   vary = dict(root=root, epochs=epochs, fraction=fraction, quick=quick)
   configs = {
@@ -69,7 +70,7 @@ def shift(
 
 
 def moved(images: np.ndarray, pixels: int) -> np.ndarray:
-  """Returns images [N, H, W, C] moved right, left, down, up in turn; zeros come in."""
+  """Returns images [N, H, W, C] moved right, left, down, up in turn, with zeros from outside."""
   there, by = np.zeros_like(images), pixels
   height, width = images.shape[1:3]
   there[0::4, :, by:] = images[0::4, :, : width - by]
@@ -80,9 +81,9 @@ def moved(images: np.ndarray, pixels: int) -> np.ndarray:
 
 
 def changed_part(x: np.ndarray, window: int, stride: int) -> float:
-  """Returns the part of max-pooled values that differ once rows x [N, W] move right by one.
+  """Returns the part of max-pooled values that change when rows x [N, W] move right by one.
 
-  Before that the first value of each row is out of sight, afterwards the last.
+  The window of W - 1 values first leaves out each row's first value, afterwards its last one.
   """
   here, there = jnp.asarray(x[:, 1:, None]), jnp.asarray(x[:, :-1, None])
   same = max_pool(here, window, stride) == max_pool(there, window, stride)
@@ -90,14 +91,14 @@ def changed_part(x: np.ndarray, window: int, stride: int) -> float:
 
 
 def _shifted(test, to):
-  """Yields the test split at each shift: moved within the margin, so that nothing is cut."""
+  """Yields the test split at each shift, moved within the padding, so that nothing is cut off."""
   test = prepare(test, to)
   for pixels in SHIFTS:
     yield test.replace(image=moved(test.columns["image"], pixels))
 
 
 def _pooled_values():
-  """Returns how many values change where the deck's row moves, and where random ones do."""
+  """Returns how many pooled values change when the deck's row moves, and when random rows do."""
   drawn, anything = np.asarray([ROW]), np.random.default_rng(0).random((1000, 1025))
   inputs, pooled = changed_part(drawn, 1, 1), changed_part(drawn, 3, 1)
   by_three, by_two = changed_part(anything, 3, 1), changed_part(anything, 2, 2)

@@ -1,4 +1,7 @@
-"""Stacks of 3x3 convolutions see as far as one larger window, with fewer weights (course/004)."""
+"""Stacks of 3x3 convolutions have the receptive field of a larger window and fewer weights.
+
+The claim is course/004's.
+"""
 
 from pathlib import Path
 
@@ -14,11 +17,11 @@ from .counts import leaves
 from .finding import Finding
 
 CHANNELS = 64
-PAIRS = ((2, 5), (3, 7))  # so many 3x3 against one window of this side
+PAIRS = ((2, 5), (3, 7))  # (number of 3x3 convolutions, side of the one larger window)
 
 
 def small_filters(*, out: Path | None = None) -> list[Finding]:
-  """The field that one output answers to, and the weights at 64 channels in and out."""
+  """The receptive field of one output, and the weights with 64 input and output channels."""
   findings, fields = [], {}
   for number, side in PAIRS:
     stack, single, goal = [3] * number, [side], f"{side}x{side}"
@@ -26,10 +29,10 @@ def small_filters(*, out: Path | None = None) -> list[Finding]:
     fields |= {f"{number} of 3x3": small, goal: large}
     seen = "x".join(map(str, extent(small)))
     few, many = weights(stack), weights(single)
-    told = f"{few:,} : {many:,} = {few / many:.2f}"
+    ours = f"{few:,} : {many:,} = {few / many:.2f}"
     findings += [
       Finding(f"{number} of 3x3 see", goal, seen, seen == goal and extent(large) == extent(small)),
-      Finding(f"weights, {number} of 3x3 : one {goal}", "fewer", told, few < many),
+      Finding(f"weights, {number} of 3x3 : one {goal}", "fewer", ours, few < many),
     ]
   if out:
     images = [np.uint8(255 * np.sqrt(f / f.max())) for f in fields.values()]
@@ -39,7 +42,7 @@ def small_filters(*, out: Path | None = None) -> list[Finding]:
 
 
 def field(windows: list[int]) -> np.ndarray:
-  """Returns d(middle output) / d(image) [15, 15] through convolutions of these sides."""
+  """Returns d(middle output) / d(image) [15, 15] of convolutions with windows of these sides."""
   layers = [
     Conv(1, side, padding=side // 2, kernel_init=jax.nn.initializers.ones) for side in windows
   ]
@@ -60,5 +63,5 @@ def extent(field: np.ndarray) -> tuple[int, int]:
 
 
 def weights(windows: list[int]) -> int:
-  """Returns the weights of convolutions of these sides between equal numbers of channels."""
+  """Returns the number of weights of convolutions with windows of these sides and 64 channels."""
   return sum(leaves(Conv(CHANNELS, side), (15, 15, CHANNELS), "kernel") for side in windows)

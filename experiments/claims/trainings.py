@@ -1,4 +1,4 @@
-"""Trainings of a claim: networks and seeds, each in a run folder that can go on."""
+"""Trainings of a claim, one for each network and seed, in run folders that can be continued."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ HERE = Path(__file__).parents[2]
 
 
 class Trained(NamedTuple):
-  """A finished run: its test split's figures, rows of metrics.jsonl, classes and folder."""
+  """A finished run: figures of the test split, rows of metrics.jsonl, classes and folder."""
 
   figures: dict[str, Any]
   rows: list[dict[str, Any]]
@@ -36,16 +36,16 @@ def config_of(
   quick: bool = False,
   model: str | None = None,
 ) -> Any:
-  """Returns configs/classification/<name>.py with what a claim varies.
+  """Returns the config configs/classification/<name>.py with the values that a claim varies.
 
   Args:
     name: of the file.
     seed: of the run.
     root: of the data.
-    epochs: of the training; milestones move with them.
+    epochs: of the training; milestones are scaled by the same factor.
     fraction: of the training images to train on, without a validation split.
-    quick: whether to take the config's quick form, on generated data.
-    model: another of the zoo.
+    quick: whether to take the config's mode quick, on generated data.
+    model: another model of the zoo.
   """
   mode = "quick" if quick else "full"
   config = read_config(f"{HERE / 'configs' / 'classification' / name}.py:{mode}")
@@ -61,13 +61,15 @@ def config_of(
 
 
 def mnist(model: str, seed: int, *, arguments: dict[str, Any] | None = None, **vary: Any) -> Any:
-  """Returns LeNet-5's config for any network, without augmentation: all see the same images.
+  """Returns LeNet-5's config on MNIST for any network, without augmentation.
+
+  All networks then see the same images.
 
   Args:
     model: of the zoo.
     seed: of the run.
     arguments: of the model.
-    **vary: as for `config_of`.
+    **vary: further arguments of `config_of`.
   """
   config = config_of("lenet5_mnist", seed, model=model, **vary)
   config.model.arguments, config.augment.shift = arguments or {}, 0
@@ -81,16 +83,16 @@ def trainings(
 
   Args:
     configs: seed -> config, by the network's name.
-    seeds: how many.
-    out: a run that is there already goes on, or stays as it is.
+    seeds: number of seeds.
+    out: folder of the runs; an interrupted run is continued, a finished one is not trained again.
 
-  Raises: UserError for whatever `train` finds wrong.
+  Raises: any error of `train`.
   """
   found = {name: [] for name in configs}
-  for seed in range(seeds):  # all networks of a seed first, so that what is cut off is of use
+  for seed in range(seeds):  # all networks of a seed first: an interrupted claim can compare them
     for name, config in configs.items():
       folder, figures = train(config(seed), out / f"{name}_{seed}")
-      if "confusion" not in figures:  # of a run that had finished before
+      if "confusion" not in figures:  # the run had finished before
         figures = score(cnnjax.restore(folder), "test")
       classes = tuple(load_config(folder).data.classes)
       found[name].append(Trained(figures, read_rows(folder / "metrics.jsonl"), classes, folder))
@@ -122,7 +124,7 @@ def spread(values: np.ndarray) -> str:
 
 
 def gain(values: np.ndarray) -> tuple[str, bool | None]:
-  """Returns the mean gain in points, and whether it is one: None where it is within the noise."""
+  """Returns the mean gain in points as text, and whether it is above 0, None within the noise."""
   mean = float(values.mean())
   if len(values) == 1:
     return f"{mean:+.2f} points (1 seed)", None

@@ -22,14 +22,14 @@ PRETRAIN = (
   "python -m experiments.train --config=configs/classification/resnet20_cifar10.py "
   "--config.data.root=FOLDER --workdir=RUN"
 )
-STARTS = {  # name: what of the config it changes
+STARTS = {  # name: the keys of the config that it changes
   "from scratch": {},
   "fine-tuned": {"init.trunk_only": True},
   "slower trunk": {"init.trunk_only": True, "optim.rates": (("trunk/", 0.1),)},
   "frozen trunk": {
     "init.trunk_only": True,
     "init.frozen_statistics": True,
-    "optim.rates": (("trunk/", 0.0), ("head/", 30.0)),  # alone it learns slowly at 1
+    "optim.rates": (("trunk/", 0.0), ("head/", 30.0)),  # a head alone learns slowly at 1
   },
 }
 EARLY = 0.2  # part of the training after which "faster" is measured
@@ -46,17 +46,17 @@ def transfer(
   quick: bool = False,
   out: Path = Path("runs/claims/transfer"),
 ) -> list[Finding]:
-  """ResNet-20, its trunk pretrained on CIFAR-10, on other images: test accuracy as it learns.
+  """ResNet-20 with a trunk pretrained on CIFAR-10, on other images: test accuracy by epoch.
 
   Args:
     data: "white_blood_cells" or "brain_tumor", the images to learn.
-    root: their folder.
+    root: the folder of these images.
     source: run folder of a resnet20_cifar.
     epochs: of each training; by default 20.
     fraction: of the training images.
-    seeds: trainings of each kind.
+    seeds: number of trainings of each kind.
     quick: whether to take generated data instead, for the source too.
-    out: for the runs and the picture.
+    out: folder for the runs and the picture.
 
   Raises: UserError without a source, and for other data.
   """
@@ -78,7 +78,7 @@ def transfer(
       model=MODEL,
     )
     made.data.channels, made.data.resize = 3, (32, 32) if quick else SIZE
-    made.train.watch, made.checkpoint.best = "test", ""  # a curve to look at; nothing is chosen
+    made.train.watch, made.checkpoint.best = "test", ""  # for the curve only; it chooses nothing
     made.train.evaluate_every = made.train.epochs / 10
     if STARTS[start]:
       made.init.source = str(source)
@@ -89,7 +89,7 @@ def transfer(
 
 
 def _findings(found: dict[str, list[Trained]], out: Path) -> list[Finding]:
-  """Draws the curves, and returns what each start gains early and in the end."""
+  """Draws the curves, and returns the gains of each start early in training and at its end."""
   curves = {name: np.asarray([_curve(run) for run in runs]) for name, runs in found.items()}
   epoch = [row["epoch"] for row in _watched(found["from scratch"][0])]
   save(bands(curves, epoch, xlabel="epoch", ylabel="test accuracy, %"), out / "transfer.png")

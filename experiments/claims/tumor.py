@@ -1,4 +1,4 @@
-"""A small network names tumours on brain scans with 96 %: good or bad? (course/000)"""
+"""A small network classifies tumours on brain scans with 96 %: good or bad? (course/000)"""
 
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from .finding import Finding
 from .trainings import accuracies, config_of, spread, trainings
 
 CONFIGS = {"tumor_net": "tumor_net_brain_tumor", "resnet18": "resnet18_brain_tumor"}
-HEALTHY = "notumor"  # the class that a tumour must not be taken for
+HEALTHY = "notumor"  # the class without a tumour: predicting it for a tumour is the worst mistake
 
 
 def tumor(
@@ -24,14 +24,14 @@ def tumor(
   quick: bool = False,
   out: Path = Path("runs/claims/tumor"),
 ) -> list[Finding]:
-  """The deck's NetChain beside a ResNet-18 with mirrored and shifted images, tested class by class.
+  """The deck's NetChain and a ResNet-18 with mirrored and shifted images, tested class by class.
 
   Args:
     root: folder of the data, with train and test.
     epochs: of each training.
-    seeds: trainings of each network.
+    seeds: number of trainings of each network.
     quick: whether to take generated data instead.
-    out: for the runs and pictures.
+    out: folder for the runs and pictures.
   """
   vary = dict(root=root, epochs=epochs, quick=quick)
   configs = {name: partial(config_of, file, **vary) for name, file in CONFIGS.items()}
@@ -60,7 +60,7 @@ def _show(name, counts, classes, out):
 
 
 def _by_class(name, counts, classes):
-  """Returns each class's recall, and the mistakes that matter most to a patient."""
+  """Returns each class's recall, and the mistakes between tumours and no tumour."""
   recall = 100 * np.diag(counts) / counts.sum(1)
   findings = [Finding(f"{name}, recall of {c}", "", f"{r:.1f} %") for c, r in zip(classes, recall)]
   if HEALTHY in classes:

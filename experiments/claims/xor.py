@@ -1,4 +1,4 @@
-"""Logistic regression gets half of XOR right, a network nearly all of it (course/000)."""
+"""Logistic regression classifies half of XOR correctly, a network nearly all (course/000)."""
 
 from functools import partial
 from pathlib import Path
@@ -13,23 +13,24 @@ from ..evaluate import score
 from .finding import Finding
 from .trainings import accuracies, config_of, spread, trainings
 
-POINTS, NEW = 200, 2000  # to train on and to be tested by; the deck does not say how many it has
+POINTS, NEW = 200, 2000  # points to train on, and to test on; the deck does not give its numbers
 NETWORKS = ("logistic", "mlp")
 CLASSES = ("orange", "blue")
-HALF = 12.5  # points around 50 %: nearer to it than to 75 %, the deck's next choice
+HALF = 12.5  # accuracies within so many points of 50 % are nearer to it than to 75 %
 
 
 def xor(
   *, epochs: float = 200.0, seeds: int = 3, out: Path = Path("runs/claims/xor")
 ) -> list[Finding]:
-  """Logistic regression and a network of two hidden layers on 200 points, and on new ones.
+  """Logistic regression and a network of two hidden layers, on 200 points and on new points.
 
-  A point is an image of two pixels, its coordinates; its class says whether both are of one half.
+  A point is an image of two pixels, its coordinates; its class is whether both lie in the same half
+  of their range.
 
   Args:
     epochs: of each training.
-    seeds: trainings of each network, each on points of its own.
-    out: for the points, the runs and the picture.
+    seeds: number of trainings of each network, each on points of its own.
+    out: folder for the points, the runs and the picture.
   """
   configs = {name: partial(_config, name, epochs=epochs, out=out) for name in NETWORKS}
   found = trainings(configs, seeds=seeds, out=out)
@@ -51,7 +52,7 @@ def xor(
 
 
 def points(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-  """Returns points as uint8 images [count, 1, 2], and whether both pixels are of one half."""
+  """Returns points as uint8 images [count, 1, 2], and whether both pixels lie in the same half."""
   image = rng.integers(0, 256, (count, 1, 2)).astype(np.uint8)
   high = image[:, 0] >= 128
   return image, (high[:, 0] == high[:, 1]).astype(np.int32)
@@ -70,7 +71,7 @@ def _config(name, seed, *, epochs, out):
 
 
 def _panels(found, seen, new, out):
-  """Returns the answers of the first seed everywhere in the square, under the points."""
+  """Returns the predictions of the first seed over the whole square, and the points to draw."""
   every = np.stack(np.mgrid[:256:2, :256:2], -1)[..., ::-1].astype(np.uint8)  # [128, 128, (x, y)]
   file = np.load(out / "points_0.npz")
   panels = {}

@@ -1,1 +1,1 @@
-"""A search over hyper-parameters: the space, the study, its child processes, what it found."""
+"""Helpers of `sweep`: the search space, the study, its child processes, and the report."""

@@ -1,6 +1,6 @@
 """A trial of a sweep: the train command in a process of its own, which ends with the sweep.
 
-Its rows are read from its metrics.jsonl, so that the engine need not know that it is a trial.
+The sweep reads the trial's metrics.jsonl, so that the engine has no code for trials.
 """
 
 import math
@@ -23,15 +23,15 @@ from .space import write_config
 
 @dataclass
 class Training:
-  """A trial that trains.
+  """A trial whose training is under way.
 
   Attributes:
     trial: of optuna.
-    folder: of the run; its config lies beside it as <folder>.py, what it prints as <folder>.log.
+    folder: of the run; beside it <folder>.py is its config and <folder>.log what it prints.
     process: that trains.
-    values: of the metric, as far as they have been read.
-    began: when, on time.monotonic's clock.
-    hopeless: whether it was stopped for that.
+    values: of the metric, those that have been read so far.
+    began: start time, by time.monotonic.
+    hopeless: whether it was stopped because optuna prunes it.
   """
 
   trial: Any
@@ -50,11 +50,11 @@ class Training:
     return new
 
   def stop(self) -> None:
-    """Asks it to save and end."""
+    """Sends it SIGTERM, after which it saves and ends."""
     self.process.terminate()
 
   def failure(self) -> str:
-    """Returns why it has ended without a value, in a line."""
+    """Returns in one line why it has ended without a value."""
     if self.process.returncode == 0:
       return f"it ended with the value {self.values[-1] if self.values else None}"
     if self.process.returncode < 0:
@@ -62,12 +62,12 @@ class Training:
       return f"ended by {name}" + (", out of memory?" if name == "SIGKILL" else "")
     lines = self.folder.with_suffix(".log").read_text(errors="replace").split("\n")
     lines = [line for line in lines if line.strip()]
-    told = [line for line in lines if line.startswith("error: ")] or lines or ["nothing was said"]
-    return told[-1].removeprefix("error: ")
+    found = [line for line in lines if line.startswith("error: ")] or lines or ["nothing was said"]
+    return found[-1].removeprefix("error: ")
 
 
 def begin(trial: Any, config: Any, folder: Path, title: str) -> Training:
-  """Starts to train a config in a run folder, or goes on there."""
+  """Starts a process that trains a config in a run folder, or continues the run there."""
   write_config(folder.with_suffix(".py"), config, title)
   flags = f"--config={folder.with_suffix('.py')}", f"--workdir={folder}"
   with folder.with_suffix(".log").open("w") as log:
@@ -76,13 +76,13 @@ def begin(trial: Any, config: Any, folder: Path, title: str) -> Training:
       stdin=subprocess.PIPE,  # see _end_with_sweep
       stdout=log,
       stderr=subprocess.STDOUT,
-      start_new_session=True,  # a Ctrl-C is for the sweep, which asks it to save
+      start_new_session=True,  # Ctrl-C reaches only the sweep, which then sends SIGTERM
     )
   return Training(trial, folder, process, [], time.monotonic())
 
 
 def wait_until_free(folder: Path) -> None:
-  """Returns once nobody trains in a run folder: a training outlives its sweep until it saves."""
+  """Returns once no process trains in a run folder: a training saves after its sweep has ended."""
   while (folder / "lock").exists():
     try:
       with locked(folder):
@@ -92,12 +92,15 @@ def wait_until_free(folder: Path) -> None:
 
 
 def _end_with_sweep():
-  """Waits for the end of the pipe from the sweep, which comes however the sweep ends."""
+  """Waits until the pipe from the sweep closes, then ends the training.
+
+  The pipe also closes where the sweep is killed.
+  """
   os.read(0, 1)
-  os.kill(os.getpid(), signal.SIGTERM)  # on Windows this ends it at once, without saving
+  os.kill(os.getpid(), signal.SIGTERM)  # on Windows this ends the process without saving
 
 
 if __name__ == "__main__":
   threading.Thread(target=_end_with_sweep, daemon=True).start()
-  train = f"{__package__.rpartition('.')[0]}.train"  # experiments.train, or as it is installed
+  train = f"{__package__.rpartition('.')[0]}.train"  # or cnnjax.experiments.train
   runpy.run_module(train, run_name="__main__", alter_sys=True)

@@ -1,4 +1,4 @@
-"""What a study has found: a table, the best config as a file, and two pictures."""
+"""The report of a study: a table, the best config as a file, and two pictures."""
 
 import warnings
 from pathlib import Path
@@ -50,7 +50,7 @@ def report(study: optuna.Study, config: Any, folder: Path) -> None:
   print(f"wrote {folder / 'best.py'}")
   print(f"next: {launch.command('train')} --config={folder / 'best.py'}")
   run = folder / "trials" / best.user_attrs[RUN]
-  if run.exists():  # else another machine trained it
+  if run.exists():  # where it does not, another machine trained it
     print(f"      {launch.command('evaluate')} --workdir={run}")
 
 
@@ -69,20 +69,21 @@ def _draw(study, finished, pruned, metric, mode, folder):
 
 
 def importance(study: optuna.Study) -> tuple[dict[str, float], int]:
-  """Returns how much each parameter sets the best trials apart, as shares, and how many these are.
+  """Returns the importance of each parameter, as shares, and the number of best trials.
 
-  PED-ANOVA (arXiv:2304.10255) compares the distribution of a parameter among the best tenth with
-  that among all that finished. It wants five of them, and of a short study takes up to a half.
+  PED-ANOVA (arXiv:2304.10255) compares the distribution of a parameter among the best tenth of the
+  trials with that among all finished ones. In a study of fewer than fifty trials it takes the best
+  five, but at most half of all.
 
-  Raises: UserError where too few trials have finished, or nothing sets them apart.
+  Raises: UserError where too few trials have finished, or no parameter makes a difference.
   """
   count = len(study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]))
   if count < 4:
     raise UserError(f"it takes at least 4 finished trials, and there are {count}")
   best = min(max(0.1, 5 / count), 0.5)
   evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=best)
-  with warnings.catch_warnings(action="ignore"):  # of few trials, which the picture says
+  with warnings.catch_warnings(action="ignore"):  # about few trials; the picture shows it
     shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
-  if len(shares) != 1 and len(set(shares.values())) < 2:  # optuna's answer where it has none
+  if len(shares) != 1 and len(set(shares.values())) < 2:  # optuna then knows nothing
     raise UserError("nothing sets the best trials apart")
   return shares, round(best * count)

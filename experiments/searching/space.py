@@ -1,4 +1,4 @@
-"""A search space: read from its file, put into a config, and written as a config file again."""
+"""A search space: it is read from its file, and its values are put into a config or a file."""
 
 import json
 from collections.abc import Callable
@@ -33,10 +33,10 @@ def get_config(mode="full"):
 
 
 def read_space(path: str) -> Callable[[Any], dict[str, Any]]:
-  """Returns get_space(trial) -> {config key: value} of a file; configs/spaces/lenet5.py is one.
+  """Returns get_space(trial) -> {config key: value} of a file such as configs/spaces/lenet5.py.
 
-  Raises: UserError for a file that is none, fails, or has no such function; what is returned raises
-    UserError where that function fails.
+  Raises: UserError for a file that is missing, fails, or has no such function. The returned
+    function raises UserError where the file's function fails.
   """
   path = launch.find(path, "space")
   get_space = getattr(launch.load_module(path, "space"), "get_space", None)
@@ -45,7 +45,7 @@ def read_space(path: str) -> Callable[[Any], dict[str, Any]]:
 
   def space(trial):
     with launch.of_user(path, "space"):
-      return tuples(json.loads(json.dumps(get_space(trial), allow_nan=False)))  # plain values only
+      return tuples(json.loads(json.dumps(get_space(trial), allow_nan=False)))  # only JSON's types
 
   return space
 
@@ -53,8 +53,8 @@ def read_space(path: str) -> Callable[[Any], dict[str, Any]]:
 def changed(config: Any, values: dict[str, Any]) -> Any:
   """Returns the config with the values of a space.
 
-  Raises: UserError for values that are no dict, a key that the config has not, or a value of
-    another type than the config's.
+  Raises: UserError for values that are no dict, an unknown key, or a value of another type than
+    the config's.
   """
   if not isinstance(values, dict):
     raise UserError(f"get_space must return {{config key: value}}; found {values!r}")
@@ -73,6 +73,6 @@ def changed(config: Any, values: dict[str, Any]) -> Any:
 
 
 def write_config(path: Path, config: Any, title: str) -> None:
-  """Writes a file that launch.read_config gives the same config of."""
+  """Writes a config file from which launch.read_config returns this config."""
   shown = pformat(config.to_dict(), width=100, sort_dicts=False)
   write_text(path, FILE.format(title=title, config=shown))

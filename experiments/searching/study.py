@@ -1,8 +1,8 @@
-"""A study: trials drawn from a space, several trained at once, counted, given up and gone on with.
+"""A study: its trials are drawn from a space, trained several at a time, pruned and continued.
 
 optuna keeps it in a database, which several sweeps, on several machines, may share. A trial that
-was cut off is marked as failed, and put into the queue again under a new number; that one goes on
-in the same run folder.
+was interrupted is marked as failed, and its values are enqueued again as a new trial, which
+continues in the same run folder.
 """
 
 import math
@@ -23,7 +23,7 @@ from .child import Training, begin, wait_until_free
 from .space import changed
 
 WAIT = 0.2  # seconds between looks at the trainings
-RUN, PLACE, VALUES, AGAIN = "run", "place", "values", "again"  # what is noted with a trial
+RUN, PLACE, VALUES, AGAIN = "run", "place", "values", "again"  # user attributes of a trial
 SAMPLERS: dict[str, Callable[[int, int], optuna.samplers.BaseSampler]] = {
   "tpe": lambda seed, trials: optuna.samplers.TPESampler(
     n_startup_trials=min(10, trials // 3), seed=seed
@@ -33,7 +33,7 @@ SAMPLERS: dict[str, Callable[[int, int], optuna.samplers.BaseSampler]] = {
 
 
 def draw(space: Callable, config: Any, tries: int = 10) -> None:
-  """Draws values that nobody trains. Raises: UserError where all tries fail."""
+  """Draws values to test a space, without training. Raises: UserError where all tries fail."""
   optuna.logging.set_verbosity(optuna.logging.ERROR)
   study = optuna.create_study(sampler=optuna.samplers.RandomSampler(config.seed))
   for left in reversed(range(tries)):
@@ -46,10 +46,10 @@ def draw(space: Callable, config: Any, tries: int = 10) -> None:
 
 
 def open_study(config: Any, folder: Path, storage: str = "") -> optuna.Study:
-  """Returns the study that is named as the folder, made where there is none.
+  """Returns the study with the folder's name; it is made where there is none.
 
   Args:
-    config: whose `checkpoint.best` of the split `train.watch` is optimised.
+    config: whose `checkpoint.best` on the split `train.watch` is optimised.
     folder: of the sweep; study.db lies there.
     storage: URL of another database.
 
@@ -66,7 +66,7 @@ def open_study(config: Any, folder: Path, storage: str = "") -> optuna.Study:
       pruner=optuna.pruners.MedianPruner(n_warmup_steps=1),
       load_if_exists=True,
     )
-  except Exception as error:  # SQLAlchemy's, a driver's, the network's; the URL may hold a password
+  except Exception as error:  # of many types; the message leaves out the URL and its password
     first = str(error).splitlines()[0] if str(error) else type(error).__name__
     raise UserError(f"the study {name} cannot be opened in {where}: {first}") from error
   found = study.user_attrs.get("goal", goal)
@@ -87,24 +87,24 @@ def search(
   sampler: str = "tpe",
   shared: bool = False,
 ) -> None:
-  """Trains trials in FOLDER/trials/<n> until the study has so many, those that failed among them.
+  """Trains trials in FOLDER/trials/<n> until the study has so many, with those that failed.
 
   Args:
     study: of `open_study`.
     config: of which each trial changes some keys.
     space: of `read_space`.
-    folder: of the sweep, which nobody else uses now.
-    trials: how many the study is to have in all.
-    jobs: how many train at once.
+    folder: of the sweep, which no other process uses now.
+    trials: number of trials that the study has at the end.
+    jobs: number of trials that train at the same time.
     sampler: of `SAMPLERS`.
-    shared: whether other sweeps may draw from the study now, each by a seed of its own.
+    shared: whether other sweeps draw from the study too; then each has a seed of its own.
 
-  Raises: Stopped after SIGTERM. Trials that still train are asked to save, and put back.
+  Raises: Stopped after SIGTERM. Trials that still train save, and are enqueued again.
   """
   (folder / "trials").mkdir(exist_ok=True)
   place = f"{socket.gethostname()}:{folder.resolve()}"
   for trial in study.get_trials(states=[TrialState.RUNNING]):
-    if trial.user_attrs.get(PLACE) == place:  # of a sweep that was killed
+    if trial.user_attrs.get(PLACE) == place:  # an earlier sweep here was killed
       _say(trial, "was cut off, and goes on under a new number")
       wait_until_free(folder / "trials" / trial.user_attrs[RUN])
       _put_back(study, trial)
@@ -131,7 +131,7 @@ def search(
 
 
 def begun(study: optuna.Study) -> int:
-  """Returns how many trials have begun; one that was put back counts once, when it begins anew."""
+  """Returns how many trials have begun; an interrupted one and its continuation count as one."""
   found = study.get_trials(deepcopy=False)
   started = sum(trial.state != TrialState.WAITING for trial in found)
   return started - sum(AGAIN in trial.user_attrs for trial in found)
@@ -144,7 +144,7 @@ def _put_back(study, trial):
 
 
 def _begin(study, config, space, folder, place):
-  """Returns the training of a next trial in a list, which is empty where its values are wrong."""
+  """Returns a list with the training of the next trial, or [] where its values are wrong."""
   trial = study.ask()
   run = trial.user_attrs.get(RUN, str(trial.number))
   trial.set_user_attr(RUN, run)
@@ -162,9 +162,9 @@ def _begin(study, config, space, folder, place):
 
 
 def _ended(study, training, config):
-  """Whether a training has ended; reports what it has reached, and stops it where it is hopeless.
+  """Returns whether a training has ended; reports its values, and stops it where optuna prunes it.
 
-  Its end is looked for before its rows are read: then the last are among them.
+  It checks for the end before it reads the rows, so that it does not miss the last ones.
   """
   code, trial = training.process.poll(), training.trial
   for evaluation, value in training.news(config.train.watch, config.checkpoint.best):
@@ -189,9 +189,9 @@ def _ended(study, training, config):
 
 
 def _worth(values, config):
-  """Returns the value of the variables that a training ends with: the last, with patience the best.
+  """Returns the value of a training's final variables: the last one, or with patience the best.
 
-  With patience the training has restored its best checkpoint.
+  With patience the training ends with its best checkpoint.
   """
   if not config.train.patience:
     return values[-1]
@@ -200,7 +200,7 @@ def _worth(values, config):
 
 
 def told(value: Any) -> str:
-  """Returns a value as it is printed."""
+  """Returns a value as text, floats with four digits."""
   return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -1,1 +1,1 @@
-"""What the verbs print and draw."""
+"""Helpers of the scripts that print tables and draw pictures."""

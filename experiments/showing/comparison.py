@@ -1,7 +1,8 @@
-"""The ImageNet classifiers side by side, as course/004 compares them and as Canziani draws them.
+"""A comparison of the ImageNet classifiers: course/004's table, and Canziani's picture.
 
-Depth, parameters and multiply-adds are counted here, without auxiliary classifiers, which answer
-nothing. Accuracies and the deck's column are published figures. Years are those of the papers.
+Depth, parameters and multiply-adds are counted here, without auxiliary classifiers, which take no
+part in inference. Accuracies and the deck's column are published figures. Years are those of the
+papers.
 """
 
 import re
@@ -15,13 +16,13 @@ from cnnjax.models.weights import WEIGHTS
 from cnnjax.models.zoo import ZOO
 from cnnjax.visualise.balls import balls
 
-TOP1 = {  # %, ImageNet validation, one crop: of each model's first published weights
+TOP1 = {  # accuracy in %, ImageNet validation, one crop, of each model's first published weights
   **{
     name: next(iter(sets.values())).top1
     for name, sets in WEIGHTS.items()
     if ZOO[name].task == "classification" and not name.endswith("_bn")
   },
-  "seresnet50": 77.6,  # its authors' own weights; timm's sets state none
+  "seresnet50": 77.6,  # of its authors' weights; timm's state none
   "mobilenet_v1": 70.6,  # arXiv:1704.04861, table 8
 }
 
@@ -35,7 +36,7 @@ class Deck(NamedTuple):
   error: str
 
 
-DECK = {  # given to the model of the depth that the deck names
+DECK = {  # our model that has the depth of the deck's row: that row
   "alexnet_2012": Deck("AlexNet", 8, 60, "16.4"),
   "vgg19": Deck("VGG", 19, 138, "7.3"),
   "googlenet_2014": Deck("GoogLeNet", 22, 4, "6.7"),
@@ -48,11 +49,11 @@ NOTES = """\
 Counted here, for the published input, without auxiliary classifiers: depth (layers that multiply
 on the longest path, the gates of squeeze-and-excitation left out), parameters, multiply-adds.
 Published: top-1 accuracy of one crop; top-5 error as in course/004's table, mostly of ensembles."""
-NEAR = 0.03  # a rounded figure of the deck is not contradicted by less
+NEAR = 0.03  # relative difference up to which our count agrees with a rounded figure of the deck
 
 
 class Entry(NamedTuple):
-  """One model: what was counted, and what was published (top1 in %)."""
+  """One model: its counted and its published figures (top1 in %)."""
 
   year: int
   depth: int
@@ -81,7 +82,7 @@ def count(name: str) -> Entry:
 
 
 def year(paper: str) -> int:
-  """Returns when a paper appeared: "arXiv:1409.1556" -> 2014, "LeCun et al. 1998" -> 1998."""
+  """Returns a paper's year: "arXiv:1409.1556" -> 2014, "LeCun et al. 1998" -> 1998."""
   archived = re.search(r"arXiv:(\d\d)", paper)
   return 2000 + int(archived[1]) if archived else int(re.search(r"\d{4}$", paper)[0])
 
@@ -108,23 +109,23 @@ def columns(entries: dict[str, Entry]) -> dict[str, dict[str, str]]:
 
 
 def contradictions(entries: dict[str, Entry]) -> list[str]:
-  """Returns a sentence for each figure of the deck's table that our counts do not give."""
-  told = []
+  """Returns a sentence for each figure of the deck's table that our counts contradict."""
+  sentences = []
   for name, deck in DECK.items():
     found = entries[name]
     if deck.depth and deck.depth != found.depth:
-      told.append(f"{deck.name}: the deck says {deck.depth} layers, {name} has {found.depth}")
+      sentences.append(f"{deck.name}: the deck says {deck.depth} layers, {name} has {found.depth}")
     if abs(found.parameters / 1e6 / deck.millions - 1) > NEAR:
       said = f"{deck.name}: the deck says {deck.millions:g} M parameters"
       others = {n: abs(e.parameters / 1e6 / deck.millions - 1) for n, e in entries.items()}
       whose = min(others, key=others.get)
       hint = f"; {deck.millions:g} M is nearest to {whose}" if others[whose] < NEAR else ""
-      told.append(f"{said}, {name} has {found.parameters / 1e6:.2f} M{hint}")
-  return told
+      sentences.append(f"{said}, {name} has {found.parameters / 1e6:.2f} M{hint}")
+  return sentences
 
 
 def picture(entries: dict[str, Entry]) -> Figure:
-  """Draws published accuracy against multiply-adds, the area by parameters."""
+  """Draws published accuracy against multiply-adds, with discs whose area shows the parameters."""
   shown = {name: e for name, e in entries.items() if e.top1}
   return balls(
     {name: (e.multiply_adds / 1e9, e.top1, e.parameters / 1e6) for name, e in shown.items()},

@@ -1,4 +1,4 @@
-"""What a detector's runs have in common: the score from which boxes are seen, and pictures."""
+"""What `evaluate` and `predict` share for detectors: the flag --least, and pictures with boxes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,14 +18,14 @@ LEAST = 0.5
 
 
 def define_flags() -> None:
-  """Defines --least."""
+  """Defines the flag --least, the smallest score of boxes that are shown."""
   flags.DEFINE_float(
     "least", None, f"of a detector: score below which a box is not seen; by default {LEAST}"
   )
 
 
 def least(run: cnnjax.Run, value: float | None) -> float:
-  """Returns the value of --least. Raises: UserError where it is no score, or none is asked for."""
+  """Returns the value of --least. Raises: UserError for no score, or a run without a detector."""
   task = run.config.task.name
   if value is not None and task != "detection":
     raise UserError(f"--least is a score of boxes, but {run.folder} is a run of the task {task}")
@@ -35,7 +35,7 @@ def least(run: cnnjax.Run, value: float | None) -> float:
 
 
 def packed(answer: dict[str, Any], pixels: np.ndarray) -> dict[str, Any]:
-  """Returns an answer about an image [H, W, ..] with its size, and masks in few bytes."""
+  """Returns an answer with the size of its image [H, W, ..], and with masks run-length encoded."""
   masks = {"masks": [pack(mask) for mask in answer["masks"]]} if "masks" in answer else {}
   return {"size": list(pixels.shape[:2]), **answer, **masks}
 
@@ -43,9 +43,9 @@ def packed(answer: dict[str, Any], pixels: np.ndarray) -> dict[str, Any]:
 def draw(
   files: Sequence[Path], answers: Sequence[dict[str, Any]], folder: Path, most: int, side: int
 ) -> list[np.ndarray]:
-  """Writes image files with what `packed` answers say is on them, as PNGs by number and name.
+  """Draws `packed` answers on their images, and writes these as PNGs by number and name.
 
-  Returns: the first of them, at `most` so many, so small that no side is longer than `side`.
+  Returns: the first `most` of the pictures, scaled down so that no side is longer than `side`.
   """
   folder.mkdir(exist_ok=True)
   small = []

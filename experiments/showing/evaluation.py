@@ -1,4 +1,4 @@
-"""The pictures that an evaluation draws, by what its task has."""
+"""The pictures of an evaluation, for each task."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -20,14 +20,14 @@ Pictures = Iterator[tuple[str, Figure]]
 
 
 def of_training(rows: Sequence[dict[str, Any]]) -> Pictures:
-  """Yields losses.png: the loss and its parts, as a run's rows have them, by epoch."""
+  """Yields losses.png: the loss and its parts by epoch, from a run's rows."""
   parts = dict.fromkeys(key for row in rows for key in row if key.endswith("_loss"))
   if rows:
     yield "losses.png", curves(rows, ("loss", *parts))
 
 
 def of_figures(figures: dict[str, Any], names: Sequence[str]) -> Pictures:
-  """Yields calibration.png and confusion.png of classes, pairs.png of numbers."""
+  """Yields calibration.png and confusion.png for classes, pairs.png for numbers."""
   if "calibration" in figures:
     error = figures["expected_calibration_error"]
     yield "calibration.png", reliability(figures["calibration"], error)
@@ -47,11 +47,11 @@ def of_boxes(
   """Yields precision_recall.png and errors.png of a detector.
 
   Args:
-    found: boxes, labels, scores and valid, with a row for each of the table's.
+    found: boxes, labels, scores and valid, with a row for each image of the table.
     truth: boxes, labels and valid.
     table: of the images.
-    parts: the errors, of `metrics.errors`.
-    least: score from which detections are seen on the images.
+    parts: the errors, from `metrics.errors`.
+    least: smallest score of the detections that are drawn on the images.
   """
   ranked = zip(table.classes, rankings(found, truth, len(table.classes)))
   lines = {name: falling(*curve(*one)) for name, one in ranked if one[1]}

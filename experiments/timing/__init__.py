@@ -1,1 +1,1 @@
-"""Our steps timed beside others: the peers, the contests, where the time goes."""
+"""Helpers of `benchmark`: other libraries' networks, timing in turns, and breakdowns of a step."""

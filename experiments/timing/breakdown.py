@@ -1,4 +1,4 @@
-"""Where a compiled step's time goes: its program's instructions, timed by the profiler, by kind."""
+"""A breakdown of a compiled step's time by kinds of instructions, from the profiler's trace."""
 
 import re
 import tempfile
@@ -22,7 +22,7 @@ from .peers import training
 
 FORWARD, INPUT = "convolution, forward", "convolution, input gradient"
 KERNEL, DENSE = "convolution, kernel gradient", "dense"
-KINDS = (  # kind, and what the name of its operation in the program holds; the first that fits
+KINDS = (  # (kind, pattern of the operation's name in the program); the first match counts
   ("optimiser", r"optimizer"),
   (KERNEL, r"conv_kernel_gradient"),
   (INPUT, r"conv_input_gradient"),
@@ -33,7 +33,7 @@ KINDS = (  # kind, and what the name of its operation in the program holds; the 
 )
 COPIES, REST = "copies", "elementwise"
 COPYING = ("copy", "transpose", "pad", "concatenate", "slice", "bitcast", "broadcast")
-SILENT = ("parameter", "constant", "tuple", "get-tuple-element", "bitcast")  # no work
+SILENT = ("parameter", "constant", "tuple", "get-tuple-element", "bitcast")  # take no time
 
 _LINE = re.compile(r"^\s*(?:ROOT )?%?([\w.\-]+) = (.*?) ([\w\-]+)\((.*)$")
 _ARRAY = re.compile(r"\b(pred|[subf]+\d+)\[([\d,]*)\]")
@@ -44,7 +44,7 @@ class Instruction(NamedTuple):
   """One line of a compiled program."""
 
   kind: str
-  size: int  # bytes of what it makes
+  size: int  # bytes of its result
   reads: tuple[str, ...]
 
 
@@ -61,11 +61,11 @@ def instructions(program: str) -> dict[str, Instruction]:
 
 
 def kind_of(name: str, opcode: str, rest: str) -> str:
-  """Returns the kind of an instruction, by the name that JAX gave the operation it came from."""
+  """Returns the kind of an instruction, by the name of the JAX operation that it comes from."""
   what = re.search(r'op_name="([^"]*)"', rest)
   if opcode in COPYING or any(name.startswith((w, f"wrapped_{w}")) for w in COPYING):
     return COPIES
-  if opcode == "convolution" and not what:  # XLA forgets whence it came
+  if opcode == "convolution" and not what:  # XLA drops its name
     return KERNEL
   for kind, pattern in KINDS:
     if what and re.search(pattern, what[1]):
@@ -74,7 +74,7 @@ def kind_of(name: str, opcode: str, rest: str) -> str:
 
 
 def bytes_of(shape: str) -> int:
-  """Returns the bytes of an array, or a tuple of some, as a program's text has it."""
+  """Returns the bytes of a shape in a program's text, of an array or a tuple of arrays."""
   arrays = _ARRAY.findall(shape)
   return sum(
     _WIDTH.get(t, 4) * int(np.prod([int(n) for n in d.split(",") if n])) for t, d in arrays
@@ -82,7 +82,7 @@ def bytes_of(shape: str) -> int:
 
 
 def events(run: Callable[[], Any]) -> list[tuple[str, float, float]]:
-  """Returns (instruction, begin, end) in seconds of what ran on the CPU during `run()`."""
+  """Returns (instruction, begin, end), in seconds, of all that ran on the CPU during `run()`."""
   with tempfile.TemporaryDirectory() as folder:
     with jax.profiler.trace(folder):
       run()
@@ -103,7 +103,7 @@ def events(run: Callable[[], Any]) -> list[tuple[str, float, float]]:
 
 
 def shared(spans: list[tuple[str, float, float]]) -> dict[str, float]:
-  """Returns the seconds of each name; where several run at once they share the time equally."""
+  """Returns the seconds of each name; instructions that run at once share the time equally."""
   marks = sorted(
     [(start, 1, name) for name, start, _ in spans] + [(end, -1, name) for name, _, end in spans]
   )
@@ -121,7 +121,7 @@ def shared(spans: list[tuple[str, float, float]]) -> dict[str, float]:
 
 
 def breakdown(run: Callable[[], Any], program: str, steps: int) -> dict[str, dict[str, float]]:
-  """Returns {kind: seconds and bytes a step} of a program that `run()` runs so many times.
+  """Returns {kind: seconds and bytes per step} of a program that `run()` runs `steps` times.
 
   Bytes are those of the arrays that its instructions read and write.
   """
@@ -134,10 +134,10 @@ def breakdown(run: Callable[[], Any], program: str, steps: int) -> dict[str, dic
 
 
 def operations(name: str, batch_size: int) -> dict[str, float]:
-  """Returns {kind: floating-point operations a training step} of a model's layers.
+  """Returns {kind: floating-point operations per training step} of a model's layers.
 
-  They are those of the formulas, whatever way the machine takes. The first convolution's input
-  needs no gradient; of the dense layers each product is needed three times.
+  They are counted from the layers' formulas, whatever algorithm the machine uses. The input of the
+  first convolution needs no gradient; a dense layer needs three matrix products.
   """
   rows = cnnjax.summarize(name).rows
   convs = [row.multiply_adds for row in rows if row.kind.endswith("Conv")]
@@ -147,12 +147,12 @@ def operations(name: str, batch_size: int) -> dict[str, float]:
 
 
 def profile(name: str, batch_size: int, steps: int, picture: Path | None) -> dict[str, Any]:
-  """Prints and returns where a training step's time goes, beside the machine's peaks.
+  """Prints and returns the breakdown of a training step, compared with the machine's peaks.
 
   Args:
-    name: of the zoo.
-    batch_size: images.
-    steps: to trace.
+    name: of a model of the zoo.
+    batch_size: number of images.
+    steps: number of steps to trace.
     picture: PNG file for the roofline.
 
   Raises: UserError on another platform than the CPU.
@@ -202,7 +202,7 @@ def profile(name: str, batch_size: int, steps: int, picture: Path | None) -> dic
 
 
 def peaks() -> dict[str, float]:
-  """Returns the machine's FLOP/s of a large matrix product and bytes/s of a large copy."""
+  """Returns the machine's FLOP/s in a large matrix product and bytes/s in a large copy."""
   matrix = jax.random.normal(jax.random.key(0), (2048, 2048))
   block = jnp.ones(2**26)  # 256 MiB
   product, copy = jax.jit(jnp.matmul), jax.jit(lambda x: x + 1)

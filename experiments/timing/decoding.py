@@ -1,4 +1,4 @@
-"""Images a second that are read from files, decoded and resized: ours, PyTorch's, TensorFlow's."""
+"""The speed of reading, decoding and resizing image files: ours, PyTorch's and TensorFlow's."""
 
 import importlib.util
 import time
@@ -18,11 +18,11 @@ from cnnjax.errors import UserError
 from .turns import ratio, take_turns, told
 
 WORKERS = (0, 2)  # processes of PyTorch's DataLoader
-READY = 8  # batches that may lie ready when a turn begins, and do not count
+READY = 8  # batches that may be ready when a turn begins, and are not timed
 
 
 def ours(files: Files, batch_size: int, by: str) -> Iterator[np.ndarray]:
-  """Returns batches without end, by one thread ("") or as training reads them."""
+  """Returns endless batches, read by one thread ("") or as training reads them."""
   make = partial(_batch, files, batch_size)
   return ahead(make, 0, FAR, by) if by else map(make, iter(range(FAR)))
 
@@ -32,7 +32,7 @@ def _batch(files: Files, batch_size: int, number: int) -> np.ndarray:
 
 
 class TorchFiles:
-  """The same files as a dataset of PyTorch's, decoded and resized as torchvision's folders are."""
+  """The same files as a PyTorch dataset, decoded and resized as by torchvision's ImageFolder."""
 
   def __init__(self, files: Files):
     from torchvision import transforms
@@ -51,7 +51,7 @@ class TorchFiles:
 
 
 def torch_loader(files: Files, batch_size: int, workers: int) -> Iterator[np.ndarray]:
-  """Returns batches without end from PyTorch's DataLoader."""
+  """Returns endless batches from PyTorch's DataLoader."""
   from torch.utils.data import DataLoader
 
   context = "spawn" if workers else None  # JAX has threads, which a fork would break
@@ -62,7 +62,7 @@ def torch_loader(files: Files, batch_size: int, workers: int) -> Iterator[np.nda
 
 
 def tf_loader(files: Files, batch_size: int) -> Iterator[np.ndarray]:
-  """Returns batches without end from tf.data, as parallel as it likes."""
+  """Returns endless batches from tf.data, which chooses its number of threads."""
   import tensorflow as tf
 
   def load(path):
@@ -76,7 +76,7 @@ def tf_loader(files: Files, batch_size: int) -> Iterator[np.ndarray]:
 
 
 def line_up(files: Files, batch_size: int) -> dict[str, Iterator[np.ndarray]]:
-  """Returns who takes part: ours, and what of the others is installed."""
+  """Returns the contestants' batches: ours, and those of the other libraries if installed."""
   names = {"": "one thread", "threads": "threads", "processes": "processes"}
   found = {f"cnnjax, {n}": ours(files, batch_size, by) for by, n in names.items()}
   if importlib.util.find_spec("torchvision"):
@@ -88,7 +88,7 @@ def line_up(files: Files, batch_size: int) -> dict[str, Iterator[np.ndarray]]:
 
 
 def turn(batches: Iterator[np.ndarray], batch_size: int, count: int) -> float:
-  """Returns the images a second of so many batches, after those that may have lain ready."""
+  """Returns the images per second of `count` batches, after those that may have been ready."""
   for _ in range(READY):
     next(batches)
   start = time.perf_counter()
@@ -100,7 +100,7 @@ def turn(batches: Iterator[np.ndarray], batch_size: int, count: int) -> float:
 def decoding(config: Any, batch_size: int, count: int, rounds: int) -> dict[str, Any]:
   """Prints and returns the speed of each on the training files of a config.
 
-  Raises: UserError where its data are no image files, or PyTorch makes other pixels of them.
+  Raises: UserError where its data are no image files, or PyTorch's pixels differ from ours.
   """
   data = config.data.copy_and_resolve_references()
   with data.unlocked():

@@ -1,8 +1,8 @@
-"""Detectors beside torchvision's: trunk, pyramid and heads with the same weights and images.
+"""Our detectors compared with torchvision's: trunk, pyramid and heads, with the same weights.
 
-What decides (matching, suppression) and what reads regions is left out, for it is timed apart
-(`operators`): the box head reads the 7x7 windows that the finest map falls into. The loss is the
-sum of each output's mean square.
+Matching, non-maximum suppression and RoI operators are left out; `operators` times the last two.
+The box head reads the 7x7 windows into which the finest map is divided. The loss is computed from
+each output's mean square (`Squares`).
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ from .peers import FOLDED, own_loop, torch_sides
 from .turns import Contestant
 
 SIDES = {"ssd300": 300, "faster_rcnn_fpn": 320}  # of the images; names: those that are timed
-CELLS = 7  # of a window that the box head reads
+CELLS = 7  # side of a window that the box head reads
 
 
 class SSDHeads(SSD):
@@ -67,7 +67,7 @@ def squares(*outputs: jax.Array) -> dict[str, jax.Array]:
 
 
 def windows(x: jax.Array) -> jax.Array:
-  """Returns the windows [B, K, CELLS, CELLS, C] that a map [B, H, W, C] falls into."""
+  """Returns the windows [B, K, CELLS, CELLS, C] into which a map [B, H, W, C] is divided."""
   count, *sides, channels = x.shape
   rows, columns = (side // CELLS for side in sides)
   x = x[:, : rows * CELLS, : columns * CELLS]
@@ -76,9 +76,9 @@ def windows(x: jax.Array) -> jax.Array:
 
 
 class Squares:
-  """What stands for a task: the loss is log(1 + the sum of the outputs' mean squares).
+  """A task with the loss log(1 + the sum of the outputs' mean squares).
 
-  Of the sum itself a step would be larger the larger the outputs are, and end in infinities.
+  With the sum itself the gradients would grow with the outputs, and training would diverge.
   """
 
   @staticmethod
@@ -99,7 +99,7 @@ def first(name: str, batch_size: int) -> tuple[nn.Module, Any, dict[str, np.ndar
   image = rng.normal(size=shape).astype(np.float32)
   shapes = jax.eval_shape(partial(heads.init, train=False), jax.random.key(0), image)
 
-  def drawn(path, leaf):  # to compile `init` takes longer than the rest
+  def drawn(path, leaf):  # compiling `init` would take longest of all
     if path[-1].key == "kernel":
       deviation = (2 / np.prod(leaf.shape[:-1])) ** 0.5
       return rng.normal(0, deviation, leaf.shape).astype(np.float32)
@@ -131,7 +131,7 @@ def torchvision_heads(name: str, variables: Any) -> Any:
     cut = maps[0].unfold(2, CELLS, CELLS).unfold(3, CELLS, CELLS)  # [B, C, rows, columns, 7, 7]
     cut = cut.permute(0, 2, 3, 1, 4, 5).flatten(0, 2)
     kinds, moves = net.roi_heads.box_predictor(net.roi_heads.box_head(cut))
-    return *said, kinds, moves.unflatten(1, (-1, 4))[:, 1:]  # ours has none of the background
+    return *said, kinds, moves.unflatten(1, (-1, 4))[:, 1:]  # ours has no offsets of the background
 
   class Heads(torch.nn.Module):
     def __init__(self):
@@ -146,7 +146,7 @@ def torchvision_heads(name: str, variables: Any) -> Any:
 
 
 def line_up(name: str, peers: Sequence[str], batch_size: int, train: bool) -> dict[str, Contestant]:
-  """Returns those to be timed for a detector, all with the same weights and batch."""
+  """Returns the contestants for a detector, all with the same weights and batch."""
   heads, variables, batch = first(name, batch_size)
   found = {"cnnjax": own_loop(heads.apply, variables, batch, Squares, train, cnnjax.jit)}
   if FOLDED in peers and not train and "batch_stats" in variables:
@@ -157,7 +157,7 @@ def line_up(name: str, peers: Sequence[str], batch_size: int, train: bool) -> di
 
 
 def operators(rounds: int) -> dict[str, Any]:
-  """Prints and returns the milliseconds of suppression, and of reading an image's 1,000 regions."""
+  """Prints and returns the milliseconds of NMS, and of RoI operators on 1,000 regions."""
   rng = np.random.default_rng(0)
   low = rng.uniform(0, 700, (10_000, 2))
   boxes = np.concatenate([low, low + rng.uniform(8, 200, (10_000, 2))], 1).astype(np.float32)

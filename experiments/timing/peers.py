@@ -1,4 +1,4 @@
-"""Whom the benchmark stands beside: the same networks in stock Flax and in PyTorch."""
+"""The libraries that the benchmark compares with: the same networks in stock Flax and PyTorch."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ from .stock import stock
 from .turns import Contestant
 
 RATE, MOMENTUM = 1e-2, 0.9
-FOLDED, COMPILED = "folded", "torch compiled"  # who stands there too where a flag asks for them
+FOLDED, COMPILED = "folded", "torch compiled"  # contestants that --fold and --compile add
 
 
 class FlaxLeNet5(nn.Module):
@@ -45,30 +45,30 @@ class FlaxLeNet5(nn.Module):
 
 
 def flax_lenet5(variables: Any) -> tuple[Callable, Any]:
-  """Returns Flax's LeNet-5, and our variables as it names them."""
+  """Returns `apply` of LeNet-5 in stock Flax, and our variables by its names."""
   params = variables["params"]
   return FlaxLeNet5().apply, {"params": {**params["trunk"], **params["head"]}}
 
 
 def flax_zoo(name: str, variables: Any) -> tuple[Callable, Any]:
-  """Returns a network of the zoo as stock Flax computes it, and our variables."""
+  """Returns `apply` of a network of the zoo with stock Flax's layers, and our variables."""
   return stock(undropped(name)), variables
 
 
 def user_zoo(name: str, variables: Any) -> tuple[Callable, Any]:
-  """Returns what a user of `cnnjax.create_model` has for a loop of their own, and our variables."""
+  """Returns `apply` of our model for a user's own training loop, and our variables."""
   return undropped(name).apply, variables
 
 
 def torch_own(name: str, variables: Any) -> Any:
-  """Returns our PyTorch module of a name with our variables."""
+  """Returns the PyTorch module of this name in `torch_nets`, with our variables."""
   from . import torch_nets
 
   return torch_nets.fill(getattr(torch_nets, OWN[name])(), variables)
 
 
 def torch_zoo(name: str, variables: Any) -> Any:
-  """Returns torchvision's or timm's module of a name with our variables, its dropout off."""
+  """Returns torchvision's or timm's module of this name, with our variables and without dropout."""
   import torch
 
   from .reference import build
@@ -85,8 +85,8 @@ def torch_zoo(name: str, variables: Any) -> Any:
 
 OWN = {"lenet5": "LeNet5", "resnet20_cifar": "ResNet20"}  # of torch_nets
 PORTED = [n for n in zoo.list_models("classification") if namings(zoo.create_model(n))]
-PAPERS = ("alexnet_2012", "googlenet_2014", "resnet50_2015")  # neither torchvision nor timm has
-PEERS = {  # peer: {model: our variables -> Flax's apply and variables, or PyTorch's module}
+PAPERS = ("alexnet_2012", "googlenet_2014", "resnet50_2015")  # not in torchvision or timm
+PEERS = {  # peer: {model: our variables -> (apply, variables) of Flax, or PyTorch's module}
   "flax": {
     **{name: partial(flax_zoo, name) for name in (*PORTED, "resnet20_cifar")},
     "lenet5": flax_lenet5,
@@ -100,7 +100,7 @@ PEERS = {  # peer: {model: our variables -> Flax's apply and variables, or PyTor
 
 
 def undropped(name: str) -> Any:
-  """Returns a model of the zoo without dropout, which draws other numbers in other libraries."""
+  """Returns a model of the zoo without dropout, whose random numbers differ between libraries."""
   model = zoo.create_model(name)
   off = {field: 0.0 for field in ("dropout", "aux_dropout") if hasattr(model, field)}
   return zoo.create_model(name, **off)
@@ -133,12 +133,12 @@ def training(name: str, batch_size: int) -> tuple[Callable, state.State, dict]:
     seed=0,
   )
   first = state.create(jax.tree.map(jnp.array, weights(name)), optimizer, ema=False)
-  first = jax.device_put(first, replicated(mesh))  # as a step returns it: one program for all
+  first = jax.device_put(first, replicated(mesh))  # as a step returns it: one compilation
   return compile_step(step, mesh, donate=True), first, shard(examples(name, batch_size), mesh)
 
 
 def logits(name: str, batch_size: int, folded: bool = False) -> Contestant:
-  """Returns a model's compiled answers, with its batch norms folded before if so asked."""
+  """Returns a model's compiled inference, with `folded` after folding its batch norms."""
   mesh, model, task = make_mesh(1), undropped(name), task_of(zoo.row(name).task)
   variables, batch = weights(name), examples(name, batch_size)
   if folded:
@@ -153,7 +153,7 @@ def logits(name: str, batch_size: int, folded: bool = False) -> Contestant:
 def own_loop(
   apply: Callable, variables: Any, batch: dict, task: Any, train: bool, jit: Callable = jax.jit
 ) -> Contestant:
-  """Returns what Flax's guides write: `jit` around a step of optax, or around `apply`."""
+  """Returns the loop of Flax's guides: `jit` around a step of optax, or around `apply`."""
   batch, variables = jax.device_put((batch, variables))
   optimizer = optax.sgd(RATE, MOMENTUM)
   if not train:
@@ -185,7 +185,7 @@ def own_loop(
 
 
 def cross_entropy(outputs: Any, label: Any) -> Any:
-  """Returns the loss of PyTorch's logits, with GoogLeNet's auxiliary ones where there are any."""
+  """Returns the loss of PyTorch's logits, and of GoogLeNet's auxiliary ones if any."""
   import torch
 
   loss = torch.nn.functional.cross_entropy(getattr(outputs, "logits", outputs), label)
@@ -198,7 +198,7 @@ def cross_entropy(outputs: Any, label: Any) -> Any:
 def torch_sides(
   make: Callable[[], Any], peers: Sequence[str], batch: dict, train: bool, *loss_of: Callable
 ) -> dict[str, Contestant]:
-  """Returns PyTorch in both memory formats, and compiled where asked, each with its own net."""
+  """Returns PyTorch in both memory formats, and compiled if it is a peer, each with a new net."""
   layouts = ("contiguous_format", "channels_last") if "torch" in peers else ()
   found = {f"torch {layout}": pytorch(make(), batch, train, layout, *loss_of) for layout in layouts}
   if COMPILED in peers:
@@ -208,14 +208,14 @@ def torch_sides(
 
 @lru_cache
 def compiler_folder() -> TemporaryDirectory:
-  """Returns where PyTorch's compiler keeps what it makes: not from one run to the next."""
+  """Returns the folder of PyTorch's compilation cache, a new one for each run."""
   folder = TemporaryDirectory(prefix="torch_compiled_", ignore_cleanup_errors=True)
   os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder.name
   return folder
 
 
 def torch_compile(net: Callable, **options: Any) -> Callable:
-  """Returns `torch.compile(net)`, which has forgotten the nets before: they share their code."""
+  """Returns `torch.compile(net)`, after it has forgotten earlier nets, which have the same code."""
   import torch
 
   compiler_folder()
@@ -229,18 +229,18 @@ def broken_compiler() -> str:
 
   try:
     torch_compile(lambda x: x.sin() + 1)(torch.ones(8, device=torch_device()))
-  except Exception as error:  # of many kinds: it needs a C++ compiler, headers, on a GPU Triton
+  except Exception as error:  # of many types: it needs a C++ compiler, headers, on a GPU Triton
     return reason(error)
   return ""
 
 
 def reason(error: Exception) -> str:
-  """Returns the first paragraph of what an error says, in one line."""
+  """Returns the first paragraph of an error's message, in one line."""
   return " ".join(str(error).split("\n\n")[0].split()) or type(error).__name__
 
 
 def torch_device() -> str:
-  """Returns PyTorch's name of the device that jax computes on."""
+  """Returns PyTorch's name of the device that JAX uses."""
   return "cuda" if jax.default_backend() == "gpu" else "cpu"
 
 
@@ -252,21 +252,21 @@ def pytorch(
   loss_of: Callable = cross_entropy,
   compiled: bool = False,
 ) -> Contestant:
-  """Returns a step of PyTorch, or its logits, with images and kernels in a memory format.
+  """Returns a training step of PyTorch, or its inference, with arrays in a memory format.
 
-  Compiled for answers the weights are constants ("frozen"), into which it folds batch norms.
+  In compiled inference the weights are constants ("frozen"), into which PyTorch folds batch norms.
   """
   import torch
 
   torch.set_num_threads(cores())
   device = torch_device()
   if device == "cuda":
-    torch.set_float32_matmul_precision("high")  # TensorFloat-32, which XLA and cuDNN take unasked
+    torch.set_float32_matmul_precision("high")  # TensorFloat-32, XLA's and cuDNN's default
   place = dict(device=device, memory_format=getattr(torch, layout))
   image = torch.tensor(np.moveaxis(batch["image"], -1, 1)).to(**place)
   label = torch.tensor(batch.get("label", ()), dtype=torch.long, device=device)
   net = net.to(**place).train(train)
-  optimizer = torch.optim.SGD(net.parameters(), RATE, MOMENTUM, fused=True)  # its fastest
+  optimizer = torch.optim.SGD(net.parameters(), RATE, MOMENTUM, fused=True)  # the fastest
   net = torch_compile(net, freezing=not train) if compiled else net
 
   def advance():
@@ -288,10 +288,10 @@ def pytorch(
 
 @lru_cache
 def weights(name: str) -> Any:
-  """Returns a model's first variables, in numpy.
+  """Returns a model's first variables, in NumPy.
 
-  Batch norms scale by a half, not by one, at which a residual sum grows from block to block until
-  152 layers make a tenth of the logits, or a loss of another step, of what is rounding.
+  Scales of batch norms are a half. With scales of one, residual sums grow from block to block: in
+  152 layers rounding then changes logits, or the loss of a later step, by a tenth.
   """
   model, x = zoo.create_model(name), np.zeros((1, *zoo.row(name).input), np.float32)
   fresh = compile_once(lambda key: model.init(key, x, train=False), replicated(make_mesh(1)))
@@ -312,7 +312,7 @@ def examples(name: str, batch_size: int) -> dict[str, np.ndarray]:
 
 
 def line_up(name: str, peers: Sequence[str], batch_size: int, train: bool) -> dict[str, Contestant]:
-  """Returns those to be timed for a model, all with the same weights and batch."""
+  """Returns the contestants for a model, all with the same weights and batch."""
   found = {"cnnjax": engine(name, batch_size, train)}
   variables, batch, task = weights(name), examples(name, batch_size), task_of(zoo.row(name).task)
   builders = {peer: PEERS[peer][name] for peer in peers if name in PEERS.get(peer, ())}

@@ -1,9 +1,9 @@
-"""torchvision and timm as references, importable beside a PyTorch without CUDA too.
+"""torchvision and timm as references, which can be imported with a PyTorch without CUDA too.
 
-The registries' torchvision wheel holds operators that are built for CUDA, and its import fails
-where they do not load. Declaring them first lets it build every model. The two that detectors
-need to answer, `nms` and `roi_align`, are then given in plain PyTorch; what needs the others stays
-out of reach.
+The package registries' torchvision wheel holds operators that are compiled for CUDA, and its import
+fails where they do not load. Declaring the operators first lets torchvision build every model. The
+two operators that detectors need in inference, `nms` and `roi_align`, are then implemented in plain
+PyTorch; models cannot use the others.
 """
 
 import sys
@@ -44,7 +44,7 @@ SCHEMAS = (
 
 
 def nms(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float) -> torch.Tensor:
-  """Returns the indices of the boxes [N, 4] that stay, best first, as torchvision documents it."""
+  """Returns the indices of the boxes [N, 4] that are kept, best first, as torchvision's `nms`."""
   stay, gone = [], torch.zeros(len(boxes), dtype=torch.bool)
   overlap = torchvision.ops.box_iou(boxes, boxes)
   for i in scores.argsort(descending=True, stable=True).tolist():
@@ -63,7 +63,7 @@ except (RuntimeError, OSError):  # operator torchvision::nms does not exist
   for schema in SCHEMAS:
     library.define(schema)
   import torchvision
-  from torchvision.ops.roi_align import _roi_align as roi_align  # compiles itself when called
+  from torchvision.ops.roi_align import _roi_align as roi_align  # plain PyTorch
 
   operators = torch.library.Library("torchvision", "IMPL", "CPU")
   operators.impl("nms", nms)
@@ -72,7 +72,7 @@ except (RuntimeError, OSError):  # operator torchvision::nms does not exist
 
 import timm  # noqa: E402
 
-TIMM = {  # ours: timm's; torchvision has the others
+TIMM = {  # our name: timm's; all other names are torchvision's
   **{f"seresnet{depth}": f"seresnet{depth}" for depth in (18, 34, 50, 101, 152)},
   "legacy_senet154": "legacy_senet154",
   "mobilenet_v1": "mobilenetv1_100",
@@ -80,7 +80,7 @@ TIMM = {  # ours: timm's; torchvision has the others
 
 
 def build(name: str, num_classes: int = 1000) -> torch.nn.Module:
-  """Returns the module with random weights that torchvision, or timm, has for a name of the zoo."""
+  """Returns torchvision's or timm's module for a name of the zoo, with random weights."""
   if name in TIMM:
     return timm.create_model(TIMM[name], num_classes=num_classes)
   options = dict(aux_logits=True, init_weights=False) if name == "googlenet" else {}

@@ -1,4 +1,4 @@
-"""Our networks as stock Flax computes them: each layer by what that of flax.linen does."""
+"""Our networks with stock Flax's arithmetic: each layer computes what that of flax.linen does."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,9 +12,10 @@ from cnnjax.ops.conv import conv, each, pads
 
 
 def stock(model: nn.Module) -> Callable:
-  """Returns `model.apply` with stock convolutions, products, batch norms and max pooling.
+  """Returns `model.apply` with stock convolutions, dense layers, batch norms and max pooling.
 
-  Variables stay ours; only the running variance differs, which Flax leaves biased.
+  It takes our variables. Only the running variance differs, which Flax does not correct by
+  n/(n-1).
   """
 
   def apply(*arguments: Any, **options: Any) -> Any:
@@ -33,7 +34,7 @@ def _replace(own, arguments, options, context):
 
 
 def _conv(layer, x):
-  """As nn.Conv: lax.conv_general_dilated and a sum."""
+  """Computes what nn.Conv does: lax.conv_general_dilated and an addition of the bias."""
   kernel = layer.get_variable("params", "kernel")
   places = dict(strides=layer.strides, padding=layer.padding, dilation=layer.dilation)
   y = conv(x, kernel, groups=layer.groups, form="plain", **places)
@@ -41,13 +42,13 @@ def _conv(layer, x):
 
 
 def _dense(layer, x):
-  """As nn.Dense: a product and a sum."""
+  """Computes what nn.Dense does: a matrix product and an addition of the bias."""
   y = x @ layer.get_variable("params", "kernel")
   return y + layer.get_variable("params", "bias") if layer.use_bias else y
 
 
 def _batch_norm(layer, x, *, train, residual=None, activation=None):
-  """As nn.BatchNorm with its defaults: the variance as the mean of squares less the mean's."""
+  """Computes what nn.BatchNorm does by default: variance is E[x^2] - E[x]^2."""
   scale, bias = (layer.get_variable("params", name) for name in ("scale", "bias"))
   mean, var = (layer.get_variable("batch_stats", name) for name in ("mean", "var"))
   if train:
@@ -63,11 +64,11 @@ def _batch_norm(layer, x, *, train, residual=None, activation=None):
 
 
 def _max_pool(layer, x):
-  """As nn.max_pool: lax.reduce_window."""
+  """Computes what nn.max_pool does: lax.reduce_window."""
   n = x.ndim - 2
   window, around = each(layer.window, n), pads(layer.padding, n)
   strides = window if layer.strides is None else each(layer.strides, n)
-  if layer.ceil:  # what the last window lacks
+  if layer.ceil:  # padding for the last window
     sizes = zip(x.shape[1:-1], window, strides, around)
     around = [(a, b + (k - size - a - b) % s) for size, k, s, (a, b) in sizes]
   return nn.max_pool(x, window, strides, around)

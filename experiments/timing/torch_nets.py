@@ -1,4 +1,4 @@
-"""PyTorch's LeNet-5 and ResNet-20, which torchvision has not, with our variables."""
+"""LeNet-5 and ResNet-20 in PyTorch, which torchvision does not have, with our variables."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ NAMES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "
 
 
 class LeNet5(nn.Module):
-  """As `models/classification/lenet.py`."""
+  """The same network as in `models/classification/lenet.py`."""
 
   def __init__(self):
     super().__init__()
@@ -54,7 +54,7 @@ class Block(nn.Module):
 
 
 class ResNet20(nn.Module):
-  """As `models/classification/resnet_cifar.py`, n = 3."""
+  """The same network as in `models/classification/resnet_cifar.py`, with n = 3."""
 
   def __init__(self):
     super().__init__()
@@ -74,7 +74,7 @@ class ResNet20(nn.Module):
 
 
 def fill(net: nn.Module, variables: Any) -> nn.Module:
-  """Returns the network with our variables, whose paths its modules' names are."""
+  """Returns the network with our variables; its modules have the names of their paths."""
   found = {}
   for tree in variables.values():
     for path, value in flatten_dict(tree, sep=".").items():

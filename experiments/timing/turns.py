@@ -1,4 +1,4 @@
-"""Contestants that take turns, so that a machine's noise hits all alike."""
+"""Contestants that take turns, so that a machine's noise affects all equally."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -9,14 +9,14 @@ import numpy as np
 
 
 class Contestant(NamedTuple):
-  """What is timed: `step()` starts a step or answers a batch, `read` makes its result numpy's."""
+  """What is timed: `step()` starts a training step or an inference, `read` fetches its result."""
 
   step: Callable[[], Any]
   read: Callable[[Any], np.ndarray] = jax.device_get
 
 
 def clock(contestant: Contestant, count: int) -> float:
-  """Returns the seconds of so many steps, the last one waited for."""
+  """Returns the seconds of `count` steps, until the last one is finished."""
   start = time.perf_counter()
   for _ in range(count):
     result = contestant.step()
@@ -25,7 +25,7 @@ def clock(contestant: Contestant, count: int) -> float:
 
 
 def timer(contestant: Contestant, images: int, seconds: float) -> Callable[[], float]:
-  """Returns a turn of about so many seconds, which returns the images a second that it saw."""
+  """Returns a function that takes steps for about `seconds`, and returns images per second."""
   count = 1
   while (spent := clock(contestant, count)) < seconds / 4:
     count *= 2
@@ -34,7 +34,7 @@ def timer(contestant: Contestant, images: int, seconds: float) -> Callable[[], f
 
 
 def take_turns(timers: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-  """Returns what each timer said in each round; another begins each time."""
+  """Returns each timer's result in each round; each round begins with another timer."""
   names, rates = list(timers), {name: [] for name in timers}
   for turn in range(rounds):
     at = turn % len(names)
@@ -50,5 +50,5 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
 
 
 def told(found: dict[str, float]) -> str:
-  """Returns a ratio as it is printed."""
+  """Returns a ratio as text: the median, the least and the largest."""
   return f"{found['median']:.2f} ({found['min']:.2f}-{found['max']:.2f})"

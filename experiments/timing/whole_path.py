@@ -1,4 +1,4 @@
-"""What a user gets, `fit` with all that belongs to it, against its bare compiled step."""
+"""The speed of a whole `fit` compared with that of its bare compiled step."""
 
 import io
 import tempfile
@@ -20,12 +20,12 @@ from cnnjax.engine.run import open_folder, read_rows
 
 from .turns import Contestant, clock, ratio, take_turns, told
 
-EXAMPLES = 12_800  # generated, where the config's data are
-SHARE = 0.9  # of the bare step's speed that the whole path is to keep
+EXAMPLES = 12_800  # number of examples, where the config's data are generated
+SHARE = 0.9  # part of the bare step's speed below which the parts are timed separately
 
 
 def path_job(config: Any, batch_size: int, steps: int) -> tuple[Any, Any, Any]:
-  """Returns plan, config and splits of a run in which `steps` steps lie from first row to last."""
+  """Returns plan, config and splits of a run with `steps` steps between its first and last row."""
   from cnnjax.engine.config import resolve
   from cnnjax.engine.fit import plan
 
@@ -43,7 +43,7 @@ def path_job(config: Any, batch_size: int, steps: int) -> tuple[Any, Any, Any]:
 
 
 def fit_turn(job: Any, config: Any, splits: Any) -> float:
-  """Returns the images a second of a run in a new folder, from its first training row on."""
+  """Returns the images per second of a run in a new folder, between first and last training row."""
   from cnnjax.engine.fit import fit
 
   with tempfile.TemporaryDirectory() as parent, redirect_stdout(io.StringIO()):
@@ -57,8 +57,8 @@ def fit_turn(job: Any, config: Any, splits: Any) -> float:
 
 def loop(job: Any, now: Any, parts: int) -> Contestant:
   """Returns the plan's step with the first `parts` of: gather, transfer, reading of logs."""
-  now = jax.tree.map(jnp.copy, now)  # the first step takes its memory over
-  batches = copy(job.batches)  # a stream of its own, which no other turn breaks off
+  now = jax.tree.map(jnp.copy, now)  # the first step overwrites the state that it gets
+  batches = copy(job.batches)  # own reading ahead, which other turns do not interrupt
   kept, place, waiting = shard(batches.make(0), job.mesh), 0, deque()
 
   def advance():
@@ -77,9 +77,11 @@ def loop(job: Any, now: Any, parts: int) -> Contestant:
 
 
 def path(config: Any, batch_size: int, steps: int, rounds: int) -> dict[str, Any]:
-  """Prints and returns the share of the bare step's speed that `fit` keeps, and where it goes.
+  """Prints and returns the speed of `fit` as a share of the bare step's.
 
-  Raises: UserError for whatever is wrong in the config.
+  Where the share is below `SHARE`, it also times the parts of `fit`.
+
+  Raises: UserError for anything that is wrong in the config.
   """
   job, config, splits = path_job(config, batch_size, steps)
   fresh = compile_once(job.fresh, job.place)(jax.random.key(config.seed))

@@ -2,9 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +9,7 @@ import pytest
 from cnnjax.engine.mesh import check_batch, make_mesh, shard, split
 from cnnjax.engine.run import read_rows
 from cnnjax.errors import UserError
+from tests.experiments.test_scripts import command
 
 
 class Eight:
@@ -42,20 +40,16 @@ def test_eight_devices_train_as_one(tmp_path):
   """The whole quick run, evaluations too, on one device and cut over eight simulated ones.
 
   On the eight also with three steps a dispatch, the data on each device, and parameters sharded.
+  The network is small: tests/test_devices.py has convolutions and batch norm.
   """
   more = ("--config.train.steps_per_dispatch=3", "--config.mesh.parameters=sharded")
   for name, devices, changes in (("1", 1, ()), ("8", 8, ()), ("many", 8, more)):
-    done = subprocess.run(
-      [
-        *(sys.executable, "-m", "experiments.train", f"--workdir={tmp_path / name}"),
-        *("--config=configs/classification/lenet5_digits.py:quick", "--config.train.epochs=0.5"),
-        *("--config.optim.name=sgd", "--config.train.ema=0.9", "--config.train.accumulate=2"),
-        *changes,
-      ],
-      capture_output=True,
-      text=True,
-      cwd=Path(__file__).parents[2],
-      env={**os.environ, "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {COUNT}={devices}"},
+    done = command(
+      *("train", f"--workdir={tmp_path / name}", "--config=lenet5_digits:quick"),
+      "--config.model.name=mlp",
+      *("--config.train.epochs=0.5", "--config.optim.name=sgd", "--config.train.ema=0.9"),
+      *("--config.train.accumulate=2", *changes),
+      XLA_FLAGS=f"{os.environ['XLA_FLAGS']} {COUNT}={devices}",
     )
     assert done.returncode == 0, done.stderr
     (environment,) = json.loads((tmp_path / name / "environment.json").read_text())

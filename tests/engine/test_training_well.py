@@ -18,9 +18,10 @@ from tests.engine.test_fit import quick
 
 RESNET = {
   "model.name": "resnet20_cifar",
+  "model.arguments": {"n": 1},
   "data.batch_size": 16,
   "data.arguments": {"examples": 120},
-  "data.resize": (16, 16),
+  "data.resize": (8, 8),
   "train.epochs": 0.5,
   "augment.shift": 0,
 }
@@ -34,12 +35,13 @@ def source(tmp_path_factory):
 
 
 def test_l1_makes_exact_zeros_that_the_run_reports(tmp_path):
-  rows = (("l1", 3.0, "conv2/kernel"), ("l2", 1e-3, "kernel"))
+  rows = (("l1", 3.0, "fc2/kernel"), ("l2", 1e-3, "kernel"))
   changes = {"optim.penalties": rows, "optim.decoupled": True, "optim.learning_rate": 0.01}
+  changes["model.name"] = "mlp"
   folder, figures = train(quick(**changes), tmp_path / "run")
   params = cnnjax.restore(folder).variables["params"]
-  assert np.mean(params["trunk"]["conv2"]["kernel"] == 0) > 0.5
-  assert np.all(params["trunk"]["conv1"]["kernel"] != 0)
+  assert np.mean(params["trunk"]["fc2"]["kernel"] == 0) > 0.5
+  assert np.all(params["trunk"]["fc1"]["kernel"] != 0)
   kernels = [w for w in jax.tree.leaves(params) if w.ndim > 1]
   share = sum(np.sum(w == 0) for w in map(np.asarray, kernels)) / sum(w.size for w in kernels)
   assert figures["zero_weights"] == pytest.approx(share, rel=1e-5)
@@ -47,8 +49,9 @@ def test_l1_makes_exact_zeros_that_the_run_reports(tmp_path):
 
 
 def test_a_penalty_in_the_loss_is_logged_and_shrinks(tmp_path):
-  plain, _ = train(quick(), tmp_path / "plain")
-  folder, _ = train(quick(**{"optim.penalties": (("l2", 1.0, "head/"),)}), tmp_path / "run")
+  small, rows = {"model.name": "logistic"}, (("l2", 1.0, "head/"),)
+  plain, _ = train(quick(**small), tmp_path / "plain")
+  folder, _ = train(quick(**small, **{"optim.penalties": rows}), tmp_path / "run")
   first = next(row for row in read_rows(folder / "metrics.jsonl") if row["split"] == "train")
   assert first["penalty"] > 0
 
@@ -63,7 +66,7 @@ def test_a_penalty_in_the_loss_is_logged_and_shrinks(tmp_path):
 def test_patience_ends_a_run_with_its_best_and_so_does_one_cut_off(tmp_path, cut, monkeypatch):
   """With a rate of next to nothing no evaluation is better than the first."""
   changes = {"train.patience": 2, "train.epochs": 20.0, "train.evaluate_every": 0.35}
-  config = quick(**changes, **{"optim.learning_rate": 1e-30, "checkpoint.every": 0})
+  config = quick(**{"model.name": "logistic"}, **changes, **{"optim.learning_rate": 1e-30, "checkpoint.every": 0})
   folder = tmp_path / "run"
   if cut:
     save = Store.save

@@ -213,13 +213,17 @@ def test_strided_gradients_equal_xlas(data):
   shape, kernel, options, _ = drawn(data)
   kernel, options = (*kernel[:2], shape[3], kernel[3]), {**options, "groups": 1, "dilation": (1, 1)}
   geometry = Geometry(options["strides"], options["padding"], (1, 1), 1)
+  convolve = lambda x, k, g: conv(pad(x, g.padding), k, form="plain")  # noqa: E731
+
+  @jax.jit
+  def both(x, k, gradient):
+    want = jax.vjp(partial(padded, **options), x, k)[1](gradient)[0]
+    return strided_gradient.input_gradient(gradient, k, shape, geometry, convolve), want
+
   with jax.enable_x64(True):
     x, k = (jnp.asarray(random(*s), jnp.float64) for s in (shape, kernel))
-    y, back = jax.vjp(partial(padded, **options), x, k)
-    gradient = jnp.asarray(random(*y.shape), jnp.float64)
-    want = back(gradient)[0]
-    convolve = lambda x, k, g: conv(pad(x, g.padding), k, form="plain")  # noqa: E731
-    found = strided_gradient.input_gradient(gradient, k, shape, geometry, convolve)
+    y = jax.eval_shape(partial(padded, **options), x, k)
+    found, want = both(x, k, jnp.asarray(random(*y.shape), jnp.float64))
   np.testing.assert_allclose(found, want, atol=1e-12 * max(1.0, np.abs(want).max()))
 
 
@@ -316,13 +320,20 @@ def test_where_onednn_cannot_be_called(monkeypatch):
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
 def test_forms_keep_the_dtype(dtype):
+  def value_and_gradients(function, *shapes):
+    def run(*arguments):
+      y, back = jax.vjp(function, *arguments)
+      return y, *back(y)
+
+    return jax.eval_shape(run, *(jax.ShapeDtypeStruct(shape, dtype) for shape in shapes))
+
   with jax.enable_x64(True):
-    y, back = jax.vjp(dense, *(jnp.asarray(random(2, 2), dtype) for _ in range(2)))
-    assert {a.dtype for a in (y, *back(y))} == {jnp.dtype(dtype)}
+    found = [value_and_gradients(dense, (2, 2), (2, 2))]
     for kernel, groups in (((1, 1, 4, 4), 1), ((3, 3, 1, 4), 4)):
-      x, k = jnp.asarray(random(1, 5, 5, 4), dtype), jnp.asarray(random(*kernel), dtype)
-      y, back = jax.vjp(lambda x, k, groups=groups: conv(x, k, strides=2, groups=groups), x, k)
-      assert {a.dtype for a in (y, *back(y))} == {jnp.dtype(dtype)}
+      found.append(
+        value_and_gradients(partial(conv, strides=2, groups=groups), (1, 5, 5, 4), kernel)
+      )
+  assert {a.dtype for a in jax.tree.leaves(found)} == {jnp.dtype(dtype)}
 
 
 @pytest.mark.parametrize(
@@ -361,7 +372,7 @@ def test_pooling_and_its_gradient(shape, window, strides, padding):
 def test_max_of_a_window_with_nan_is_nan():
   x = random(1, 4, 4, 1)
   x[0, 1, 1, 0] = np.nan
-  value, back = jax.vjp(lambda x: max_pool(x, 2), x)
+  value, back = jax.jit(lambda x: jax.vjp(lambda x: max_pool(x, 2), x))(x)
   assert np.isnan(value[0, 0, 0, 0]) and np.isfinite(value[0, 1:, :, 0]).all()
-  (gradient,) = back(jnp.ones_like(value))
+  (gradient,) = jax.jit(back)(jnp.ones_like(value))
   assert gradient[0, 1, 1, 0] == 1 and gradient.sum() == 4  # the window's last pixel

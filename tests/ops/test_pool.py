@@ -31,22 +31,32 @@ def grey(values):
   return jnp.asarray(values, jnp.float32)[None, ..., None]
 
 
+def run(function, x, *arguments, **options):
+  """Returns function(x, ...) by one program: without `jit` each operation of it would be one."""
+  return jax.jit(lambda x: function(x, *arguments, **options))(x)
+
+
+def through(layer, x):
+  """Returns what a layer without parameters makes of x."""
+  return run(partial(layer.apply, {}), x)
+
+
 def plain(x):
   return np.asarray(x)[0, ..., 0].tolist()
 
 
 def test_max_of_the_decks():
-  assert plain(MaxPool(2).apply({}, grey(DECK))) == [[20, 30], [112, 37]]
+  assert plain(through(MaxPool(2), grey(DECK))) == [[20, 30], [112, 37]]
 
 
 def test_averages_of_the_decks():
-  assert plain(AvgPool(2).apply({}, grey(DECK))) == [[13, 8], [79, 19.5]]
+  assert plain(through(AvgPool(2), grey(DECK))) == [[13, 8], [79, 19.5]]
 
 
 def test_overlapping_windows_of_the_decks():
-  assert plain(MaxPool(3, 1).apply({}, grey(CONVOLVED))) == [[3, 3, 3], [3, 3, 3], [3, 2, 3]]
-  assert plain(MaxPool(2, strides=1).apply({}, grey(COUNTING))) == [[4, 5], [7, 8]]
-  assert plain(AvgPool(2, strides=1).apply({}, grey(COUNTING))) == [[2, 3], [5, 6]]
+  assert plain(through(MaxPool(3, 1), grey(CONVOLVED))) == [[3, 3, 3], [3, 3, 3], [3, 2, 3]]
+  assert plain(through(MaxPool(2, strides=1), grey(COUNTING))) == [[4, 5], [7, 8]]
+  assert plain(through(AvgPool(2, strides=1), grey(COUNTING))) == [[2, 3], [5, 6]]
 
 
 @pytest.mark.parametrize(
@@ -71,9 +81,8 @@ def test_output_size_in_all_small_cases():
     want = brute.size(n, k, before + after, s)
     if want >= 1:
       x, options = jax.ShapeDtypeStruct((1, n, 1), "f4"), dict(strides=s, padding=[(before, after)])
-      for pool in (max_pool, avg_pool):
-        y = jax.eval_shape(partial(pool, window=k, **options), x)
-        assert y.shape == (1, want, 1), (pool, n, k, options)
+      both = lambda x, k=k, o=options: (max_pool(x, k, **o), avg_pool(x, k, **o))  # noqa: E731
+      assert {y.shape for y in jax.eval_shape(both, x)} == {(1, want, 1)}, (n, k, options)
       cases += 1
   assert cases == 1683
 
@@ -101,22 +110,23 @@ def by_loops(problem, fill, reduce):
 @given(problems())
 @settings(max_examples=20, deadline=None, derandomize=True)
 def test_max_is_that_of_plain_loops(problem):
-  np.testing.assert_array_equal(max_pool(*problem), by_loops(problem, -np.inf, np.max))
+  np.testing.assert_array_equal(run(max_pool, *problem), by_loops(problem, -np.inf, np.max))
 
 
 @given(problems(), st.booleans())
 @settings(max_examples=25, deadline=None, derandomize=True)
 def test_average_is_that_of_plain_loops(problem, count_padding):
   want = by_loops(problem, 0, np.mean) if count_padding else by_loops(problem, np.nan, np.nanmean)
-  found = avg_pool(*problem, count_padding=count_padding)
+  found = run(avg_pool, *problem, count_padding=count_padding)
   np.testing.assert_allclose(found, want, rtol=1e-6, atol=1e-6)
 
 
 def test_same_pads_evenly_and_the_odd_row_comes_last():
   x = np.random.default_rng(0).normal(size=(1, 7, 5, 2)).astype(np.float32)
   padded = ((4, 2), 2, ((1, 2), (0, 1)))
-  np.testing.assert_array_equal(max_pool(x, (4, 2), 2, "SAME"), max_pool(x, *padded))
-  np.testing.assert_array_equal(avg_pool(x, (4, 2), 2, "same"), avg_pool(x, *padded))
+  for pool, same in ((max_pool, "SAME"), (avg_pool, "same")):
+    found, want = run(lambda x, p=pool, s=same: (p(x, (4, 2), 2, s), p(x, *padded)), x)
+    np.testing.assert_array_equal(found, want)
 
 
 def test_strides_default_to_the_window():
@@ -127,14 +137,19 @@ def test_strides_default_to_the_window():
 
 def test_the_padding_is_never_the_largest():
   x = -grey([[1, 2], [3, 4]])
-  assert plain(max_pool(x, 2, 2, 1)) == [[-1, -2], [-3, -4]]
+  assert plain(run(max_pool, x, 2, 2, 1)) == [[-1, -2], [-3, -4]]
 
 
 def test_padding_counts_by_default():
   x = grey(np.ones((4, 4)))
-  np.testing.assert_allclose(plain(avg_pool(x, 3, 3, 1)), [[4 / 9, 4 / 9], [4 / 9, 4 / 9]])
-  assert plain(avg_pool(x, 3, 3, 1, count_padding=False)) == [[1, 1], [1, 1]]
-  assert plain(AvgPool(3, 3, 1, count_padding=False).apply({}, x)) == [[1, 1], [1, 1]]
+  np.testing.assert_allclose(plain(run(avg_pool, x, 3, 3, 1)), [[4 / 9, 4 / 9], [4 / 9, 4 / 9]])
+  assert plain(run(avg_pool, x, 3, 3, 1, count_padding=False)) == [[1, 1], [1, 1]]
+  assert plain(through(AvgPool(3, 3, 1, count_padding=False), x)) == [[1, 1], [1, 1]]
+
+
+@jax.jit
+def halved(x):
+  return max_pool(x, 2), avg_pool(x, 2)
 
 
 @given(st.integers(0, 3), st.integers(0, 3))
@@ -142,9 +157,8 @@ def test_padding_counts_by_default():
 def test_a_shift_by_the_stride_moves_the_output_by_one(down, right):
   x = np.random.default_rng(1).normal(size=(1, 10, 10, 1)).astype(np.float32)
   shifted = np.roll(x, (2 * down, 2 * right), (1, 2))
-  for pool in (max_pool, avg_pool):
-    y = np.asarray(pool(x, 2))
-    moved = np.asarray(pool(shifted, 2))
+  for y, moved in zip(halved(x), halved(shifted)):
+    y, moved = np.asarray(y), np.asarray(moved)
     np.testing.assert_array_equal(moved[:, down:, right:], y[:, : 5 - down, : 5 - right])
 
 
@@ -152,13 +166,13 @@ def test_a_shift_by_the_stride_moves_the_output_by_one(down, right):
 def test_max_keeps_the_dtype(dtype):
   low = 0 if dtype == "uint8" else -100
   x = jnp.asarray([[low, low + 1], [low + 2, low + 3]], dtype)[None, ..., None]
-  y = max_pool(x, 2, 1, 1)
+  y = run(max_pool, x, 2, 1, 1)
   assert y.dtype == x.dtype
   assert y[0, 0, 0, 0] == low and y[0, 1, 1, 0] == low + 3
 
 
 def test_average_in_bfloat16_stays_bfloat16():
-  y = avg_pool(grey(DECK).astype(jnp.bfloat16), 2)
+  y = run(avg_pool, grey(DECK).astype(jnp.bfloat16), 2)
   assert y.dtype == jnp.bfloat16
   assert plain(y.astype(jnp.float32)) == [[13, 8], [79, 19.5]]
 
@@ -166,12 +180,12 @@ def test_average_in_bfloat16_stays_bfloat16():
 @pytest.mark.parametrize("dtype", ["uint8", "int32"])
 def test_average_of_whole_numbers_is_neither_cut_nor_overflows(dtype):
   x = grey([[200, 201], [200, 201]]).astype(dtype)
-  assert plain(avg_pool(x, 2)) == [[200.5]]
-  assert plain(avg_pool(x, 2, 1, 1, count_padding=False))[0] == [200, 200.5, 201]
+  assert plain(run(avg_pool, x, 2)) == [[200.5]]
+  assert plain(run(avg_pool, x, 2, 1, 1, count_padding=False))[0] == [200, 200.5, 201]
 
 
 def gradient(pool, x):
-  return plain(jax.grad(lambda x: pool(x).sum())(x))
+  return plain(run(jax.grad(lambda x: pool(x).sum()), x))
 
 
 def test_gradient_of_max_goes_to_the_largest():
@@ -215,10 +229,12 @@ def test_gradient_without_counted_padding_is_that_of_the_smaller_window():
 
 def test_rounding_up_adds_a_window_at_the_end():
   x = grey([[1, 2, 3], [4, 9, 6], [7, 8, 5]])
-  assert plain(max_pool(x, 2)) == [[9]]
-  assert plain(MaxPool(2, ceil=True).apply({}, x)) == [[9, 6], [8, 5]]
-  assert plain(max_pool(x, 2, 1, ceil=True)) == [[9, 9], [9, 9]]
-  assert max_pool(jnp.zeros((1, 112, 112, 1)), 3, 2, ceil=True).shape == (1, 56, 56, 1)  # Caffe's
+  assert plain(run(max_pool, x, 2)) == [[9]]
+  assert plain(through(MaxPool(2, ceil=True), x)) == [[9, 6], [8, 5]]
+  assert plain(run(max_pool, x, 2, 1, ceil=True)) == [[9, 9], [9, 9]]
+  large = jax.ShapeDtypeStruct((1, 112, 112, 1), "f4")
+  found = jax.eval_shape(lambda x: max_pool(x, 3, 2, ceil=True), large)
+  assert found.shape == (1, 56, 56, 1)  # Caffe's
   assert gradient(lambda x: max_pool(x, 2, ceil=True), x) == [[0, 0, 0], [0, 1, 1], [0, 1, 1]]
 
 
@@ -247,20 +263,20 @@ def test_rounding_up_is_that_of_plain_loops(data):
     space.append(data.draw(st.integers(least, least + 5)))
     window, strides, padding = [*window, k], [*strides, s], [*padding, around]
   x = np.random.default_rng(len(space)).normal(size=(2, *space, 1)).astype(np.float32)
-  found = max_pool(x, window, strides, padding, ceil=True)
+  found = run(max_pool, x, window, strides, padding, ceil=True)
   np.testing.assert_array_equal(found, rounded_up(x, window, strides, padding))
 
 
 def test_regions_of_the_adaptive_mean():
   x = jnp.arange(6.0).reshape(1, 6, 1)
-  assert plain(adaptive_avg_pool(x, 3)[..., None]) == [[0.5], [2.5], [4.5]]
-  assert plain(adaptive_avg_pool(x, 4)[..., None]) == [
+  assert plain(run(adaptive_avg_pool, x, 3)[..., None]) == [[0.5], [2.5], [4.5]]
+  assert plain(run(adaptive_avg_pool, x, 4)[..., None]) == [
     [0.5],
     [1.5],
     [3.5],
     [4.5],
   ]  # 0-1 1-2 3-4 4-5
-  assert plain(adaptive_avg_pool(x[:, :2], 3)[..., None]) == [[0], [0.5], [1]]
+  assert plain(run(adaptive_avg_pool, x[:, :2], 3)[..., None]) == [[0], [0.5], [1]]
   np.testing.assert_array_equal(adaptive_avg_pool(x, 6), x)
 
 
@@ -274,16 +290,17 @@ def test_adaptive_mean_is_that_of_plain_loops(axes):
     ends = [(math.floor(i * n / m), math.ceil((i + 1) * n / m)) for i, (n, m) in zip(index, axes)]
     cut = (slice(None), *(slice(*e) for e in ends))
     want[(slice(None), *index)] = x[cut].mean(tuple(range(1, x.ndim - 1)))
-  found = AdaptiveAvgPool(size).apply({}, x)
+  found = through(AdaptiveAvgPool(size), x)
   np.testing.assert_allclose(found, want, rtol=1e-5, atol=1e-6)
 
 
 def test_adaptive_mean_of_one_is_the_global_one():
   x = np.random.default_rng(0).normal(size=(2, 5, 7, 3)).astype(np.float32)
-  found = GlobalAvgPool().apply({}, x)
-  np.testing.assert_allclose(found, adaptive_avg_pool(x, 1)[:, 0, 0], rtol=1e-5, atol=1e-6)
+  found = through(GlobalAvgPool(), x)
+  np.testing.assert_allclose(found, run(adaptive_avg_pool, x, 1)[:, 0, 0], rtol=1e-5, atol=1e-6)
   np.testing.assert_allclose(found, x.mean((1, 2)), rtol=1e-5, atol=1e-6)
 
 
 def test_adaptive_mean_keeps_bfloat16():
-  assert adaptive_avg_pool(grey(DECK).astype(jnp.bfloat16), 3).dtype == jnp.bfloat16
+  x = grey(DECK).astype(jnp.bfloat16)
+  assert jax.eval_shape(lambda x: adaptive_avg_pool(x, 3), x).dtype == jnp.bfloat16

@@ -1,9 +1,10 @@
-"""Other people's names for our layers: one mapping a family, a table of names.
+"""Other libraries' names for our layers: a module for each family, with tables of names.
 
-A mapping goes from a layer's path in our variables to its prefix in their file. `{i}` stands for a
-number, `{i-1}` for that number less one; the first row that fits counts. A dense layer that reads a
-flattened map is written (prefix, (height, width)): they flatten the channels first, we last. With
-(1, 1) it is a 1x1 convolution there. A prefix that ends in "=" is the whole name of a tensor.
+A table maps a layer's path in our variables to its prefix in a file. `{i}` stands for a number,
+`{i-1}` for that number less one; the first row that matches counts. A dense layer that reads a
+flattened map is written (prefix, (height, width)): PyTorch flattens the channels first, we flatten
+them last. With (1, 1) the file has a 1x1 convolution in its place. A prefix that ends in "=" is the
+whole name of a tensor.
 """
 
 import re
@@ -49,12 +50,15 @@ PORTS = {  # class: model -> {"torchvision" or "timm": names}
 
 
 def namings(model: Any) -> dict[str, Names]:
-  """Returns the mappings of a model's family by whose they are; none where nobody has weights."""
+  """Returns the tables of a model's family by library; {} where no library has the model."""
   return PORTS[type(model)](model) if type(model) in PORTS else {}
 
 
 def translate(path: str, names: Names) -> tuple[str, tuple[int, int] | None] | None:
-  """Returns their prefix for a layer's path, and the map's size before a flatten, or None."""
+  """Returns a file's prefix for a layer's path, and the size of a flattened map if it reads one.
+
+  It returns None for a path that no row matches.
+  """
   for ours, theirs in names.items():
     found = re.fullmatch(re.sub(r"\{(\w)\}", r"(?P<\1>\\d+)", ours), path)
     if found:

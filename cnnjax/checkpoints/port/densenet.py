@@ -15,7 +15,7 @@ TORCHVISION = {
   for row, name in TORCHVISION.items()
   for part in ("norm", "conv")
 }
-OLD = {  # the published .pth files say norm.1 where the model says norm1
+OLD = {  # the published .pth files have norm.1 where the module has norm1
   row: name.replace("norm1", "norm.1").replace("norm2", "norm.2")
   for row, name in TORCHVISION.items()
 }

@@ -31,7 +31,7 @@ TIMM_V2 = {
 
 
 def torchvision_v2() -> dict[str, str]:
-  """Returns torchvision's names, which number the blocks of all stages on and their layers too."""
+  """Returns torchvision's names, which number the blocks of all stages consecutively."""
   found = {
     "trunk/stem/conv": "features.0.0",
     "trunk/stem/norm": "features.0.1",

@@ -1,4 +1,4 @@
-"""Faster and Mask R-CNN's layers as torchvision names them, now and in its published files."""
+"""Faster and Mask R-CNN's layers as today's torchvision and its published files name them."""
 
 from cnnjax.checkpoints.port import resnet
 from cnnjax.models.classification.resnet import ResNet
@@ -26,7 +26,7 @@ NOW = {
   "rpn/conv": "rpn.head.conv.0.0",
   "mask_head/conv{i}": "roi_heads.mask_head.{i-1}.0",
 }
-PUBLISHED = {  # in 2019
+PUBLISHED = {  # names in the files of 2019
   "pyramid/lateral{i}": "backbone.fpn.inner_blocks.{i-1}",
   "pyramid/output{i}": "backbone.fpn.layer_blocks.{i-1}",
   "rpn/conv": "rpn.head.conv",
@@ -35,7 +35,7 @@ PUBLISHED = {  # in 2019
 
 
 def names(model):
-  """Returns the mappings, of networks with a ResNet and a pyramid alone."""
+  """Returns the mappings; only networks with a ResNet and a pyramid have any."""
   if not (isinstance(model.classifier, ResNet) and model.pyramid):
     return {}
   return {"torchvision": BODY | HEADS | NOW, "torchvision, 2019": BODY | HEADS | PUBLISHED}

@@ -1,4 +1,4 @@
-"""The layers of ResNets and SE-ResNets as torchvision and timm name them, which is alike."""
+"""The layers of ResNets and SE-ResNets, which have the same names in torchvision and timm."""
 
 TORCHVISION = {
   "trunk/stem/conv": "conv1",

@@ -5,7 +5,7 @@ from cnnjax.models.classification.vgg import VGG16
 
 
 def names(model):
-  """Returns the mappings, of the network with VGG-16's trunk alone."""
+  """Returns the mappings; only the network with VGG-16's trunk has any."""
   if not model.converted:
     return {}
   trunk = {path: f"backbone.{name}" for path, name in features(VGG16, False).items()}

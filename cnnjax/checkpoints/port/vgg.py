@@ -1,8 +1,8 @@
-"""VGG's layers as torchvision and timm name them: convolutions by their place among all layers."""
+"""VGG's layers as torchvision and timm name them: convolutions by their index among all layers."""
 
 
 def features(depths, norm) -> dict[str, str]:
-  """Returns the convolutions' and norms' names, of which ReLUs and pools take numbers too."""
+  """Returns the convolutions' and norms' names; ReLUs and pools count in the numbers too."""
   found, place = {}, 0
   for stage, depth in enumerate(depths, 1):
     for i in range(1, depth + 1):

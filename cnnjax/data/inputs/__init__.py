@@ -1,21 +1,22 @@
 """The kinds of input: what an example is, from a file to what the network reads.
 
-A kind is a module with `COLUMNS`, its keys of a table and a batch, the `SUFFIXES` of its files, and
+A kind is a module with `COLUMNS`, its keys in a table and a batch; `SUFFIXES`, of its files; and
 
-- `preprocessing(data)`: the value that a config's `data` section means, a field of the model;
-- `complete(data, table)`: the keys of that section that only the training split tells;
-- `prepare(table, to)`: the table with its examples of the shape that the network wants;
-- `empty(to)`: zeros [1, ...] that a model's variables can be made with;
+- `preprocessing(data)`: the model's field `preprocessing`, from a config's `data` section;
+- `complete(data, table)`: the keys of that section that are measured from the training split;
+- `prepare(table, to)`: the table with its examples in the shape that the network reads;
+- `empty(to)`: zeros [1, ...] with which a model's variables can be initialised;
 - `check(options)`, `augment(key, batch, **options)`: a config's `augment` section;
 - `scale(batch, to)`: the batch normalised, on the device;
-- `read(batch)`: what the network reads of it;
+- `read(batch)`: the arrays of a batch that the network reads;
 - `load(path, to)`: the examples in a user's file, by their names;
-- `fit(examples, to)`: columns of them, prepared;
-- `invert(example)`: light for dark, where it means something;
-- `picture(example, side)`: how a person sees one, uint8 [H, W] or [H, W, 3] of at most that side.
+- `fit(examples, to)`: columns of a user's examples, prepared for the network;
+- `invert(example)`: the example with light and dark exchanged, where that has a meaning;
+- `picture(example, side)`: an image of the example for people, uint8 [H, W] or [H, W, 3], with no
+  side longer than `side`.
 
-A new kind is a file here, a row below and its keys in `cnnjax/keys.py`; nothing else asks which
-kind it is.
+A new kind is a file here, a row below and its keys in `cnnjax/keys.py`; no other code depends on
+the kind.
 """
 
 from collections.abc import Iterable
@@ -28,18 +29,18 @@ from cnnjax.data.inputs import image, series
 from cnnjax.errors import unknown
 
 Batch = dict[str, Any]
-INPUTS = {"image": image, "series": series}  # a pair stands before what it is made of
+INPUTS = {"image": image, "series": series}  # a pair of kinds would come before its parts
 
 
 def kind(name: str) -> ModuleType:
-  """Returns a kind by its name. Raises: UserError for a name that is none."""
+  """Returns a kind by its name. Raises: UserError for an unknown name."""
   if name not in INPUTS:
     raise unknown("data.input", name, INPUTS)
   return INPUTS[name]
 
 
 def of_columns(columns: Iterable[str]) -> str:
-  """Returns the name of the kind whose columns are there, "" for none."""
+  """Returns the name of the first kind whose columns are all there, "" for none."""
   return next((n for n, of_one in INPUTS.items() if {*of_one.COLUMNS} <= {*columns}), "")
 
 
@@ -49,16 +50,16 @@ def read(batch: Batch) -> Any:
 
 
 def empty(preprocessing: Any) -> Any:
-  """Returns an input that a model of this preprocessing can make its variables with."""
+  """Returns an input with which a model of this preprocessing can be initialised."""
   return kind(preprocessing.input).empty(preprocessing)
 
 
 def scale(batch: Batch, preprocessing: Any) -> Batch:
-  """Returns the batch normalised to what the network reads."""
+  """Returns the batch normalised for the network."""
   return kind(preprocessing.input).scale(batch, preprocessing)
 
 
 def transform(key: jax.Array, batch: Batch, *, preprocessing: Any, options: Any) -> Batch:
-  """Returns a training batch changed at random as `options` say, and normalised."""
+  """Returns a training batch augmented by `options`, and normalised."""
   of_one = kind(preprocessing.input)
   return of_one.scale(of_one.augment(key, batch, **options), preprocessing)

@@ -1,4 +1,4 @@
-"""Images: uint8 [H, W, C], of files in any format that Pillow reads."""
+"""Images as input: uint8 [H, W, C], from files in any format that Pillow reads."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,9 +19,9 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
 
 def preprocessing(data: Any) -> Preprocessing:
-  """Returns what a config's `data` section does to an image, as far as it is complete.
+  """Returns the preprocessing of a config's `data` section, which may not be complete yet.
 
-  Raises: UserError for a resize or a crop that is no size, or leaves images of several sizes.
+  Raises: UserError for a resize or a crop that is no size, or leaves images of different sizes.
   """
   resize, crop = _size("resize", data.resize, (0, 1, 2)), _size("crop", data.crop, (0, 2))
   if len(resize) == 1 and not crop:
@@ -46,7 +46,7 @@ def _size(key: str, value: Any, lengths: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def complete(data: Any, table: Table) -> dict[str, Any]:
-  """Returns size, channels, mean and deviation of the training images, where `data` has none."""
+  """Returns size, channels, mean and deviation: those in `data`, else the training images'."""
   height, width, channels = table.columns["image"].shape[1:]
   found = {"channels": data.channels or channels}
   if not data.resize and not data.crop:
@@ -59,7 +59,7 @@ def complete(data: Any, table: Table) -> dict[str, Any]:
 
 
 def moments(table: Table) -> tuple[tuple[float, ...], tuple[float, ...]]:
-  """Returns mean and deviation a channel of a table's images, of pixels scaled to 0..1."""
+  """Returns each channel's mean and standard deviation over a table's images, scaled to 0..1."""
   image = table.columns["image"]
   counts = sum(image.each(_counts)) if isinstance(image, Stream) else _counts(0, image)
   levels = np.arange(256) / 255
@@ -69,7 +69,7 @@ def moments(table: Table) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def _counts(start: int, image: np.ndarray) -> np.ndarray:
-  """Returns how often each of 256 levels is there: [C, 256]."""
+  """Returns each channel's histogram over the 256 levels, [C, 256]."""
   channels = np.moveaxis(image, -1, 0)
   return np.stack([np.bincount(channel.ravel(), minlength=256) for channel in channels])
 
@@ -97,7 +97,7 @@ def read(batch: dict[str, Any]) -> jax.Array:
 
 
 def load(path: Path, to: Preprocessing) -> dict[str, np.ndarray]:
-  """Returns the image of a file, by its path. Raises: UserError for a file that is no image."""
+  """Returns {path: image} of a file. Raises: UserError for a file that is no image."""
   from cnnjax.data import image
 
   del to
@@ -112,12 +112,12 @@ def fit(examples: np.ndarray | Sequence[np.ndarray], to: Preprocessing) -> dict[
 
 
 def invert(example: np.ndarray) -> np.ndarray:
-  """Returns an image with light for dark."""
+  """Returns an image with light and dark exchanged."""
   return 255 - example
 
 
 def picture(example: np.ndarray, side: int) -> np.ndarray:
-  """Returns an image scaled down so that neither side is longer."""
+  """Returns an image scaled down so that no side is longer than `side`."""
   from cnnjax.data import image
 
   return image.thumbnail(example, side)

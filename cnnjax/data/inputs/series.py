@@ -1,4 +1,4 @@
-"""Series of numbers: float32 [L, C], of NumPy's files."""
+"""Series of numbers as input: float32 [L, C], from NumPy's files."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ SUFFIXES = (".npy", ".npz")
 
 
 def preprocessing(data: Any) -> SeriesPreprocessing:
-  """Returns what a config's `data` section does to a series, as far as it is complete."""
+  """Returns the preprocessing of a config's `data` section, which may not be complete yet."""
   return SeriesPreprocessing(
     length=data.length or None,
     channels=data.channels,
@@ -27,9 +27,9 @@ def preprocessing(data: Any) -> SeriesPreprocessing:
 
 
 def complete(data: Any, table: Table) -> dict[str, Any]:
-  """Returns length, channels, mean and deviation of the training split, where `data` has none.
+  """Returns length, channels, mean and deviation: those in `data`, else the training split's.
 
-  Raises: UserError for another number of channels than the data have.
+  Raises: UserError where `data` has another number of channels than the training split.
   """
   length, channels = table.columns["series"].shape[1:]
   if data.channels not in (0, channels):
@@ -44,12 +44,12 @@ def complete(data: Any, table: Table) -> dict[str, Any]:
 
 
 def prepare(table: Table, to: SeriesPreprocessing) -> Table:
-  """Returns the table with its series of the length that the network wants: [N, L, C]."""
+  """Returns the table with its series cut or padded to the network's length: [N, L, C]."""
   return table.replace(series=_of_length(table.columns["series"], to.length))
 
 
 def _of_length(series: np.ndarray, length: int | None) -> np.ndarray:
-  """Cuts series [..., L, C] at their end, or fills them with zeros."""
+  """Cuts series [..., L, C] at their end, or pads them there with zeros."""
   have = series.shape[-2]
   if not length or length == have:
     return series
@@ -64,13 +64,13 @@ def empty(to: SeriesPreprocessing) -> jax.Array:
 
 
 def check(options: Mapping[str, Any]) -> None:
-  """Raises: UserError for an operation, of which there is none yet."""
+  """Raises: UserError for any operation: series have no augmentation yet."""
   for name in options:
     raise unknown("config key", f"augment.{name}", ["none, for series"])
 
 
 def augment(key: jax.Array, batch: dict[str, Any], **options: Any) -> dict[str, Any]:
-  """Returns the batch as it is."""
+  """Returns the batch unchanged: series have no augmentation yet."""
   del key, options
   return batch
 
@@ -86,12 +86,16 @@ def read(batch: dict[str, Any]) -> jax.Array:
 
 
 def load(path: Path, to: SeriesPreprocessing) -> dict[str, np.ndarray]:
-  """Returns the series in a file: FILE of [L] or [L, C]; FILE:NAME of arrays, FILE[0] of several.
+  """Returns the series in a file by name: FILE, FILE:NAME in an .npz, FILE[0] where it has several.
+
+  An array is one series [L] or [L, C], or several [N, L, C].
 
   Raises: UserError for a file that is damaged, or holds something else.
   """
   from cnnjax.data.arrays import arrays_of
 
+  if path.suffix.lower() not in SUFFIXES:
+    raise UserError(f"{path} is no series; expected a file {' or '.join(SUFFIXES)}")
   found = {}
   for name, array in arrays_of(path).items():
     several = array.ndim == (2 if to.channels == 1 and array.shape[-1:] != (1,) else 3)
@@ -101,7 +105,7 @@ def load(path: Path, to: SeriesPreprocessing) -> dict[str, np.ndarray]:
 
 
 def as_series(array: np.ndarray, name: str) -> np.ndarray:
-  """Returns one series [L, C], or [L], as float32 [L, C]. Raises: UserError for what is none."""
+  """Returns a series [L, C] or [L] as float32 [L, C]. Raises: UserError for any other array."""
   if array.ndim not in (1, 2) or 0 in array.shape or array.dtype.kind not in "biuf":
     raise UserError(
       f"{name} is {array.dtype} {array.shape}; expected a series of numbers, [L] or [L, C]"
@@ -115,9 +119,9 @@ def as_series(array: np.ndarray, name: str) -> np.ndarray:
 def fit(
   examples: np.ndarray | Sequence[np.ndarray], to: SeriesPreprocessing
 ) -> dict[str, np.ndarray]:
-  """Returns series of the network's length, [N, L, C].
+  """Returns series cut or padded to the network's length, [N, L, C].
 
-  Raises: UserError for an array that is no series, or has other channels.
+  Raises: UserError for an array that is no series, or has another number of channels.
   """
   fitted = []
   for place, example in enumerate(examples):
@@ -135,12 +139,12 @@ def fit(
 
 
 def invert(example: np.ndarray) -> np.ndarray:
-  """Raises: UserError, for a series is neither light nor dark."""
+  """Raises: UserError, always: a series has no light and dark."""
   raise UserError("--invert is for images, but the run is of series")
 
 
 def picture(example: np.ndarray, side: int) -> np.ndarray:
-  """Returns a drawing of a series, a line a channel, dark on white: uint8 [side / 2, side]."""
+  """Returns a drawing of a series, with a dark line for each channel: uint8 [side / 2, side]."""
   from PIL import Image, ImageDraw  # not needed to build and train
 
   height, margin = side // 2, 4

@@ -18,7 +18,9 @@ from experiments.claims.trainings import mnist
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory):
-  return tmp_path_factory.mktemp("runs")  # the claims share what they train alike
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(changed, "BATCH", 512)  # all test images at once
+    yield tmp_path_factory.mktemp("runs")  # the claims share what they train alike
 
 
 def found(claim, out):

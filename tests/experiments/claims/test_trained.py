@@ -1,6 +1,7 @@
 """The claims that are trained: end to end on generated data with the smallest networks."""
 
 import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,8 @@ from PIL import Image
 from cnnjax.engine.run import read_rows
 from cnnjax.errors import UserError
 from cnnjax.visualise.overlay import overlay
-from experiments.claims import any_size, degradation, squeeze, tumor
-from experiments.claims.trainings import Trained, config_of, gain, spread, training_error
+from experiments.claims import any_size, changed, degradation, squeeze, tumor
+from experiments.claims.trainings import Trained, config_of, gain, mnist, spread, training_error
 
 
 def test_config_of():
@@ -50,7 +51,7 @@ def test_tumor_without_its_data():
 
 @pytest.mark.slow
 def test_tumor(tmp_path, capsys, monkeypatch):
-  monkeypatch.setitem(tumor.CONFIGS, "resnet18", tumor.CONFIGS["tumor_net"])  # compiles faster
+  monkeypatch.setattr(tumor, "config_of", partial(config_of, model="logistic"))
   findings = tumor.tumor(quick=True, epochs=0.1, out=tmp_path)
   assert {p.name for p in tmp_path.iterdir()} == {
     "tumor_net_0", "resnet18_0", "confusion_tumor_net.png", "confusion_resnet18.png"
@@ -86,7 +87,14 @@ def test_squeeze(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_any_size(tmp_path):
+def test_any_size(tmp_path, monkeypatch):
+  def few(*arguments, **vary):
+    config = mnist(*arguments, **vary)
+    config.data.arguments = {"examples": 64}
+    return config
+
+  monkeypatch.setattr(any_size, "mnist", few)
+  monkeypatch.setattr(changed, "BATCH", 64)
   findings = any_size.any_size(quick=True, epochs=0.5, seeds=1, out=tmp_path)
   assert [f.ours for f in findings[:2]] == ["3 of 3", "1 of 3"]
   assert findings[0].holds and findings[1].holds

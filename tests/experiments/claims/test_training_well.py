@@ -1,5 +1,6 @@
 """The claims about regularisation, augmentation and transfer, on generated data."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,9 @@ from PIL import Image
 
 from cnnjax.errors import UserError
 from experiments.claims import augment, regularise, transfer
-from experiments.claims.trainings import Trained
+from experiments.claims.trainings import Trained, config_of
+
+SMALL = partial(config_of, model="logistic")  # what is trained does not matter here
 
 
 @pytest.mark.slow
@@ -16,6 +19,7 @@ def test_regularise(tmp_path, monkeypatch, capsys):
   kept = {name: regularise.METHODS[name] for name in regularise.WEIGHTS}
   strong = {"L2": (("l2", 100.0, "kernel$"),), "L1": (("l1", 3.0, "kernel$"),)}
   kept |= {name: {"optim.penalties": rows} for name, rows in strong.items()}
+  monkeypatch.setattr(regularise, "config_of", SMALL)
   monkeypatch.setattr(regularise, "METHODS", kept)
   monkeypatch.setattr(regularise, "CLOSERS", ("L1",))
   findings = regularise.regularise(quick=True, epochs=2, fraction=0.5, out=tmp_path)
@@ -27,6 +31,7 @@ def test_regularise(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_augment(tmp_path, monkeypatch):
+  monkeypatch.setattr(augment, "config_of", SMALL)
   monkeypatch.setattr(augment, "FRACTIONS", (0.25, 1.0))
   findings = augment.augment(quick=True, epochs=0.25, out=tmp_path)
   assert findings[0].what == "25% of the images" and findings[-1].holds is None  # one seed
@@ -35,7 +40,7 @@ def test_augment(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_transfer(tmp_path, monkeypatch):
-  monkeypatch.setattr(transfer, "MODEL", "lenet5")
+  monkeypatch.setattr(transfer, "MODEL", "mlp")
   kept = {name: transfer.STARTS[name] for name in ("from scratch", "frozen trunk")}
   monkeypatch.setattr(transfer, "STARTS", kept)
   findings = transfer.transfer(quick=True, epochs=0.2, seeds=1, out=tmp_path)
