@@ -1,7 +1,7 @@
 """Every config: its full form is complete, locked and fits its images, its quick form is planned.
 
 A plan traces all that a training computes. Of each kind whose training no other test looks at, one
-quick form is trained.
+quick form is trained; the other quick forms are trained by the slow tests.
 """
 
 import importlib.util
@@ -47,13 +47,19 @@ def load(path):
   return module
 
 
-TRAINED = {  # other tests train ssd, fast_yolo, rcnn, sppnet, lenet5, resnet20_cifar and tumor_net
+BY_STAGES = ("rcnn_bccd", "sppnet_bccd")  # tests/experiments/test_train_rcnn.py trains them
+FIRST = (  # trained by the README's command, the others, which share their code, in CI
   "cifar10_speedrun",
   "fast_rcnn_bccd",
   "lenet5_1998_mnist",
   "mask_rcnn_nuclei",  # all that Faster R-CNN does, too
   "series_cnn_npz",
-}
+)
+TRAINED = [
+  pytest.param(path, id=path.stem, marks=() if path.stem in FIRST else pytest.mark.slow)
+  for path in CONFIGS
+  if path.stem not in BY_STAGES
+]
 
 
 def keys(config):
@@ -88,32 +94,30 @@ def test_config(path, tmp_path):
     assert set(config.keys()) == SECTIONS
     check(config)
   assert keys(full) == keys(quick)
-  if path.stem not in TRAINED:  # else it is planned below
+  if path.stem not in FIRST:  # else it is planned below
     config, splits = resolve(quick)
     job = plan(config, splits)
     assert job.steps > 0 and config.model.num_classes == len(splits["train"].classes)
 
 
-@pytest.mark.parametrize("path", [p for p in CONFIGS if p.stem in TRAINED], ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", TRAINED)
 def test_quick_form_trains(path, tmp_path):
   quick = load(path).get_config("quick").unlock()
   boxes = quick.task.name == "detection"
-  classes, examples = (2, 8) if boxes else (10, 128)
+  classes, examples = (2, 8) if boxes else (10, 256)
   if boxes:
     quick.train.epochs = 0.5  # of 32 scenes, 8 at a time
   else:
     quick.data.arguments.examples = examples
-    quick.data.batch_size, quick.train.epochs = (
-      16,
-      2 * 16 / (examples * (1 - quick.data.validation)),
-    )
+    kept = examples * (1 - quick.data.validation)
+    quick.data.batch_size, quick.train.epochs = 16, 2 * 16 / kept
   _, figures = train(quick, tmp_path / "run")
   rows = read_rows(tmp_path / "run" / "metrics.jsonl")
   assert [row["split"] for row in rows] == ["train", *filter(None, [quick.train.watch]), "test"]
   assert {row["step"] for row in rows} == {2}
   assert 0 < rows[0]["loss"] < 100
   assert figures["examples"] == examples
-  assert 0 <= figures["map50" if boxes else "accuracy"] <= 1
+  assert "rmse" in figures or 0 <= figures["map50" if boxes else "accuracy"] <= 1
   made = json.loads((tmp_path / "run" / "config.json").read_text())
   assert made["model"]["num_classes"] == classes
   facts = json.loads((tmp_path / "run" / "data.json").read_text())

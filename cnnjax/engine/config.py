@@ -85,6 +85,7 @@ def complete(config: Any, splits: dict[str, Table]) -> Any:
 def check(config: Any) -> None:
   """Raises: UserError for a key that is missing or unknown, or a value out of its bounds."""
   kind = inputs.kind(config.data.input)
+  tasks.find(config.task.name)
   keys.check(config.to_dict())
   kind.check(config.augment)
   if not 0 < config.data.fraction <= 1:

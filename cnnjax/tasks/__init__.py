@@ -49,7 +49,7 @@ def task(name: str, *, model: Any = None, **options: Any) -> Task:
 
   Functions with a parameter `model` are bound to it, since a detector has its own loss.
   """
-  module = _module(name)
+  module = find(name)
   functions = {field: getattr(module, field) for field in Task._fields}
   takes = {
     field: [p.name for p in inspect.signature(f).parameters.values() if p.kind is p.KEYWORD_ONLY]
@@ -72,13 +72,13 @@ def complete(options: Mapping[str, Any], splits: Mapping[str, Table]) -> dict[st
 
   Raises: UserError where the data are not what the task needs, or an option does not fit them.
   """
-  module = _module(options["name"])
+  module = find(options["name"])
   takes = inspect.signature(module.complete).parameters
   found = module.complete(splits, **{k: v for k, v in options.items() if k in takes})
   return {**options, **found}
 
 
-def _module(name: str) -> ModuleType:
+def find(name: str) -> ModuleType:
   if name not in TASKS:
     raise unknown("task", name, TASKS)
   return TASKS[name]

@@ -14,6 +14,11 @@ IMAGES = np.random.default_rng(0).integers(1, 256, (64, 6, 5, 2), dtype=np.uint8
 shift_by = jax.jit(random_shift, static_argnums=2)
 
 
+def augmented(seed, batch, **options):
+  """Returns the batch after `augment`, as one program."""
+  return jax.jit(partial(augment, **options))(jax.random.key(seed), batch)
+
+
 def moved(image, down, right):
   """Returns an image moved by whole pixels, zeros coming in."""
   height, width = image.shape[:2]
@@ -53,8 +58,11 @@ def test_the_dtype_stays(dtype):
   assert result.dtype == images.dtype and result.shape == images.shape
 
 
+mirrored_by = jax.jit(partial(augment, flip=True))
+
+
 def mirror(seed, images):
-  return np.asarray(augment(jax.random.key(seed), {"image": images}, flip=True)["image"])
+  return np.asarray(mirrored_by(jax.random.key(seed), {"image": images})["image"])
 
 
 def test_about_half_are_mirrored_and_twice_is_identity():
@@ -68,9 +76,9 @@ def test_about_half_are_mirrored_and_twice_is_identity():
 
 
 def test_mirrors_do_not_depend_on_shifts():
-  key, ramp = jax.random.key(3), np.tile(np.arange(1, 9, dtype=np.uint8)[:, None], (4096, 8, 1, 1))
+  ramp = np.tile(np.arange(1, 9, dtype=np.uint8)[:, None], (4096, 8, 1, 1))
   images = ramp + 10 * np.arange(8, dtype=np.uint8)[:, None, None]  # a gradient in both directions
-  result = np.asarray(augment(key, {"image": images}, shift=1, flip=True)["image"])[..., 0]
+  result = np.asarray(augmented(3, {"image": images}, shift=1, flip=True)["image"])[..., 0]
   middle = result[:, 4, 4].astype(int)
   mirrored = result[:, 4, 5] < result[:, 4, 3]
   down = 4 - middle // 10
@@ -91,7 +99,7 @@ def test_what_has_turned_is_mirrored_with_its_boxes():
   turned = np.arange(64) % 3 == 0
   boxes = np.tile(np.float32([1, 2, 4, 5]), (64, 1, 1))
   batch = {"image": IMAGES, "boxes": boxes, "turned": turned}
-  found = augment(jax.random.key(0), batch, alternate_flip=True)
+  found = jax.tree.map(np.asarray, augmented(0, batch, alternate_flip=True))
   want = np.where(turned[:, None, None, None], IMAGES[:, :, ::-1], IMAGES)
   np.testing.assert_array_equal(found["image"], want)
   assert np.unique(found["boxes"][turned], axis=0).tolist() == [[[1, 2, 4, 5]]]  # 5 wide: 5-4, 5-1
@@ -101,7 +109,7 @@ def test_what_has_turned_is_mirrored_with_its_boxes():
 
 
 def test_a_shift_by_reflection_brings_in_the_image():
-  found = np.asarray(augment(jax.random.key(0), {"image": IMAGES}, reflect_shift=2)["image"])
+  found = np.asarray(augmented(0, {"image": IMAGES}, reflect_shift=2)["image"])
   wide = np.pad(IMAGES, ((0, 0), (2, 2), (2, 2), (0, 0)), "reflect")
   seen = set()
   for image, large in zip(found, wide):
@@ -111,7 +119,7 @@ def test_a_shift_by_reflection_brings_in_the_image():
     seen.add(places[0])
   assert len(seen) > 12
   volume = np.repeat(IMAGES[:, None], 3, 1)
-  moved = augment(jax.random.key(0), {"image": volume}, reflect_shift=2)["image"]
+  moved = augmented(0, {"image": volume}, reflect_shift=2)["image"]
   np.testing.assert_array_equal(moved, np.repeat(found[:, None], 3, 1))
 
 
@@ -173,7 +181,7 @@ def test_what_is_off_changes_nothing():
 def test_volumes_are_augmented_alike():
   volume = np.repeat(COLOURED[:, None], 4, axis=1)
   options = {k: ALL[k] for k in ("flip", "flip_vertical", "shift", "rotate", "contrast", "blur")}
-  found = augment(jax.random.key(0), {"image": volume}, **options)["image"]
+  found = np.asarray(augmented(0, {"image": volume}, **options)["image"])
   assert found.shape == volume.shape and found.dtype == np.uint8
   assert (found == found[:, :1]).all() and (found != volume).any()
 
@@ -201,7 +209,7 @@ def test_boxes_move_with_their_pixels(name):
     "segments": image[..., 0],
     "ids": image[..., 0].astype(np.uint16),
   }
-  found = jax.tree.map(np.asarray, augment(jax.random.key(0), batch, **{name: 2}))
+  found = jax.tree.map(np.asarray, augmented(0, batch, **{name: 2}))
   np.testing.assert_array_equal(found["segments"], found["image"][..., 0])
   np.testing.assert_array_equal(found["ids"], found["image"][..., 0])
   places = set()

@@ -1,6 +1,7 @@
 """Windows beside images: found, cached, read from a file, moved with the pixels, and refused."""
 
 import sys
+from functools import partial
 
 import jax
 import numpy as np
@@ -144,7 +145,8 @@ def test_windows_move_with_boxes(change):
   there = np.asarray([[1, 0]] * 6, np.float32)
   batch = {"image": np.zeros((6, 20, 24, 1), np.uint8), "boxes": boxes, "valid": there}
   batch |= {"proposals": boxes, "proposed": there}
-  found = augment(jax.random.key(0), batch, **change)
+  found = jax.jit(partial(augment, **change))(jax.random.key(0), batch)
+  found = jax.tree.map(np.asarray, found)
   assert (found["boxes"] != boxes).any()
   np.testing.assert_array_equal(found["proposals"], found["boxes"])
   np.testing.assert_array_equal(found["proposed"], found["valid"])

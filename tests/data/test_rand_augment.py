@@ -63,7 +63,9 @@ def test_as_pillow(name, part):
 
 def test_each_image_draws_its_own():
   images = np.tile(BYTES[:1], (300, 1, 1, 1)).astype(np.float32)
-  found = np.asarray(rand_augment(jax.random.key(0), images, 1, 9.0))
+  found = np.asarray(
+    jax.jit(rand_augment, static_argnums=(2, 3))(jax.random.key(0), images, 1, 9.0)
+  )
   kinds = {image.tobytes() for image in found}
   assert len(kinds) == 5 + 2 * 9  # nine have a direction
   still = (found == images).all((1, 2, 3)).mean()

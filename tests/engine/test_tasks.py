@@ -113,11 +113,11 @@ def test_a_resumed_run_keeps_its_description_and_other_data_are_refused(finished
   ("task", "changes", "sentence"),
   [
     ("regression", {"data.arguments.label": "class"}, "task regression needs numbers"),
-    ("regression", {"task.name": "multilabel"}, "needs 0 or 1 for each label, but .* train split"),
+    ("multilabel", {"data.arguments.label": "numbers"}, "needs 0 or 1 for each label, .* train"),
     ("regression", {"task.delta": -1.0}, "task.delta must be a number of at least 0"),
     ("regression", {"data.sampling": "balanced"}, "balanced needs a class for each image"),
     ("multilabel", {"task.positive_weights": (1.0, 2.0)}, "above 0 for each of 3"),
-    ("multilabel", {"task.label_smoothing": 0.1}, "unknown option of task multilabel 'label_smo"),
+    ("multilabel", {"task.label_smoothing": 0.1}, "a key of classification alone"),
     ("multilabel", {"checkpoint.best": "macro_f2"}, "did you mean macro_f1"),
     ("multilabel", {"task.name": "multilable"}, "unknown task 'multilable'; did you mean multila"),
   ],

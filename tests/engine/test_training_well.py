@@ -66,7 +66,9 @@ def test_a_penalty_in_the_loss_is_logged_and_shrinks(tmp_path):
 def test_patience_ends_a_run_with_its_best_and_so_does_one_cut_off(tmp_path, cut, monkeypatch):
   """With a rate of next to nothing no evaluation is better than the first."""
   changes = {"train.patience": 2, "train.epochs": 20.0, "train.evaluate_every": 0.35}
-  config = quick(**{"model.name": "logistic"}, **changes, **{"optim.learning_rate": 1e-30, "checkpoint.every": 0})
+  config = quick(
+    **{"model.name": "logistic"}, **changes, **{"optim.learning_rate": 1e-30, "checkpoint.every": 0}
+  )
   folder = tmp_path / "run"
   if cut:
     save = Store.save

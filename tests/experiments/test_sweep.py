@@ -128,9 +128,9 @@ def test_a_hopeless_trial_is_stopped_and_put_back_and_given_up(tmp_path, monkeyp
 
 
 def test_a_config_is_written_as_it_is(tmp_path):
-  values = {"augment": {"crop": (0.5, 1.0)}, "optim.arguments": {"b1": 0.8}, "train.epochs": 3}
+  values = {"augment.crop": (0.5, 1.0), "optim.arguments": {"b1": 0.8}, "train.epochs": 3}
   config = config_of(values)
-  assert (config.augment.to_dict(), config.train.epochs) == ({"crop": (0.5, 1.0)}, 3.0)
+  assert (config.augment.crop, config.train.epochs) == ((0.5, 1.0), 3.0)
   write_config(tmp_path / "c.py", config, "A title.")
   assert read_config(str(tmp_path / "c.py")).to_dict() == config.to_dict()
   assert config.is_locked and config_of().optim.arguments.to_dict() == {}

@@ -65,7 +65,7 @@ def all_of(function, *arguments):
     gradient = jnp.sin(jnp.arange(value.size, dtype=value.dtype)).reshape(value.shape)
     return value, *back(gradient)
 
-  options = {"xla_backend_optimization_level": 0}
+  options = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
   return run.lower(*arguments).compile(compiler_options=options)(*arguments)
 
 

@@ -1,5 +1,7 @@
 """Every architecture that torchvision or timm has: the same weights give the same numbers."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +14,8 @@ reference = pytest.importorskip("experiments.timing.reference", reason="timm is 
 import cnnjax  # noqa: E402
 from cnnjax.checkpoints import export, files  # noqa: E402
 from cnnjax.data.image import fit  # noqa: E402
+from cnnjax.layers import Dense  # noqa: E402
+from cnnjax.models.classification import alexnet, vgg  # noqa: E402
 from cnnjax.models.weights import WEIGHTS, labels  # noqa: E402
 from cnnjax.ops.preprocess import normalize  # noqa: E402
 from cnnjax.tasks import classification  # noqa: E402
@@ -21,29 +25,58 @@ TORCHVISION = (
   "alexnet vgg11 vgg13 vgg16 vgg19 vgg11_bn vgg13_bn vgg16_bn vgg19_bn googlenet resnet18 resnet34 "
   "resnet50 resnet101 resnet152 densenet121 densenet161 densenet169 densenet201 mobilenet_v2"
 ).split()
+EVERY = TORCHVISION + list(reference.TIMM)
+COUNTED = {  # deeper ones of the same blocks: their names and shapes are compared, no numbers
+  *"vgg13 vgg16 vgg19 vgg13_bn vgg16_bn vgg19_bn resnet34 resnet101 resnet152".split(),
+  *"densenet161 densenet169 densenet201 seresnet34 seresnet101 seresnet152".split(),
+}
 OTHER_NAMES = {"vgg11": "vgg11", "densenet121": "densenet121", "mobilenet_v2": "mobilenetv2_100"}
 TRAINED = (  # one a family, dropout off: it draws other numbers on the two sides
-  ("alexnet", dict(dropout=0.0), 96),
-  ("vgg11", dict(dropout=0.0), 64),
-  ("vgg11_bn", dict(dropout=0.0), 64),
-  ("googlenet", dict(dropout=0.0, aux_dropout=0.0), 96),
-  ("resnet18", {}, 64),
-  ("resnet50", {}, 64),
-  ("seresnet50", {}, 64),
-  ("densenet121", {}, 64),
-  ("mobilenet_v1", dict(dropout=0.0), 64),
-  ("mobilenet_v2", dict(dropout=0.0), 64),
+  ("alexnet", dict(dropout=0.0), (96, 64)),
+  ("vgg11", dict(dropout=0.0), (64, 32)),
+  ("vgg11_bn", dict(dropout=0.0), (64, 32)),
+  ("googlenet", dict(dropout=0.0, aux_dropout=0.0), (96, 64)),
+  ("resnet18", {}, (64, 32)),
+  ("resnet50", {}, (64, 32)),
+  ("seresnet50", {}, (64, 32)),
+  ("densenet121", {}, (64, 32)),
+  ("mobilenet_v1", dict(dropout=0.0), (64, 32)),
+  ("mobilenet_v2", dict(dropout=0.0), (64, 32)),
 )
+NARROWED = {"alexnet", "vgg11", "vgg11_bn"}
+WIDE, NARROW = 4096, 32  # hidden layers of AlexNet and VGG, where numbers are compared
+
+
+def empty(name, classes=10, source=None):
+  """Returns the reference without numbers."""
+  with torch.device("meta"):
+    if source:
+      return reference.timm.create_model(source, num_classes=classes)
+    return reference.build(name, classes)
+
+
+def narrow(net):
+  """Gives hidden layers of 4096 units, most of a network's weights, 32 instead."""
+  for parent in list(net.modules()):
+    for name, layer in list(parent.named_children()):
+      if WIDE in layer.__dict__.values() and isinstance(layer, torch.nn.Linear):
+        sizes = (layer.in_features, layer.out_features)
+        setattr(parent, name, torch.nn.Linear(*(NARROW if n == WIDE else n for n in sizes)))
+      elif WIDE in layer.__dict__.values() and isinstance(layer, torch.nn.Conv2d):
+        sizes = (layer.in_channels, layer.out_channels)
+        sizes = (NARROW if n == WIDE else n for n in sizes)
+        setattr(parent, name, torch.nn.Conv2d(*sizes, layer.kernel_size))
 
 
 def theirs(name, classes=10, source=None):
   """Returns the reference with random weights and statistics that are not those of a fresh one."""
   torch.manual_seed(0)
-  if source:
-    net = reference.timm.create_model(source, num_classes=classes)
-  else:
-    net = reference.build(name, classes)
+  net = empty(name, classes, source)
+  narrow(net)
+  net.to_empty(device="cpu")
   for module in net.modules():
+    if hasattr(module, "reset_parameters"):
+      module.reset_parameters()
     if isinstance(module, torch.nn.Conv2d):
       torch.nn.init.kaiming_normal_(module.weight)  # else deep ones hardly see their images
     if isinstance(module, torch.nn.BatchNorm2d):
@@ -56,6 +89,8 @@ def theirs(name, classes=10, source=None):
 
 def ours(monkeypatch, name, net, **arguments):
   """Returns the model and its variables, loaded as from a file that holds the reference's."""
+  for module in (alexnet, vgg):  # as `narrow` does
+    monkeypatch.setattr(module, "Dense", lambda n, **o: Dense(NARROW if n == WIDE else n, **o))
   tensors = {key: value.numpy().copy() for key, value in net.state_dict().items()}
   monkeypatch.setattr(files, "fetch", lambda source: source)
   monkeypatch.setattr(files, "read", lambda path: tensors)
@@ -64,17 +99,18 @@ def ours(monkeypatch, name, net, **arguments):
   return cnnjax.create_model(name, **arguments), variables
 
 
-def logits(model, variables, x):
-  return compiled(lambda v, x: model.apply(v, x, train=False)["logits"])(variables, x)
-
-
-def compiled(function):
+def compiled(function, **options):
   """Compiles without LLVM's optimiser, which takes most of the time and is used once."""
-  return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
+  return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0}, **options)
 
 
-def images(count, size):
-  return np.random.default_rng(0).normal(size=(count, size, size, 3)).astype(np.float32)
+@partial(compiled, static_argnums=0)  # once for all tests of a model: images are of one shape
+def logits(model, variables, x):
+  return model.apply(variables, x, train=False)["logits"]
+
+
+def images(count, *size):
+  return np.random.default_rng(0).normal(size=(count, *size, 3)).astype(np.float32)
 
 
 def first(x):
@@ -88,9 +124,21 @@ def error(found, want):
   return np.abs(found - want).max() / np.abs(want).max()
 
 
-@pytest.mark.parametrize("name", TORCHVISION + list(reference.TIMM))
+@pytest.mark.parametrize("name", [name for name in EVERY if name in COUNTED | NARROWED])
+def test_names_and_shapes(monkeypatch, name):
+  """A file of the reference's fits, tensor by tensor, whole width and all; no number is drawn."""
+  zero = np.zeros((), np.float32)
+  tensors = {k: np.broadcast_to(zero, v.shape) for k, v in empty(name, 1000).state_dict().items()}
+  monkeypatch.setattr(files, "fetch", lambda source: source)
+  monkeypatch.setattr(files, "read", lambda path: tensors)
+  found = cnnjax.load_pretrained(name, "file")  # it raises where one is missing, extra or misfits
+  count = sum(v.size for k, v in tensors.items() if not k.endswith("num_batches_tracked"))
+  assert sum(leaf.size for leaf in jax.tree.leaves(found)) == count
+
+
+@pytest.mark.parametrize("name", [name for name in EVERY if name not in COUNTED])
 def test_logits(monkeypatch, name):
-  net, x = theirs(name), images(2, 64)
+  net, x = theirs(name), images(2, 64, 64 if name == "alexnet" else 32)
   with torch.no_grad():
     want = net(first(x)).numpy()
   model, variables = ours(monkeypatch, name, net)
@@ -101,16 +149,15 @@ def test_logits(monkeypatch, name):
 
 @pytest.mark.parametrize("name", OTHER_NAMES)
 def test_logits_by_timms_names(monkeypatch, name):
-  net, x = theirs(name, source=OTHER_NAMES[name]), images(2, 64)
-  with torch.no_grad():
-    want = net(first(x)).numpy()
+  net, x = theirs(name, source=OTHER_NAMES[name]), images(2, 64, 32)
   model, variables = ours(monkeypatch, name, net)
   if name == "vgg11":  # timm's makes 1x1 of what ours averages to 7x7: the weights are compared
-    kernel = net.pre_logits.fc1.weight.detach().numpy().transpose(2, 3, 1, 0).reshape(-1, 4096)
+    kernel = net.pre_logits.fc1.weight.detach().numpy().transpose(2, 3, 1, 0).reshape(-1, NARROW)
     np.testing.assert_array_equal(variables["params"]["head"]["fc6"]["kernel"], kernel)
     return
-  found = logits(model, variables, x)
-  assert error(found, want) < 1e-4
+  with torch.no_grad():
+    want = net(first(x)).numpy()
+  assert error(logits(model, variables, x), want) < 1e-4
 
 
 @pytest.mark.parametrize("name, arguments, size", TRAINED, ids=[row[0] for row in TRAINED])
@@ -119,7 +166,7 @@ def test_a_training_step(monkeypatch, name, arguments, size):
 
   In float64: in float32 both sides round, and a ReLU or a maximum that tips changes gradients.
   """
-  net, x, label = theirs(name).double().train(), images(4, size), np.array([1, 3, 5, 7])
+  net, x, label = theirs(name).double().train(), images(2, *size), np.array([1, 7])
   for module in net.modules():
     if isinstance(module, torch.nn.Dropout):
       module.p = 0.0
@@ -165,7 +212,7 @@ def test_files(tmp_path):
   """From .pth and .safetensors and back: what we write opens in PyTorch, strictly."""
   import safetensors.torch
 
-  net, x = theirs("resnet18"), images(2, 64)
+  net, x = theirs("resnet18"), images(2, 64, 32)
   with torch.no_grad():
     want = net(first(x)).numpy()
   torch.save(net.state_dict(), tmp_path / "resnet18.pth")

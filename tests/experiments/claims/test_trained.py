@@ -90,11 +90,11 @@ def test_squeeze(tmp_path, monkeypatch):
 def test_any_size(tmp_path, monkeypatch):
   def few(*arguments, **vary):
     config = mnist(*arguments, **vary)
-    config.data.arguments = {"examples": 64}
+    config.data.arguments = {"examples": 100, "classes": 3}
     return config
 
   monkeypatch.setattr(any_size, "mnist", few)
-  monkeypatch.setattr(changed, "BATCH", 64)
+  monkeypatch.setattr(changed, "BATCH", 100)
   findings = any_size.any_size(quick=True, epochs=0.5, seeds=1, out=tmp_path)
   assert [f.ours for f in findings[:2]] == ["3 of 3", "1 of 3"]
   assert findings[0].holds and findings[1].holds
