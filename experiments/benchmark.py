@@ -64,7 +64,7 @@ from .timing.detector_peers import SIDES as DETECTORS
 from .timing.detector_peers import line_up as heads
 from .timing.detector_peers import operators
 from .timing.peers import COMPILED, FOLDED, PEERS, broken_compiler, line_up, reason
-from .timing.turns import Contestant, ratio, take_turns, timer, told
+from .timing.turns import Contestant, as_text, ratio, take_turns, timer
 from .timing.whole_path import path
 
 FLAGS = flags.FLAGS
@@ -127,7 +127,7 @@ def compare(
   rows = {
     n: {
       "images/s": f"{medians[n]:,.0f}",
-      "cnnjax is, times": told(ratios[n]) if n in ratios else "",
+      "cnnjax is, times": as_text(ratios[n]) if n in ratios else "",
       "first step, s": f"{first[n]:.2f}",
     }
     for n in rates

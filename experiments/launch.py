@@ -101,7 +101,7 @@ def read_config(name: str) -> Any:
   if mode not in MODES:
     raise unknown("config mode", mode, MODES)
   path = find(file, "config")
-  with of_user(path, "config"):
+  with user_errors(path, "config"):
     config = load_module(path, "config").get_config(mode)
     keys.check(keys.fill(config.to_dict()))
     return with_defaults(config)
@@ -132,13 +132,13 @@ def load_module(path: str, kind: str) -> ModuleType:
   """Returns the module of a user's file. Raises: UserError where it fails."""
   spec = importlib.util.spec_from_file_location(kind, path)
   module = importlib.util.module_from_spec(spec)
-  with of_user(path, kind):
+  with user_errors(path, kind):
     spec.loader.exec_module(module)
   return module
 
 
 @contextmanager
-def of_user(path: str, kind: str) -> Iterator[None]:
+def user_errors(path: str, kind: str) -> Iterator[None]:
   """Guards code of a user's file. Raises: UserError, with the line, for any error in it."""
   try:
     yield

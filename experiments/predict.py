@@ -18,7 +18,7 @@ from cnnjax.engine.config import load_config
 from cnnjax.engine.run import write_json
 from cnnjax.errors import UserError
 from cnnjax.metrics.coco_results import results
-from cnnjax.visualise.answers import above, ranked, told
+from cnnjax.visualise.answers import above, as_text, ranked
 from cnnjax.visualise.figure import save
 from cnnjax.visualise.sheet import contact_sheet
 
@@ -91,7 +91,7 @@ def main(argv: list[str]) -> None:
       answer = detections.packed(answer, one) if boxes else answer
       answers.append({"file": name, **answer, **top})
   seen = [above(answer, least) for answer in answers] if boxes else answers
-  answer_texts = [told(answer, classes) for answer in seen]
+  answer_texts = [as_text(answer, classes) for answer in seen]
   rows = {answer["file"]: row for answer, (row, _) in zip(answers, answer_texts)}
   log.grid(f"{run.folder}, checkpoint {run.step}", rows)
   out.mkdir(parents=True, exist_ok=True)

@@ -65,7 +65,7 @@ def measure(config: str, parameters: str, batch: int, seconds: float) -> dict[st
     config.data.batch_size, config.mesh.parameters = batch, parameters
     config.data.arguments = {"examples": 512 + 2 * batch}
   job = plan(*resolve(config))
-  now = compile_once(job.fresh, job.place)(jax.random.key(0))
+  now = compile_once(job.fresh, job.sharding)(jax.random.key(0))
   data = shard(job.batches(0), job.mesh)
   compiled = job.step.lower(now, data).compile()
   memory = compiled.memory_analysis()

@@ -86,8 +86,8 @@ def show(config: Any, options: dict[str, Any], out: Path, repetitions: int) -> d
   config, splits = resolve(config)
   table, classes = splits["train"], config.model.num_classes
   size, seed = config.data.batch_size, config.seed
-  places = pipeline.train_places(table, size, seed)
-  turned = pipeline.train_turns(table, places, size, seed)(0)
+  places = pipeline.train_indices(table, size, seed)
+  turned = pipeline.train_mirrored(table, places, size, seed)(0)
   batch = pipeline.gather(table.columns, places(0), turned=turned)
   key, rows, cost = jax.random.key(config.seed), {}, {}
   cases = {"as read": {}, **{name: {name: value} for name, value in options.items()}}

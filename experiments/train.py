@@ -16,7 +16,7 @@ from cnnjax.data.describe import describe
 from cnnjax.engine import log
 from cnnjax.engine.config import resolve
 from cnnjax.engine.fit import fit, plan
-from cnnjax.engine.hosts import by_primary, is_primary
+from cnnjax.engine.hosts import is_primary, on_primary
 from cnnjax.engine.run import (
   is_begun,
   locked,
@@ -64,18 +64,18 @@ def train(
   begun = folder and is_begun(folder)
   start = None if begun else begin(config, job.model, splits["train"])
   folder = Path(folder) if folder else new_folder(name)
-  by_primary(lambda: open_folder(folder, config))
+  on_primary(lambda: open_folder(folder, config))
   facts = {key: config.data[key] for key in ("name", "root", "classes", "mean", "std")}
   facts["splits"] = describe(splits)
   with locked(folder) if is_primary() else nullcontext():
     if is_primary():
       _describe(job, config, facts, folder)
-    by_primary(lambda: note_data(folder, facts))
+    on_primary(lambda: note_data(folder, facts))
     rows = read_rows(folder / "metrics.jsonl")
     if rows and "zero_weights" in rows[-1]:  # only the last row of a finished run has it
       print(f"finished: this run has ended after step {rows[-1]['step']} of {job.steps}")
       return folder, rows[-1]
-    by_primary(lambda: note_environment(folder))
+    on_primary(lambda: note_environment(folder))
     variables, said = start or (None, ())
     for line in said if is_primary() else ():
       print(f"starts   {line}", flush=True)

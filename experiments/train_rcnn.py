@@ -72,7 +72,7 @@ def train_rcnn(
   with locked(folder), open_store(folder, config) as store:
     step = store.find("latest")
     if step <= job.steps:
-      now = store.restore(step, job.shapes, job.place)
+      now = store.restore(step, job.shapes, job.sharding)
       head = _stages(job, config, now.ema or now.variables, splits["train"], folder / "stages")
       own = {
         n: _with(v, head) if v else v for n, v in (("variables", now.variables), ("ema", now.ema))

@@ -21,7 +21,7 @@ def train(parameters, accumulate, dtype, steps):
 
   from cnnjax.engine import state
   from cnnjax.engine.compiler import compile_step
-  from cnnjax.engine.mesh import make_mesh, placement, shard
+  from cnnjax.engine.mesh import make_mesh, shard, state_sharding
   from cnnjax.engine.step import train_step
   from cnnjax.layers import BatchNorm, Conv, Dense, Flatten, MaxPool
   from cnnjax.tasks import classification as task
@@ -43,7 +43,7 @@ def train(parameters, accumulate, dtype, steps):
     variables = jax.tree.map(lambda a: a.astype(dtype), variables)
     return state.create(variables, optimizer, True)
 
-  place = placement(jax.eval_shape(fresh, jax.random.key(0)), mesh, parameters)
+  place = state_sharding(jax.eval_shape(fresh, jax.random.key(0)), mesh, parameters)
   now = jax.jit(fresh, out_shardings=place)(jax.random.key(0))
   step = partial(
     train_step,

@@ -43,7 +43,7 @@ def _flip(key, batch, chosen, *, axis):
 def _alternate(key, batch, chosen):
   """Mirrors the images that the column `turned` marks: each image in every other epoch."""
   if "turned" not in batch:
-    raise UserError("augment.alternate_flip needs a column `turned`, of pipeline.train_turns")
+    raise UserError("augment.alternate_flip needs a column `turned`, of pipeline.train_mirrored")
   return _mirror(batch, jnp.asarray(batch["turned"]), 1)
 
 

@@ -12,7 +12,7 @@ from cnnjax.data.files import read_all
 from cnnjax.data.labels import listed
 from cnnjax.data.masks import nearest
 from cnnjax.data.places import pack
-from cnnjax.data.split import origin, parted, with_test
+from cnnjax.data.split import by_origin, origin, with_test
 from cnnjax.data.stream import check_memory
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError, unknown
@@ -93,7 +93,7 @@ def tables(
   _check_sizes(kept, sizes)
   found = columns(kept, names, places, sizes, image.shape[1:3], flag, masks)
   whole = Table({"image": image, "size": sizes, **found}, names)
-  return with_test(parted(whole, origin(splits)[good], splits), test, seed)
+  return with_test(by_origin(whole, origin(splits)[good], splits), test, seed)
 
 
 def check_resize(to: Preprocessing) -> None:

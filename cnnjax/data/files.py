@@ -16,7 +16,7 @@ from cnnjax.errors import UserError, unknown
 from cnnjax.ops.preprocess import Preprocessing
 
 
-def loosely(to: Preprocessing) -> Preprocessing:
+def resize_only(to: Preprocessing) -> Preprocessing:
   """Returns the part of a run's preprocessing that sources apply: the resize; the crop comes later.
 
   A resize of the shorter side leaves images of different shapes, which form no array. Sources then
@@ -110,7 +110,7 @@ def opened(
   """
   if on_error not in ("raise", "skip"):
     raise unknown("data.arguments.on_error", str(on_error), ("raise", "skip"))
-  to = loosely(to)
+  to = resize_only(to)
   found = _shapes(root.resolve(), list(paths), to, skip=on_error == "skip")
   good = np.asarray([not isinstance(shape, UserError) for shape in found], bool)
   if not good.all():

@@ -14,7 +14,7 @@ from cnnjax.data.inputs.image import SUFFIXES
 from cnnjax.data.labels import listed
 from cnnjax.data.masks import bounds, nearest, number
 from cnnjax.data.places import pack
-from cnnjax.data.split import SPLITS, origin, parted, with_test
+from cnnjax.data.split import SPLITS, by_origin, origin, with_test
 from cnnjax.data.stream import by_threads
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
@@ -82,7 +82,7 @@ def load(
   rows = [{"boxes": b, "labels": np.zeros(len(b), np.int32)} for b in boxes]
   found = pack(rows, places, lambda n: str(kept[n][1]))
   whole = Table({"image": image, "size": sizes, **found, "ids": np.stack(maps)}, listed((kind,)))
-  return with_test(parted(whole, origin(pairs)[good], pairs), test, seed)
+  return with_test(by_origin(whole, origin(pairs)[good], pairs), test, seed)
 
 
 def _pairs(images: Path, maps: Path) -> list[tuple[Path, Path]]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from cnnjax.data.sampling import epochs
-from cnnjax.data.stream import ahead
+from cnnjax.data.stream import read_ahead
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
 
@@ -16,7 +16,7 @@ ByStep = Callable[[int], np.ndarray]
 FAR = 2**62  # a step that no training reaches
 
 
-def train_places(
+def train_indices(
   table: Table,
   batch_size: int,
   seed: int,
@@ -47,7 +47,7 @@ def train_places(
 
   order = epochs(table, seed, sampling)
 
-  def places(step: int) -> np.ndarray:
+  def indices(step: int) -> np.ndarray:
     line = step * batch_size + rows
     first, last = line[0] // n, line[-1] // n
     if first == last:
@@ -55,12 +55,12 @@ def train_places(
     orders = [_recent(order, int(epoch)) for epoch in (first, last)]
     return np.where(line // n == first, *(order[line % n] for order in orders))
 
-  return places
+  return indices
 
 
-def train_turns(
+def train_mirrored(
   table: Table,
-  places: ByStep,
+  indices: ByStep,
   batch_size: int,
   seed: int,
   rows: np.ndarray | None = None,
@@ -71,7 +71,7 @@ def train_turns(
 
   Args:
     table: of examples.
-    places: of `train_places`, for the same table, batch size, seed and rows.
+    indices: of `train_indices`, for the same table, batch size, seed and rows.
     batch_size: B, over all hosts.
     seed: of the run.
     rows: of each batch that this host holds; all by default.
@@ -83,7 +83,7 @@ def train_turns(
 
   def turns(step: int) -> np.ndarray:
     epoch = (step * batch_size + rows) // n
-    return (at_first[places(step)] + epoch) % 2 == 1
+    return (at_first[indices(step)] + epoch) % 2 == 1
 
   return turns
 
@@ -99,12 +99,12 @@ class Batches:
 
   Args:
     table: of examples.
-    places: step -> indices of its examples, from `train_places`.
-    more: further columns by name, each a function step -> [B], such as `train_turns`.
+    indices: step -> indices of its examples, from `train_indices`.
+    more: further columns by name, each a function step -> [B], such as `train_mirrored`.
   """
 
-  def __init__(self, table: Table, places: ByStep, more: Mapping[str, ByStep] = {}):
-    self.make = partial(_batch, table.columns, places, more)
+  def __init__(self, table: Table, indices: ByStep, more: Mapping[str, ByStep] = {}):
+    self.make = partial(_batch, table.columns, indices, more)
     self.streamed = table.streamed
     self.reading, self.next = None, None
 
@@ -113,7 +113,7 @@ class Batches:
       return self.make(step)
     if step != self.next:
       self.close()
-      self.reading = ahead(self.make, step, FAR, self.streamed)
+      self.reading = read_ahead(self.make, step, FAR, self.streamed)
     self.next = step + 1
     return next(self.reading)
 
@@ -125,15 +125,15 @@ class Batches:
 
 
 def _batch(
-  columns: Mapping[str, Any], places: ByStep, more: Mapping[str, ByStep], step: int
+  columns: Mapping[str, Any], indices: ByStep, more: Mapping[str, ByStep], step: int
 ) -> Batch:
-  return gather(columns, places(step), **{name: column(step) for name, column in more.items()})
+  return gather(columns, indices(step), **{name: column(step) for name, column in more.items()})
 
 
-def gather(columns: Mapping[str, Any], places: Any, **more: Any) -> Batch:
+def gather(columns: Mapping[str, Any], indices: Any, **more: Any) -> Batch:
   """Returns a full batch of the examples at these indices, and `more`, on the host or a device."""
-  batch = {key: column[places] for key, column in columns.items()}
-  return {**batch, **more, "mask": np.ones(len(places), np.float32)}
+  batch = {key: column[indices] for key, column in columns.items()}
+  return {**batch, **more, "mask": np.ones(len(indices), np.float32)}
 
 
 def eval_batches(table: Table, batch_size: int, rows: np.ndarray | None = None) -> Iterator[Batch]:
@@ -144,12 +144,12 @@ def eval_batches(table: Table, batch_size: int, rows: np.ndarray | None = None) 
   rows = np.arange(batch_size) if rows is None else rows
 
   def batch(number: int) -> Batch:
-    places = number * batch_size + rows
-    there = places[places < len(table)]
+    indices = number * batch_size + rows
+    there = indices[indices < len(table)]
     return pad({key: column[there] for key, column in table.columns.items()}, len(rows))
 
   count = -(-len(table) // batch_size)
-  yield from ahead(batch, 0, count) if table.streamed else map(batch, range(count))
+  yield from read_ahead(batch, 0, count) if table.streamed else map(batch, range(count))
 
 
 def pad(columns: dict[str, np.ndarray], size: int) -> Batch:

@@ -37,14 +37,14 @@ def _balanced(table: Table, seed: int) -> Order:
   label = table.columns["label"]
   counts = np.bincount(label)
   classes = np.split(np.argsort(label, kind="stable"), np.cumsum(counts)[:-1])
-  classes = [places for places in classes if len(places)]
+  classes = [indices for indices in classes if len(indices)]
 
   def order(epoch: int) -> np.ndarray:
     rng, drawn = np.random.default_rng([seed, epoch]), []
     more = rng.permutation(len(classes)) < len(label) % len(classes)  # one more each
-    for places, one in zip(classes, more):
+    for indices, one in zip(classes, more):
       count = len(label) // len(classes) + one
-      rounds = np.tile(places, (-(-count // len(places)), 1))
+      rounds = np.tile(indices, (-(-count // len(indices)), 1))
       drawn.append(rng.permuted(rounds, axis=1).ravel()[:count])
     return rng.permutation(np.concatenate(drawn))
 

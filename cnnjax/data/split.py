@@ -44,7 +44,7 @@ def origin(splits: Mapping[str, Sized]) -> np.ndarray:
   return np.repeat(list(splits), [len(part) for part in splits.values()])
 
 
-def parted(table: Table, origin: np.ndarray, splits: Iterable[str]) -> dict[str, Table]:
+def by_origin(table: Table, origin: np.ndarray, splits: Iterable[str]) -> dict[str, Table]:
   """Returns each split's examples of a table, where `origin` [N] is the split of each example."""
   return {split: table.take(np.flatnonzero(origin == split)) for split in splits}
 

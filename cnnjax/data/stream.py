@@ -23,24 +23,24 @@ class Stream:
 
   Attributes:
     read: indices in the source [B] -> their rows [B, ...], uint8.
-    places: indices [N] in the source of the column's rows.
+    indices: indices [N] in the source of the column's rows.
     row: shape of a row.
     by: "threads" or "processes", which read the batches of a training.
     changes: functions of rows, applied one after the other to the rows that are read.
   """
 
   read: Callable[[np.ndarray], np.ndarray]
-  places: np.ndarray
+  indices: np.ndarray
   row: tuple[int, ...]
   by: str = "threads"
   changes: tuple[Callable[[np.ndarray], np.ndarray], ...] = ()
   dtype = np.dtype(np.uint8)
 
   def __len__(self) -> int:
-    return len(self.places)
+    return len(self.indices)
 
   def __getitem__(self, index: np.ndarray | slice) -> np.ndarray:
-    rows = self.read(self.places[index])
+    rows = self.read(self.indices[index])
     for change in self.changes:
       rows = change(rows)
     return rows
@@ -55,14 +55,14 @@ class Stream:
     """The number of bytes of all rows."""
     return math.prod(self.shape)
 
-  def take(self, places: np.ndarray, axis: int = 0) -> "Stream":
+  def take(self, indices: np.ndarray, axis: int = 0) -> "Stream":
     """Returns a column of these rows, without reading them."""
-    return replace(self, places=self.places[places])
+    return replace(self, indices=self.indices[indices])
 
   def join(self, other: "Stream") -> "Stream":
     """Returns a column of the rows of both, which must have the same source."""
     assert (self.read, self.changes) == (other.read, other.changes)
-    return replace(self, places=np.concatenate([self.places, other.places]))
+    return replace(self, indices=np.concatenate([self.indices, other.indices]))
 
   def map(self, change: Callable[[np.ndarray], np.ndarray], row: tuple[int, ...]) -> "Stream":
     """Returns the column of change(rows), whose rows have the shape `row`."""
@@ -122,7 +122,9 @@ def column(read: Callable, count: int, row: tuple[int, ...], stream: str) -> Str
   return whole if stream else whole.array()
 
 
-def ahead(make: Callable[[int], Any], start: int, stop: int, by: str = "threads") -> Iterator[Any]:
+def read_ahead(
+  make: Callable[[int], Any], start: int, stop: int, by: str = "threads"
+) -> Iterator[Any]:
   """Yields make(start) to make(stop - 1), which are computed while earlier ones are in use.
 
   With threads, as many results as the machine has cores, and two more, are ready or under way at

@@ -28,10 +28,10 @@ class Table:
     """What reads its batches, "threads" or "processes"; "" where all columns are in memory."""
     return next((c.by for c in self.columns.values() if isinstance(c, Stream)), "")
 
-  def take(self, places: np.ndarray) -> "Table":
+  def take(self, indices: np.ndarray) -> "Table":
     """Returns the examples with these indices, in their order."""
     return Table(
-      {key: column.take(places, 0) for key, column in self.columns.items()}, self.classes
+      {key: column.take(indices, 0) for key, column in self.columns.items()}, self.classes
     )
 
   def join(self, other: "Table") -> "Table":

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from cnnjax.data.boxes import check_resize
-from cnnjax.data.files import common, loosely
+from cnnjax.data.files import common, resize_only
 from cnnjax.data.image import fit, read_fit, shape_of
 from cnnjax.data.labels import number
 from cnnjax.data.objects import boxes, is_objects
 from cnnjax.data.prepared import prepared, splits_of
-from cnnjax.data.split import parted, with_test
+from cnnjax.data.split import by_origin, with_test
 from cnnjax.data.stream import PART, by_threads, column
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError, unknown
@@ -69,7 +69,7 @@ def load(
       raise UserError(f"{key} of {dataset} has shape {features[key].shape}; expected {what}")
   parts = splits_of(builder, dataset, splits)
   counts = [builder.info.splits[part].num_examples for part in parts.values()]
-  records = Records(dataset, root, "+".join(parts.values()), image, loosely(to))
+  records = Records(dataset, root, "+".join(parts.values()), image, resize_only(to))
   starts = range(0, sum(counts), PART)
   heads = list(chain.from_iterable(by_threads(partial(records.heads, label), starts)))
   shapes, sizes, values = zip(*heads)
@@ -86,7 +86,7 @@ def load(
     labels, classes = number(f"{label} of {dataset}", of_split, tuple(names))
     found = {"label": np.concatenate(list(labels.values()))}
   whole = Table({"image": images, **found}, classes)
-  return with_test(parted(whole, origin, parts), test, seed)
+  return with_test(by_origin(whole, origin, parts), test, seed)
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def jit(function: Callable, **arguments: Any) -> Callable:
 def compile_step(
   step: Callable,
   mesh: Mesh,
-  place: Any = None,
+  sharding: Any = None,
   *,
   inputs: tuple = (),
   donate: bool = False,
@@ -56,10 +56,10 @@ def compile_step(
   """Returns step(state, *inputs) compiled for the mesh.
 
   Args:
-    step: a pure function that returns logs, or with `place` (state, logs).
+    step: a pure function that returns logs, or with `sharding` (state, logs).
     mesh: of devices.
-    place: the sharding of the state, from `placement`, for a step that returns its state; without
-      it each device holds the whole state.
+    sharding: of the state, from `state_sharding`, for a step that returns its state; without it
+      each device holds the whole state.
     inputs: the sharding of each input; by default there is one, a batch split along its first axis.
     donate: whether the step may overwrite the state that it gets.
     deterministic: whether a GPU must give the same bits each time, which costs speed; a CPU always
@@ -68,22 +68,22 @@ def compile_step(
   whole, platform = replicated(mesh), mesh.devices.flat[0].platform
   return jax.jit(
     step,
-    in_shardings=(place or whole, *(inputs or (split(mesh),))),
-    out_shardings=(place, whole) if place else whole,
+    in_shardings=(sharding or whole, *(inputs or (split(mesh),))),
+    out_shardings=(sharding, whole) if sharding else whole,
     donate_argnums=(0,) if donate else (),
     compiler_options=options(platform, deterministic) or None,
   )
 
 
-def compile_once(function: Callable, place: Any) -> Callable:
-  """Returns function(key) compiled for a single call; its result has the sharding `place`.
+def compile_once(function: Callable, sharding: Any) -> Callable:
+  """Returns function(key) compiled for a single call; its result has this sharding.
 
   On the CPU LLVM's optimisation is off: it takes most of the compile time (LeNet-5's first
   variables: 3.3 s with it, 0.8 without), and a single call saves less than that.
   """
-  cpu = jax.tree.leaves(place)[0].mesh.devices.flat[0].platform == "cpu"
+  cpu = jax.tree.leaves(sharding)[0].mesh.devices.flat[0].platform == "cpu"
   options = {"xla_backend_optimization_level": 0} if cpu else None
-  return jax.jit(function, out_shardings=place, compiler_options=options)
+  return jax.jit(function, out_shardings=sharding, compiler_options=options)
 
 
 @cache

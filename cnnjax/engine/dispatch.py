@@ -46,9 +46,9 @@ def steps_per_dispatch(asked: int, table: Table, mesh: Mesh) -> int:
 def many(
   step: Callable,
   table: Table,
-  places: pipeline.ByStep,
+  indices: pipeline.ByStep,
   mesh: Mesh,
-  place: Any,
+  sharding: Any,
   limit: int,
   more: Mapping[str, pipeline.ByStep] = {},
   **options: Any,
@@ -61,9 +61,9 @@ def many(
   Args:
     step: (state, batch) -> (state, logs), pure.
     table: of the training examples.
-    places: step -> indices of its examples, from `pipeline.train_places`.
+    indices: step -> indices of its examples, from `pipeline.train_indices`.
     mesh: of devices.
-    place: the sharding of the state, from `placement`.
+    sharding: of the state, from `state_sharding`.
     limit: largest number of steps of one call.
     more: columns of the batches, as for `pipeline.Batches`.
     options: of `compile_step`.
@@ -83,13 +83,13 @@ def many(
     empty = jax.tree.map(lambda s: jnp.zeros((limit, *s.shape), s.dtype), shapes)
     return jax.lax.fori_loop(0, count, body, (state, empty))  # any count, compiled once
 
-  compiled = compile_step(steps, mesh, place, inputs=(whole, rows, whole), **options)
+  compiled = compile_step(steps, mesh, sharding, inputs=(whole, rows, whole), **options)
   columns = {
     key: jax.make_array_from_callback(column.shape, whole, lambda part, c=column: c[part])
     for key, column in table.columns.items()
   }
 
-  by_step = {"places": lambda step: places(step).astype(np.int32), **more}
+  by_step = {"indices": lambda step: indices(step).astype(np.int32), **more}
 
   def stacked(column, at, count):
     some = [column(at + i) for i in range(count)]

@@ -21,9 +21,9 @@ from cnnjax.engine import dispatch, optim, penalty, state
 from cnnjax.engine.compiler import compile_once, compile_step
 from cnnjax.engine.config import build
 from cnnjax.engine.evaluate import evaluate, evaluator
-from cnnjax.engine.hosts import Stopped, asked_to_stop, is_primary
+from cnnjax.engine.hosts import Stopped, is_primary, stop_requested
 from cnnjax.engine.log import Diverged, Log
-from cnnjax.engine.mesh import check_batch, local_rows, make_mesh, placement, shard
+from cnnjax.engine.mesh import check_batch, local_rows, make_mesh, shard, state_sharding
 from cnnjax.engine.run import open_store
 from cnnjax.engine.step import train_step
 from cnnjax.errors import UserError, unknown
@@ -41,7 +41,7 @@ class Plan(NamedTuple):
     mesh: of devices.
     fresh: key -> the state before the first step.
     shapes: of that state.
-    place: the sharding of each of its leaves.
+    sharding: the sharding of each of its leaves.
     batches: k -> the training batch of step k.
     step: (state, batch) -> (state, logs), compiled for the mesh.
     many: (state, at, most) -> (state, logs, count): at most `most` steps by one call to the device;
@@ -58,7 +58,7 @@ class Plan(NamedTuple):
   mesh: Mesh
   fresh: Callable
   shapes: state.State
-  place: state.State
+  sharding: state.State
   batches: pipeline.Batches
   step: Callable
   many: dispatch.Many | None
@@ -88,7 +88,7 @@ def plan(config: Any, splits: dict[str, Table]) -> Plan:
     )
   table = splits["train"]
   rows, sampling = local_rows(batch_size, mesh), config.data.sampling
-  places = pipeline.train_places(table, batch_size, config.seed, rows, sampling)
+  indices = pipeline.train_indices(table, batch_size, config.seed, rows, sampling)
   per_epoch = len(table) / batch_size
   steps, evaluations = _length(config, per_epoch)
 
@@ -106,17 +106,17 @@ def plan(config: Any, splits: dict[str, Table]) -> Plan:
     return state.create(variables, optimizer, bool(train.ema))
 
   shapes, sums = jax.eval_shape(fresh, jax.random.key(0)), evaluator(model, task, mesh)
-  place = placement(shapes, mesh, config.mesh.parameters)
+  sharding = state_sharding(shapes, mesh, config.mesh.parameters)
   options = dict(donate=True, deterministic=config.mesh.deterministic)
-  compiled = compile_step(step, mesh, place, **options)
+  compiled = compile_step(step, mesh, sharding, **options)
   more = {}
   if config.augment.get("alternate_flip"):
-    more["turned"] = pipeline.train_turns(table, places, batch_size, config.seed, rows)
-  batches = pipeline.Batches(table, places, more)
+    more["turned"] = pipeline.train_mirrored(table, indices, batch_size, config.seed, rows)
+  batches = pipeline.Batches(table, indices, more)
   limit = dispatch.steps_per_dispatch(train.steps_per_dispatch, table, mesh)
   many = None
   if limit > 1:
-    many = dispatch.many(step, table, places, mesh, place, limit, more, **options)
+    many = dispatch.many(step, table, indices, mesh, sharding, limit, more, **options)
   batch = jax.tree.map(
     lambda a: jax.ShapeDtypeStruct((batch_size, *a.shape[1:]), a.dtype), batches.make(0)
   )
@@ -133,7 +133,7 @@ def plan(config: Any, splits: dict[str, Table]) -> Plan:
     mesh=mesh,
     fresh=fresh,
     shapes=shapes,
-    place=place,
+    sharding=sharding,
     batches=batches,
     step=compiled,
     many=many,
@@ -234,7 +234,7 @@ def fit(
       writes=is_primary(),
     )
     tracing = _trace(log, folder if profile and is_primary() else None)
-    with log, tracing as trace, asked_to_stop() as stop:
+    with log, tracing as trace, stop_requested() as stop:
       if 0 < begun <= job.steps:  # beyond it further stages have been trained
         log.say(f"goes on from step {begun} of {job.steps}")
       try:
@@ -272,7 +272,7 @@ def fit(
       store.wait()  # the row below marks the run as finished, so its checkpoint must be on disk
       if config.train.patience:
         best = store.find("best")
-        now = store.restore(best, job.shapes, job.place)
+        now = store.restore(best, job.shapes, job.sharding)
         log.say(f"ended after step {step} of {job.steps}; the best is step {best}")
       if not test:
         return {}
@@ -308,11 +308,11 @@ def _begin(
   if store.steps():
     step = store.find("latest")
     notes = store.notes(step)
-    return store.restore(step, job.shapes, job.place), notes, notes.pop("scores", [])
-  now = compile_once(job.fresh, job.place)(jax.random.key(seed))
+    return store.restore(step, job.shapes, job.sharding), notes, notes.pop("scores", [])
+  now = compile_once(job.fresh, job.sharding)(jax.random.key(seed))
   if start:
     own = jax.tree.map(lambda v, s: np.asarray(v, s.dtype), start, job.shapes.variables)
-    own = jax.device_put(own, job.place.variables)
+    own = jax.device_put(own, job.sharding.variables)
     copies = (jax.tree.map(jnp.copy, own) for _ in range(2))  # the step may overwrite them
     now = replace(now, variables=next(copies), ema=next(copies) if now.ema else {})
   return now, None, []

@@ -50,7 +50,7 @@ def is_primary() -> bool:
   return jax.process_index() == 0
 
 
-def by_primary(function: Callable[[], Any]) -> None:
+def on_primary(function: Callable[[], Any]) -> None:
   """Calls a function on the primary process only; all processes wait until it is done.
 
   Raises: on the primary process what the function raised; on the others UserError.
@@ -68,7 +68,7 @@ def by_primary(function: Callable[[], Any]) -> None:
 
 
 @contextmanager
-def asked_to_stop() -> Iterator[Callable[[], bool]]:
+def stop_requested() -> Iterator[Callable[[], bool]]:
   """Yields stop(), which returns whether SIGTERM has come.
 
   All processes get the same result from their n-th call.

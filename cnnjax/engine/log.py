@@ -21,7 +21,7 @@ from cnnjax.engine.run import read_rows, write_text, writing
 from cnnjax.errors import UserError
 
 CLOCK = ("images_per_second", "seconds")  # fields of a row that differ between equal runs
-TOLD = ("loss", "accuracy", "mae", "rmse", "r2", "map50", "ap", "mask_ap")
+SHOWN = ("loss", "accuracy", "mae", "rmse", "r2", "map50", "ap", "mask_ap")
 LAG = 2  # steps whose logs are not fetched yet, so that the host does not wait for the device
 
 
@@ -138,14 +138,14 @@ class Log:
   def _take(self) -> None:
     last, logs, count = self._pending.popleft()
     logs = jax.tree.map(np.atleast_1d, jax.device_get(logs))
-    for place, step in enumerate(range(last - count + 1, last + 1)):
+    for index, step in enumerate(range(last - count + 1, last + 1)):
       for name, (totals, counts) in logs.items():
-        value = float(totals[place])
+        value = float(totals[index])
         if not math.isfinite(value):
           raise Diverged(step, name, value)
         sums = self._sums.setdefault(name, [0.0, 0.0])
         sums[0] += value
-        sums[1] += float(counts[place])
+        sums[1] += float(counts[index])
     self._counted += count
     self._timed += count
     if not self._compiled:  # the first step's time is mostly compile time
@@ -177,7 +177,7 @@ class Log:
           self._board.add_scalar(f"{split}/{name}", value, step)
     if not self._bar or split != "train":
       parts = [name for name in values if name.endswith("_loss")]  # the bar has no room for them
-      line = _as_text(values, ("loss", *parts, *TOLD[1:]))
+      line = _as_text(values, ("loss", *parts, *SHOWN[1:]))
       self.say(f"{self._epoch(step):13} step {step:7} {split:10} {line}")
 
   def __enter__(self) -> "Log":
@@ -192,7 +192,7 @@ class Log:
         self._board.close()
 
 
-def _as_text(values: dict[str, float], names: Sequence[str] = TOLD) -> str:
+def _as_text(values: dict[str, float], names: Sequence[str] = SHOWN) -> str:
   shown = [f"{k} {values[k]:.4f}" for k in names if k in values]
   if "images_per_second" in values:
     shown.append(f"{values['images_per_second']:,.0f} images/s")

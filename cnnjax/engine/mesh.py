@@ -34,7 +34,7 @@ def split(mesh: Mesh) -> NamedSharding:
   return NamedSharding(mesh, PartitionSpec("data"))
 
 
-def placement(shapes: Any, mesh: Mesh, parameters: str) -> Any:
+def state_sharding(shapes: Any, mesh: Mesh, parameters: str) -> Any:
   """Returns the sharding of each leaf of a state.
 
   Args:
@@ -50,14 +50,14 @@ def placement(shapes: Any, mesh: Mesh, parameters: str) -> Any:
   if parameters not in PARAMETERS:
     raise unknown("mesh.parameters", parameters, PARAMETERS)
 
-  def place(leaf):
+  def sharding(leaf):
     sizes = [n for n in leaf.shape if n % mesh.size == 0]
     if parameters == "replicated" or not sizes:
       return replicated(mesh)
     axis = leaf.shape.index(max(sizes))
     return NamedSharding(mesh, PartitionSpec(*[None] * axis, "data"))
 
-  return jax.tree.map(place, shapes)
+  return jax.tree.map(sharding, shapes)
 
 
 def local_rows(batch_size: int, mesh: Mesh) -> np.ndarray:
@@ -78,7 +78,7 @@ def check_batch(batch_size: int, mesh: Mesh) -> None:
 
 def shard(batch: Any, mesh: Mesh) -> Any:
   """Returns a host's batch on the devices, split along its first axis."""
-  place = split(mesh)
+  sharding = split(mesh)
   if jax.process_count() == 1:
-    return jax.device_put(batch, place)  # takes two thirds of the time of the general way below
-  return jax.tree.map(lambda a: jax.make_array_from_process_local_data(place, a), batch)
+    return jax.device_put(batch, sharding)  # takes two thirds of the time of the general way below
+  return jax.tree.map(lambda a: jax.make_array_from_process_local_data(sharding, a), batch)

@@ -35,10 +35,10 @@ def schedule(optim: Any, steps_per_epoch: float, steps: int) -> optax.Schedule:
   if optim.schedule == "constant":
     main = optax.constant_schedule(peak)
   elif optim.schedule == "step":
-    places = [max(0, round(epoch * steps_per_epoch) - warmup) for epoch in optim.milestones]
     scales: dict[int, float] = {}
-    for place in places:
-      scales[place] = scales.get(place, 1.0) * optim.decay
+    for epoch in optim.milestones:
+      step = max(0, round(epoch * steps_per_epoch) - warmup)
+      scales[step] = scales.get(step, 1.0) * optim.decay
     main = optax.piecewise_constant_schedule(peak, scales)
   elif optim.schedule == "cosine":
     main = optax.cosine_decay_schedule(peak, max(1, steps - warmup))

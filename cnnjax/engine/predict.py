@@ -92,15 +92,15 @@ def _boxes(step: Callable, images: Any, to: Any, most: int, proposals: Any) -> A
     if proposals:
       batch |= find(np.round(frame.image).astype(np.uint8), **proposals)
     found = step(batch, _few(len(frame.places), most))
-    for n, (place, scale) in enumerate(zip(frame.places, frame.scale)):
+    for n, (index, scale) in enumerate(zip(frame.places, frame.scale)):
       there = found["valid"][n]
       answer = {k: v[n][there] for k, v in found.items() if k != "valid"}
       answer["boxes"] = answer["boxes"] / np.tile(scale[::-1], 2)
       masks = answer.pop("masks", None)
-      answers[place] = {k: v.tolist() for k, v in answer.items()}
+      answers[index] = {k: v.tolist() for k, v in answer.items()}
       if masks is not None:
-        size = np.shape(images[place])[:2]
-        answers[place]["masks"] = paste(masks, answer["boxes"], size)
+        size = np.shape(images[index])[:2]
+        answers[index]["masks"] = paste(masks, answer["boxes"], size)
   return answers
 
 

@@ -65,8 +65,8 @@ def from_images(config: Any, model: Any, table: Table) -> Start:
       "is made from images; leave it at 0"
     )
   count = min(int(config.init.from_images), len(table))
-  places = np.arange(count) * len(table) // count
-  batch = {key: table.columns[key][places] for key in inputs.kind(config.data.input).COLUMNS}
+  indices = np.arange(count) * len(table) // count
+  batch = {key: table.columns[key][indices] for key in inputs.kind(config.data.input).COLUMNS}
   seen = inputs.read(inputs.scale(batch, model.preprocessing))
   init = jax.jit(partial(model.init, train=False))
   variables = jax.device_get(init(jax.random.key(config.seed), inputs.empty(model.preprocessing)))

@@ -79,6 +79,7 @@ def complete(options: Mapping[str, Any], splits: Mapping[str, Table]) -> dict[st
 
 
 def find(name: str) -> ModuleType:
+  """Returns the module of a task. Raises: UserError for a name that is none."""
   if name not in TASKS:
     raise unknown("task", name, TASKS)
   return TASKS[name]

@@ -20,7 +20,7 @@ def above(answer: dict[str, Any], least: float) -> dict[str, Any]:
   return {key: value[:count] if key in lists else value for key, value in answer.items()}
 
 
-def told(answer: dict[str, Any], names: Sequence[str]) -> tuple[dict[str, Any], str]:
+def as_text(answer: dict[str, Any], names: Sequence[str]) -> tuple[dict[str, Any], str]:
   """Returns a row for a table, and a caption, for a named answer of any task.
 
   Args:

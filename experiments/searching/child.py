@@ -31,7 +31,7 @@ class Training:
     process: that trains.
     values: of the metric, those that have been read so far.
     began: start time, by time.monotonic.
-    hopeless: whether it was stopped because optuna prunes it.
+    pruned: whether it was stopped because optuna prunes it.
   """
 
   trial: Any
@@ -39,7 +39,7 @@ class Training:
   process: subprocess.Popen
   values: list[float]
   began: float
-  hopeless: bool = False
+  pruned: bool = False
 
   def news(self, split: str, metric: str) -> list[tuple[int, float]]:
     """Returns (evaluation from 0, value) of the evaluations since the last call."""

@@ -15,7 +15,7 @@ from cnnjax.visualise.figure import save
 
 from .. import launch
 from .space import changed, write_config
-from .study import RUN, VALUES, told
+from .study import RUN, VALUES, as_text
 
 SHOWN = 10  # trials in the table
 
@@ -39,7 +39,7 @@ def report(study: optuna.Study, config: Any, folder: Path) -> None:
   rows = {
     f"trial {t.number}": {
       metric: t.value,
-      **{name: told(t.params.get(name, "")) for name in parameters},
+      **{name: as_text(t.params.get(name, "")) for name in parameters},
     }
     for t in ranked[:SHOWN]
   }

@@ -44,7 +44,7 @@ def read_space(path: str) -> Callable[[Any], dict[str, Any]]:
     raise UserError(f"{path} gives no space: it has no function get_space(trial)")
 
   def space(trial):
-    with launch.of_user(path, "space"):
+    with launch.user_errors(path, "space"):
       return tuples(json.loads(json.dumps(get_space(trial), allow_nan=False)))  # only JSON's types
 
   return space

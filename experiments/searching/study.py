@@ -16,7 +16,7 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from cnnjax.engine.hosts import Stopped, asked_to_stop
+from cnnjax.engine.hosts import Stopped, stop_requested
 from cnnjax.errors import UserError
 
 from .child import Training, begin, wait_until_free
@@ -111,7 +111,7 @@ def search(
   seed = config.seed + (zlib.crc32(place.encode()) if shared else 0)
   running: list[Training] = []
   try:
-    with asked_to_stop() as stop:
+    with stop_requested() as stop:
       while running or begun(study) < trials:
         while len(running) < jobs and begun(study) < trials:
           study.sampler = SAMPLERS[sampler]((seed + len(study.trials)) % 2**32, trials)
@@ -157,7 +157,7 @@ def _begin(study, config, space, folder, place):
     _say(trial, f"failed: {error}")
     return []
   trial.set_user_attr(VALUES, values)
-  _say(trial, "; ".join(f"{name} {told(value)}" for name, value in trial.params.items()))
+  _say(trial, "; ".join(f"{name} {as_text(value)}" for name, value in trial.params.items()))
   return [begin(trial, config, folder / "trials" / run, f"Trial {trial.number} of a sweep.")]
 
 
@@ -169,8 +169,8 @@ def _ended(study, training, config):
   code, trial = training.process.poll(), training.trial
   for evaluation, value in training.news(config.train.watch, config.checkpoint.best):
     trial.report(value, evaluation)
-    if code is None and not training.hopeless and trial.should_prune():
-      training.hopeless = True
+    if code is None and not training.pruned and trial.should_prune():
+      training.pruned = True
       training.stop()
   if code is None:
     return False
@@ -178,10 +178,10 @@ def _ended(study, training, config):
   if code == 0 and values and math.isfinite(values[-1]):
     value = _worth(values, config)
     study.tell(trial, value)
-    _say(trial, f"{config.checkpoint.best} {told(value)} {seconds}")
-  elif code != 0 and training.hopeless:
+    _say(trial, f"{config.checkpoint.best} {as_text(value)} {seconds}")
+  elif code != 0 and training.pruned:
     study.tell(trial, state=TrialState.PRUNED)
-    _say(trial, f"given up at {config.checkpoint.best} {told(values[-1])} {seconds}")
+    _say(trial, f"given up at {config.checkpoint.best} {as_text(values[-1])} {seconds}")
   else:
     study.tell(trial, state=TrialState.FAIL)
     _say(trial, f"failed: {training.failure()}")
@@ -199,7 +199,7 @@ def _worth(values, config):
   return max(known) if config.checkpoint.mode == "max" else min(known)
 
 
-def told(value: Any) -> str:
+def as_text(value: Any) -> str:
   """Returns a value as text, floats with four digits."""
   return f"{value:.4g}" if isinstance(value, float) else str(value)
 

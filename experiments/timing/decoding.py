@@ -11,11 +11,11 @@ import numpy as np
 from cnnjax.data import catalogue
 from cnnjax.data.files import Files
 from cnnjax.data.pipeline import FAR
-from cnnjax.data.stream import Stream, ahead
+from cnnjax.data.stream import Stream, read_ahead
 from cnnjax.engine import log
 from cnnjax.errors import UserError
 
-from .turns import ratio, take_turns, told
+from .turns import as_text, ratio, take_turns
 
 WORKERS = (0, 2)  # processes of PyTorch's DataLoader
 READY = 8  # batches that may be ready when a turn begins, and are not timed
@@ -24,7 +24,7 @@ READY = 8  # batches that may be ready when a turn begins, and are not timed
 def ours(files: Files, batch_size: int, by: str) -> Iterator[np.ndarray]:
   """Returns endless batches, read by one thread ("") or as training reads them."""
   make = partial(_batch, files, batch_size)
-  return ahead(make, 0, FAR, by) if by else map(make, iter(range(FAR)))
+  return read_ahead(make, 0, FAR, by) if by else map(make, iter(range(FAR)))
 
 
 def _batch(files: Files, batch_size: int, number: int) -> np.ndarray:
@@ -121,7 +121,7 @@ def decoding(config: Any, batch_size: int, count: int, rounds: int) -> dict[str,
   rows = {
     name: {
       "images/s": f"{np.median(rate):,.0f}",
-      "cnnjax, threads, is, times": told(ratio(rates["cnnjax, threads"], rate)),
+      "cnnjax, threads, is, times": as_text(ratio(rates["cnnjax, threads"], rate)),
       "levels apart": f"{apart[name]:.2f}",
     }
     for name, rate in rates.items()

@@ -49,6 +49,6 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
   return {"median": float(np.median(each)), "min": float(each.min()), "max": float(each.max())}
 
 
-def told(found: dict[str, float]) -> str:
+def as_text(found: dict[str, float]) -> str:
   """Returns a ratio as text: the median, the least and the largest."""
   return f"{found['median']:.2f} ({found['min']:.2f}-{found['max']:.2f})"

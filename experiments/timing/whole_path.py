@@ -18,7 +18,7 @@ from cnnjax.engine.compiler import compile_once
 from cnnjax.engine.mesh import shard
 from cnnjax.engine.run import open_folder, read_rows
 
-from .turns import Contestant, clock, ratio, take_turns, told
+from .turns import Contestant, as_text, clock, ratio, take_turns
 
 EXAMPLES = 12_800  # number of examples, where the config's data are generated
 SHARE = 0.9  # part of the bare step's speed below which the parts are timed separately
@@ -84,7 +84,7 @@ def path(config: Any, batch_size: int, steps: int, rounds: int) -> dict[str, Any
   Raises: UserError for anything that is wrong in the config.
   """
   job, config, splits = path_job(config, batch_size, steps)
-  fresh = compile_once(job.fresh, job.place)(jax.random.key(config.seed))
+  fresh = compile_once(job.fresh, job.sharding)(jax.random.key(config.seed))
   light = config.copy_and_resolve_references()
   with light.unlocked():
     light.checkpoint.every = 0
@@ -111,10 +111,10 @@ def path(config: Any, batch_size: int, steps: int, rounds: int) -> dict[str, Any
     name: {
       "images/s": f"{np.median(rate):,.0f}",
       "ms a step": f"{1e3 * batch_size / np.median(rate):.2f}",
-      "of the bare step": told(ratio(rate, rates["bare step"])),
+      "of the bare step": as_text(ratio(rate, rates["bare step"])),
     }
     for name, rate in rates.items()
   }
   log.grid(f"{config.model.name}, whole path, batch {batch_size}", rows)
-  print(f"fit keeps {told(share)} of the bare step's speed")
+  print(f"fit keeps {as_text(share)} of the bare step's speed")
   return {"model": config.model.name, "batch": batch_size, "share": share, "rounds": rates}

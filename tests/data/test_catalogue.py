@@ -1,6 +1,5 @@
 """Sources by name, and splits."""
 
-
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits

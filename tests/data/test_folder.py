@@ -1,6 +1,5 @@
 """Image folders of both layouts, of mixed sizes and kinds, and what can be wrong with them."""
 
-
 import numpy as np
 import pytest
 from PIL import Image

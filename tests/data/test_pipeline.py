@@ -10,8 +10,8 @@ from cnnjax.data.pipeline import (
   eval_batches,
   gather,
   pad,
-  train_places,
-  train_turns,
+  train_indices,
+  train_mirrored,
 )
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
@@ -26,7 +26,7 @@ def table(count):
 
 
 def train_batches(table, *arguments):
-  places = train_places(table, *arguments)
+  places = train_indices(table, *arguments)
   return lambda step: gather(table.columns, places(step))
 
 
@@ -80,8 +80,8 @@ def test_seeds_differ():
 def test_each_example_has_turned_in_exactly_every_other_epoch(count, size):
   """Also where a batch holds the end of an epoch and the beginning of the next."""
   data = table(count)
-  places = train_places(data, size, 3)
-  turns = train_turns(data, places, size, 3)
+  places = train_indices(data, size, 3)
+  turns = train_mirrored(data, places, size, 3)
   steps = range(4 * count)
   place = np.concatenate([places(k) for k in steps])  # of 4 size epochs
   turned = np.concatenate([turns(k) for k in steps])
@@ -95,12 +95,12 @@ def test_each_example_has_turned_in_exactly_every_other_epoch(count, size):
 
 def test_turns_depend_on_seed_and_step_alone_and_on_no_host():
   data = table(23)
-  turns = [train_turns(data, train_places(data, 6, seed), 6, seed) for seed in (0, 0, 1)]
+  turns = [train_mirrored(data, train_indices(data, 6, seed), 6, seed) for seed in (0, 0, 1)]
   far = 10**9
   np.testing.assert_array_equal(turns[0](far), turns[1](far))
   assert any((turns[0](k) != turns[2](k)).any() for k in range(4))
   rows = np.array([1, 4])
-  half = train_turns(data, train_places(data, 6, 0, rows), 6, 0, rows)
+  half = train_mirrored(data, train_indices(data, 6, 0, rows), 6, 0, rows)
   for k in range(9):
     np.testing.assert_array_equal(half(k), turns[0](k)[rows])
 

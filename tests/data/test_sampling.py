@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnnjax.data.pipeline import train_places
+from cnnjax.data.pipeline import train_indices
 from cnnjax.data.sampling import epochs
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
@@ -58,10 +58,10 @@ def test_all_examples_are_seen_in_time():
 
 def test_batches_are_places_of_the_epochs():
   data = table([20, 3])
-  order, places = epochs(data, 2, "balanced"), train_places(data, 5, 2, None, "balanced")
+  order, places = epochs(data, 2, "balanced"), train_indices(data, 5, 2, None, "balanced")
   line = np.concatenate([places(step) for step in range(23)])
   np.testing.assert_array_equal(line, np.concatenate([order(epoch) for epoch in range(5)]))
-  half = train_places(data, 5, 2, np.array([1, 4]), "balanced")
+  half = train_indices(data, 5, 2, np.array([1, 4]), "balanced")
   np.testing.assert_array_equal(half(9), places(9)[[1, 4]])
 
 

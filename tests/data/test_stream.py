@@ -13,7 +13,7 @@ from PIL import Image
 from cnnjax.data import catalogue, pipeline
 from cnnjax.data.image import prepare
 from cnnjax.data.inputs import image as image_input
-from cnnjax.data.stream import Stream, ahead
+from cnnjax.data.stream import Stream, read_ahead
 from cnnjax.engine.config import resolve
 from cnnjax.engine.fit import plan
 from cnnjax.errors import UserError
@@ -219,12 +219,12 @@ def test_only_so_much_is_made_ahead():
       made.append(step)
     return step
 
-  values = ahead(make, 3, 1000)
+  values = read_ahead(make, 3, 1000)
   assert list(islice(values, 5)) == [3, 4, 5, 6, 7]
   time.sleep(0.2)
   assert 5 <= len(made) <= 5 + os.cpu_count() + 2
   values.close()
-  assert list(ahead(make, 3, 9)) == [3, 4, 5, 6, 7, 8]
+  assert list(read_ahead(make, 3, 9)) == [3, 4, 5, 6, 7, 8]
 
 
 def test_parts_of_a_column_are_read_once_and_joined():

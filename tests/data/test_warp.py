@@ -6,12 +6,20 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from cnnjax.data.warp import move_boxes, random_maps, warp, warp_batch
+from cnnjax.data import warp as module
+from cnnjax.data.warp import move_boxes
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.uniform(0, 255, (6, 12, 12, 2)).astype(np.float32)
+warp = jax.jit(module.warp, static_argnames="order")
+warp_batch = jax.jit(module.warp_batch)
 still = jnp.tile(jnp.asarray([[1.0, 0, 0], [0, 1, 0]]), (6, 1, 1))
 everything = dict(rotate=40.0, scale=(0.7, 1.4), shear=20.0, translate=0.2)
+
+
+def random_maps(key, count, size, **ranges):
+  """Returns random maps, drawn by one program."""
+  return jax.jit(lambda key: module.random_maps(key, count, size, **ranges))(key)
 
 
 def test_to_stand_still_changes_nothing():

@@ -55,7 +55,7 @@ def job_of(config):
 
 def last_state(config, job, folder):
   with open_store(folder, config) as store:
-    return store.restore(store.find("latest"), job.shapes, job.place)
+    return store.restore(store.find("latest"), job.shapes, job.sharding)
 
 
 def rows_without_clock(folder):
@@ -94,7 +94,7 @@ def test_rows_and_checkpoints(finished):
 def test_a_step_is_made_of_the_configs_parts(finished):
   """Augmentation and smoothing reach the loss, with other keys at each step."""
   _, job, config, _, _ = finished
-  now = compile_once(job.fresh, job.place)(jax.random.key(config.seed))
+  now = compile_once(job.fresh, job.sharding)(jax.random.key(config.seed))
   for step in (0, 1):
     variables, batch = jax.tree.map(np.asarray, now.variables), job.batches(step)
     now, logs = job.step(now, shard(batch, job.mesh))

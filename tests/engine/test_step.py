@@ -39,7 +39,8 @@ def batch(size=8, seed=0):
 
 
 def setup(model, optimizer, ema=0.0, **options):
-  variables = model.init(jax.random.key(1), batch()["image"], train=False)
+  init = jax.jit(partial(model.init, train=False))
+  variables = init(jax.random.key(1), batch()["image"])
   now = state.create(variables, optimizer, bool(ema))
   step = partial(
     train_step,
@@ -65,7 +66,7 @@ def test_sgd_by_hand():
     each = optax.softmax_cross_entropy_with_integer_labels(logits, batch()["label"])
     return each.mean()
 
-  value, grads = jax.value_and_grad(loss)(now.variables["params"])
+  value, grads = jax.jit(jax.value_and_grad(loss))(now.variables["params"])
   want = jax.tree.map(lambda p, g: p - 0.1 * g, now.variables["params"], grads)
   for a, b in zip(jax.tree.leaves(after.variables["params"]), jax.tree.leaves(want)):
     np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
@@ -123,9 +124,9 @@ def test_accumulation_by_hand():
     return task.loss(outputs, part)[0], changed["batch_stats"]
 
   statistics, grads, values = variables["batch_stats"], [], []
+  gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))
   for index in range(parts):
     part = {key: value[index::parts] for key, value in batch().items()}
-    gradient = jax.value_and_grad(loss, has_aux=True)
     (value, statistics), grad = gradient(params, statistics, part, index)
     grads.append(grad)
     values.append(value)

@@ -111,11 +111,11 @@ def test_a_hopeless_trial_is_stopped_and_put_back_and_given_up(tmp_path, monkeyp
   run = tmp_path / "trials" / "5"
 
   @contextmanager
-  def asked_to_stop():
+  def stop_requested():
     yield (run / "lock").exists
 
   with monkeypatch.context() as patch, pytest.raises(Stopped):
-    patch.setattr(studies, "asked_to_stop", asked_to_stop)
+    patch.setattr(studies, "stop_requested", stop_requested)
     search(study, config, space, tmp_path, trials=6)
   assert [t.state for t in study.trials[5:]] == [TrialState.FAIL, TrialState.WAITING]
   assert is_free(run)

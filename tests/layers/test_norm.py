@@ -1,6 +1,7 @@
 """Batch normalisation by its formula."""
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,12 @@ from cnnjax.layers import BatchNorm
 from cnnjax.ops.norm import batch_norm, moments
 
 
+def trained(norm, variables, x):
+  """Returns the output in training and the changed statistics."""
+  run = jax.jit(partial(norm.apply, train=True, mutable=["batch_stats"]))
+  return run(variables, x)
+
+
 def test_by_hand():
   x = np.random.default_rng(0).normal(3, 2, (4, 3, 2, 5)).astype(np.float32)
   norm = BatchNorm(momentum=0.8)
@@ -18,13 +25,13 @@ def test_by_hand():
   assert {k: v.shape for k, v in variables["params"].items()} == {"scale": (5,), "bias": (5,)}
   scale, bias = np.arange(1, 6, dtype=np.float32), np.float32([0, 1, 0, 1, 0])
   variables = {**variables, "params": {"scale": scale, "bias": bias}}
-  y, changed = norm.apply(variables, x, train=True, mutable=["batch_stats"])
+  y, changed = trained(norm, variables, x)
   mean, var = x.mean((0, 1, 2)), x.var((0, 1, 2))
   np.testing.assert_allclose(y, (x - mean) / np.sqrt(var + 1e-5) * scale + bias, atol=1e-4)
   now = changed["batch_stats"]
   np.testing.assert_allclose(now["mean"], 0.2 * mean, rtol=1e-5)
   np.testing.assert_allclose(now["var"], 0.8 + 0.2 * var * 24 / 23, rtol=1e-5)  # n / (n - 1)
-  y = norm.apply({**variables, "batch_stats": now}, x, train=False)
+  y = jax.jit(partial(norm.apply, train=False))({**variables, "batch_stats": now}, x)
   want = (x - now["mean"]) / np.sqrt(now["var"] + 1e-5) * scale + bias
   np.testing.assert_allclose(y, want, rtol=1e-4, atol=1e-5)
 
@@ -33,9 +40,9 @@ def test_statistics_are_float32_in_bfloat16():
   x = jnp.full((8, 4, 4, 2), 300.0, jnp.bfloat16) + jnp.arange(8.0)[:, None, None, None]
   norm = BatchNorm(dtype=jnp.bfloat16)
   variables = norm.init(jax.random.key(0), x, train=False)
-  y, changed = norm.apply(variables, x.astype(jnp.bfloat16), train=True, mutable=["batch_stats"])
+  y, changed = trained(norm, variables, x.astype(jnp.bfloat16))
   assert y.dtype == jnp.bfloat16 and changed["batch_stats"]["var"].dtype == jnp.float32
-  one = norm.apply(variables, x[:1, :1, :1], train=True, mutable=["batch_stats"])[1]
+  one = trained(norm, variables, x[:1, :1, :1])[1]
   assert np.isfinite(one["batch_stats"]["var"]).all()  # of a single value
 
 
@@ -57,15 +64,19 @@ def test_gradients_are_those_of_the_formula(within, joined):
     def ours(x, scale, bias, residual):
       return batch_norm(x, scale, bias, residual if joined else None, within=within)[0]
 
-    want, back = jax.vjp(formula, x, scale, bias, residual)
-    found, our_back = jax.vjp(ours, x, scale, bias, residual)
+    @jax.jit
+    def both(gradient, *arguments):
+      values = [jax.vjp(function, *arguments) for function in (ours, formula)]
+      return [(value, back(gradient)) for value, back in values]
+
+    (found, our_gradients), (want, gradients) = both(gradient, x, scale, bias, residual)
     np.testing.assert_allclose(found, want, atol=1e-12)
-    for one, other in zip(our_back(gradient), back(gradient), strict=True):
+    for one, other in zip(our_gradients, gradients, strict=True):
       np.testing.assert_allclose(one, other, atol=1e-10)
 
 
 def test_moments_hold_at_a_large_mean():
   x = np.random.default_rng(0).normal(1e4, 1, (8, 16, 16, 2)).astype(np.float32)
-  mean, var = moments(x)
+  mean, var = jax.jit(moments)(x)
   np.testing.assert_allclose(mean, x.astype(np.float64).mean((0, 1, 2)), rtol=1e-6)
   np.testing.assert_allclose(var, x.astype(np.float64).var((0, 1, 2)), rtol=1e-3)

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from cnnjax.layers import LinearHead, SqueezeExcite
+from cnnjax.layers import Dense, LinearHead, SqueezeExcite
+from cnnjax.models.classification import alexnet
 from cnnjax.models.classification.googlenet import Auxiliary, Original
 from cnnjax.models.zoo import create_model
 from cnnjax.ops.norm import local_response_norm
@@ -27,12 +28,22 @@ from tests.parity.test_torch import (  # the fixture works on this file, too
   last,
   near,
   random,
+  shallow,
 )
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install .[parity]")
 pytestmark = pytest.mark.parity
 F, nn = torch.nn.functional, torch.nn
 CLASSES = 7
+WIDE, NARROW = (
+  4096,
+  64,
+)  # AlexNet's hidden layers, else most of its weights and of this file's memory
+
+
+@pytest.fixture(autouse=True)
+def narrow_head(monkeypatch):
+  monkeypatch.setattr(alexnet, "Dense", lambda n, **o: Dense(NARROW if n == WIDE else n, **o))
 
 
 def dense(c, h, w, width):
@@ -152,8 +163,8 @@ class AlexNet(nn.Module):
         conv5=nn.Conv2d(384, 256, 3, padding=1, groups=2),
       )
     )
-    layers = dict(fc6=dense(256, 2, 1, 4096), fc7=nn.Linear(4096, 4096))
-    self.head = nn.ModuleDict(layers | dict(fc8=nn.Linear(4096, CLASSES)))
+    layers = dict(fc6=dense(256, 6, 6, NARROW), fc7=nn.Linear(NARROW, NARROW))
+    self.head = nn.ModuleDict(layers | dict(fc8=nn.Linear(NARROW, CLASSES)))
     self.norm = nn.LocalResponseNorm(5, alpha=5 * 1e-4, beta=0.75, k=2.0)  # it divides by the size
 
   def forward(self, x):
@@ -351,18 +362,18 @@ def norm_without_scale(width):
   return norm
 
 
-def cifar20(kind):
+def cifar(kind):
   stages = [
-    [CifarBlock(kind, 16, 16, 1), CifarBlock(kind, 16, 16, 1), CifarBlock(kind, 16, 16, 1)],
-    [CifarBlock(kind, 16, 32, 2), CifarBlock(kind, 32, 32, 1), CifarBlock(kind, 32, 32, 1)],
-    [CifarBlock(kind, 32, 64, 2), CifarBlock(kind, 64, 64, 1), CifarBlock(kind, 64, 64, 1)],
+    [CifarBlock(kind, 16, 16, 1), CifarBlock(kind, 16, 16, 1)],
+    [CifarBlock(kind, 16, 32, 2), CifarBlock(kind, 32, 32, 1)],
+    [CifarBlock(kind, 32, 64, 2), CifarBlock(kind, 64, 64, 1)],
   ]
   return ResNet(conv_norm(3, 16, 3), stages)
 
 
-def resnet50_2015():
+def bottlenecks():
   stages, c = [], 64
-  for width, depth, stride in ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)):
+  for width, depth, stride in ((64, 2, 1), (128, 2, 2), (256, 1, 2), (512, 1, 2)):
     rest = [Bottleneck(4 * width, width, 1) for _ in range(depth - 1)]
     stages.append([Bottleneck(c, width, stride), *rest])
     c = 4 * width
@@ -372,6 +383,7 @@ def resnet50_2015():
 class Case(NamedTuple):
   """PyTorch's network, its images [B, H, W, C] and their deviation, the names of our dropouts.
 
+  `arguments` or `depths` make a deep network of ours as shallow as theirs, with all its blocks.
   `dtype` is the step's. In float32 a ReLU of a deep network may fall on either side of its corner,
   and the gradient with it; in float64 it does not. The normalisation of responses needs contrast.
   """
@@ -382,6 +394,11 @@ class Case(NamedTuple):
   dtype: type = np.float64
   classes: int = CLASSES
   contrast: float = 1.0
+  arguments: dict[str, Any] = {}
+  depths: tuple[int, ...] = ()
+
+  def ours(self, name, **more):
+    return create_model(name, num_classes=self.classes, **self.arguments, **more)
 
   @property
   def images(self):
@@ -389,21 +406,21 @@ class Case(NamedTuple):
 
 
 DROP, BOTH = ("dropout",), ("dropout", "aux_dropout")
-CIFAR = (4, 20, 18, 3)  # last map 5x5
+CIFAR, TWO = (4, 20, 18, 3), dict(n=2)  # last map 5x5; two blocks a stage show all there is
 CASES = {
   "logistic": Case(Logistic, (4, 9, 8, 3)),
   "mlp": Case(MLP, (4, 9, 8, 3)),
   "lecture_cnn": Case(lecture_cnn, (4, 28, 28, 1), DROP, classes=10),
   "tumor_net": Case(tumor_net, (4, 23, 20, 1)),
   "local_net": Case(LocalNet, (4, 20, 18, 3)),
-  "alexnet_2012": Case(AlexNet, (2, 99, 67, 3), DROP, contrast=30.0),  # last map 2x1
+  "alexnet_2012": Case(AlexNet, (2, 227, 227, 3), DROP, np.float32, contrast=30.0),
   "googlenet_2014": Case(GoogLeNet, (2, 64, 80, 3), BOTH, contrast=30.0),  # last map 2x3
-  "resnet20_cifar": Case(partial(cifar20, "residual"), CIFAR),
-  "plain20_cifar": Case(partial(cifar20, "plain"), CIFAR),
-  "highway20_cifar": Case(partial(cifar20, "highway"), CIFAR),
-  "seresnet20_cifar": Case(partial(cifar20, "squeeze"), CIFAR),
+  "resnet20_cifar": Case(partial(cifar, "residual"), CIFAR, arguments=TWO),
+  "plain20_cifar": Case(partial(cifar, "plain"), CIFAR, arguments=TWO),
+  "highway20_cifar": Case(partial(cifar, "highway"), CIFAR, arguments=TWO),
+  "seresnet20_cifar": Case(partial(cifar, "squeeze"), CIFAR, arguments=TWO),
   "airbench94": Case(Airbench, (4, 32, 26, 3)),  # last map 3x3
-  "resnet50_2015": Case(resnet50_2015, (2, 64, 32, 3)),  # last map 2x1
+  "resnet50_2015": Case(bottlenecks, (2, 64, 32, 3), depths=(2, 2, 1, 1)),
 }
 
 
@@ -466,9 +483,11 @@ def upright(x):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_logits(name):
+def test_logits(monkeypatch, name):
   case = CASES[name]
-  model, x = create_model(name, num_classes=case.classes), case.images
+  if case.depths:
+    shallow(monkeypatch, name, case.depths)
+  model, x = case.ours(name), case.images
   variables = filled(model, x, train=False)
   net = load(case.theirs(), variables).eval()
   with torch.no_grad():
@@ -483,13 +502,15 @@ def test_logits(name):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_training_step(name):
+def test_a_training_step(monkeypatch, name):
   case = CASES[name]
+  if case.depths:
+    shallow(monkeypatch, name, case.depths)
   label = np.int32([3, 0, 6, 3])[: case.shape[0]]
   double = case.dtype == np.float64
   near_enough = partial(near, tolerance=1e-5 if double else 1e-3)
   with jax.enable_x64(double):
-    model = create_model(name, num_classes=case.classes, dtype=case.dtype)
+    model = case.ours(name, dtype=case.dtype)
     model = model.clone(**dict.fromkeys(case.dropouts, 0.0))  # PyTorch's draws others
     x = case.images.astype(case.dtype)
     variables = jax.tree.map(case.dtype, filled(model, x, train=False))

@@ -1,5 +1,6 @@
 """Convolution, pooling, LeNet-5 and optimisers against PyTorch, with the same weights."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import jax
@@ -10,6 +11,7 @@ import pytest
 
 from cnnjax.engine.optim import optimizer
 from cnnjax.layers import BatchNorm
+from cnnjax.models import zoo
 from cnnjax.models.zoo import create_model
 from cnnjax.ops.conv import conv
 from cnnjax.ops.pool import avg_pool, max_pool
@@ -52,6 +54,14 @@ def kernel_last(kernel):
 def near(found, want, tolerance=1e-5):
   """Asserts equality up to a share of the largest wanted value."""
   np.testing.assert_allclose(found, want, rtol=0, atol=tolerance * float(np.abs(want).max()))
+
+
+def shallow(monkeypatch, name, depths):
+  """Gives a deep network of the zoo these depths: its blocks are computed, not all their copies."""
+  row = zoo.ZOO[name]
+  others = row.model.args[1:]
+  model = partial(row.model.func, depths, *others, **row.model.keywords)
+  monkeypatch.setitem(zoo.ZOO, name, row._replace(model=model))
 
 
 def test_batch_norm_its_statistics_and_gradients():

@@ -19,6 +19,7 @@ from cnnjax.models.classification import alexnet, vgg  # noqa: E402
 from cnnjax.models.weights import WEIGHTS, labels  # noqa: E402
 from cnnjax.ops.preprocess import normalize  # noqa: E402
 from cnnjax.tasks import classification  # noqa: E402
+from tests.parity.test_torch import shallow  # noqa: E402
 
 F = torch.nn.functional
 TORCHVISION = (
@@ -31,15 +32,15 @@ COUNTED = {  # deeper ones of the same blocks: their names and shapes are compar
   *"densenet161 densenet169 densenet201 seresnet34 seresnet101 seresnet152".split(),
 }
 OTHER_NAMES = {"vgg11": "vgg11", "densenet121": "densenet121", "mobilenet_v2": "mobilenetv2_100"}
-TRAINED = (  # one a family, dropout off: it draws other numbers on the two sides
+TRAINED = (  # one a family, dropout off: it draws other numbers on the two sides; deep ones shorter
   ("alexnet", dict(dropout=0.0), (96, 64)),
   ("vgg11", dict(dropout=0.0), (64, 32)),
   ("vgg11_bn", dict(dropout=0.0), (64, 32)),
-  ("googlenet", dict(dropout=0.0, aux_dropout=0.0), (96, 64)),
+  ("googlenet", dict(dropout=0.0, aux_dropout=0.0), (64, 80)),
   ("resnet18", {}, (64, 32)),
-  ("resnet50", {}, (64, 32)),
-  ("seresnet50", {}, (64, 32)),
-  ("densenet121", {}, (64, 32)),
+  ("resnet50", dict(depths=(2, 2, 1, 1)), (64, 32)),
+  ("seresnet50", dict(depths=(2, 2, 1, 1)), (64, 32)),
+  ("densenet121", dict(depths=(3, 2, 2, 2)), (64, 32)),
   ("mobilenet_v1", dict(dropout=0.0), (64, 32)),
   ("mobilenet_v2", dict(dropout=0.0), (64, 32)),
 )
@@ -47,9 +48,16 @@ NARROWED = {"alexnet", "vgg11", "vgg11_bn"}
 WIDE, NARROW = 4096, 32  # hidden layers of AlexNet and VGG, where numbers are compared
 
 
-def empty(name, classes=10, source=None):
-  """Returns the reference without numbers."""
+def empty(name, classes=10, source=None, depths=None):
+  """Returns the reference without numbers, with other depths of its stages where asked for."""
+  made = reference.torchvision.models
   with torch.device("meta"):
+    if depths and name == "densenet121":
+      return made.DenseNet(block_config=depths, num_classes=classes)
+    if depths and name == "resnet50":
+      return made.ResNet(made.resnet.Bottleneck, depths, num_classes=classes)
+    if depths:
+      return reference.timm.create_model(name, num_classes=classes, layers=depths)
     if source:
       return reference.timm.create_model(source, num_classes=classes)
     return reference.build(name, classes)
@@ -68,10 +76,10 @@ def narrow(net):
         setattr(parent, name, torch.nn.Conv2d(*sizes, layer.kernel_size))
 
 
-def theirs(name, classes=10, source=None):
+def theirs(name, classes=10, source=None, depths=None):
   """Returns the reference with random weights and statistics that are not those of a fresh one."""
   torch.manual_seed(0)
-  net = empty(name, classes, source)
+  net = empty(name, classes, source, depths)
   narrow(net)
   net.to_empty(device="cpu")
   for module in net.modules():
@@ -80,7 +88,7 @@ def theirs(name, classes=10, source=None):
     if isinstance(module, torch.nn.Conv2d):
       torch.nn.init.kaiming_normal_(module.weight)  # else deep ones hardly see their images
     if isinstance(module, torch.nn.BatchNorm2d):
-      torch.nn.init.uniform_(module.weight, 0.5, 1.0)
+      torch.nn.init.uniform_(module.weight, 0.5, 1.3)
       torch.nn.init.normal_(module.bias, 0, 0.1)
       torch.nn.init.normal_(module.running_mean, 0, 0.1)
       torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
@@ -166,7 +174,11 @@ def test_a_training_step(monkeypatch, name, arguments, size):
 
   In float64: in float32 both sides round, and a ReLU or a maximum that tips changes gradients.
   """
-  net, x, label = theirs(name).double().train(), images(2, *size), np.array([1, 7])
+  arguments, depths = dict(arguments), arguments.get("depths")
+  if arguments.pop("depths", None):
+    shallow(monkeypatch, name, depths)
+  net = theirs(name, depths=depths).double().train()
+  x, label = images(2, *size), np.array([1, 7])
   for module in net.modules():
     if isinstance(module, torch.nn.Dropout):
       module.p = 0.0

@@ -7,7 +7,7 @@ from PIL import Image
 from cnnjax.errors import UserError
 from cnnjax.metrics.errors import errors
 from cnnjax.visualise import boxes
-from cnnjax.visualise.answers import above, told
+from cnnjax.visualise.answers import above, as_text
 from cnnjax.visualise.bands import bands
 from cnnjax.visualise.confusion import confusion
 from cnnjax.visualise.curves import curves
@@ -107,12 +107,12 @@ def test_pairs_have_a_panel_for_each_number(tmp_path):
 def test_answers_as_a_person_reads_them():
   names = ("ant", "bee", "cat")
   some = {"probabilities": [0.2, 0.7, 0.1]}
-  row, caption = told({"class": "bee", "probability": 0.7, **some}, names)
+  row, caption = as_text({"class": "bee", "probability": 0.7, **some}, names)
   assert caption == "bee  70.0%" and row["then"] == "ant 0.200, cat 0.100"
-  row, caption = told({"classes": ["bee", "cat"], **some}, names)
+  row, caption = as_text({"classes": ["bee", "cat"], **some}, names)
   assert caption == "bee, cat" and row["probabilities"].startswith("bee 0.700, ant")
-  assert told({"classes": [], **some}, names)[1] == "none"
-  row, caption = told({"targets": {"size": 12.3456, "age": 3.0}}, names)
+  assert as_text({"classes": [], **some}, names)[1] == "none"
+  row, caption = as_text({"targets": {"size": 12.3456, "age": 3.0}}, names)
   assert caption == "size 12.35\nage 3" and row == {"size": "12.35", "age": "3"}
 
 
@@ -215,9 +215,9 @@ def test_mistakes_have_a_row_a_kind(tmp_path):
 def test_a_detectors_answer_as_a_person_reads_it():
   answer = {"file": "x.png", "classes": ["ant", "bee", "ant"], "boxes": [[0, 0, 1, 1]] * 3}
   answer |= {"labels": [0, 1, 0], "scores": [0.9, 0.5, 0.2]}
-  row, caption = told(above(answer, 0.5), ["ant", "bee"])
+  row, caption = as_text(above(answer, 0.5), ["ant", "bee"])
   assert row == {"boxes": 2, "best": "ant 0.90, bee 0.50"} and caption == "1 ant, 1 bee"
-  assert told(answer, ["ant", "bee"])[1] == "2 ant, 1 bee"
+  assert as_text(answer, ["ant", "bee"])[1] == "2 ant, 1 bee"
   none = above(answer, 1.0)
   assert none["boxes"] == [] and none["file"] == "x.png"
-  assert told(none, ["ant", "bee"]) == ({"boxes": 0, "best": ""}, "nothing")
+  assert as_text(none, ["ant", "bee"]) == ({"boxes": 0, "best": ""}, "nothing")
