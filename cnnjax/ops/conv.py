@@ -1,7 +1,7 @@
 """Convolution of any number of spatial dimensions, channels last.
 
 GPU and TPU use XLA's own convolution. The CPU uses the form that `choose` names: one of ours, which
-is exact too, where XLA's is slow (docs/performance.md has the measurements).
+is exact too, where XLA's is slow (docs/lab-book.md has the measurements).
 """
 
 from collections.abc import Sequence

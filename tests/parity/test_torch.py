@@ -59,9 +59,9 @@ def near(found, want, tolerance=1e-5):
 def shallow(monkeypatch, name, depths):
   """Gives a deep network of the zoo these depths: its blocks are computed, not all their copies."""
   row = zoo.ZOO[name]
-  others = row.model.args[1:]
-  model = partial(row.model.func, depths, *others, **row.model.keywords)
-  monkeypatch.setitem(zoo.ZOO, name, row._replace(model=model))
+  others = row.make.args[1:]
+  make = partial(row.make.func, depths, *others, **row.make.keywords)
+  monkeypatch.setitem(zoo.ZOO, name, row._replace(make=make))
 
 
 def test_batch_norm_its_statistics_and_gradients():

@@ -13,7 +13,7 @@ from cnnjax.ops.cpu import direct
 from cnnjax.ops.cpu.windows import pad
 from cnnjax.ops.geometry import Geometry, plain
 
-MAX_CHANNELS = 8  # input channels for which it is faster (docs/performance.md: 16 gain nothing)
+MAX_CHANNELS = 8  # input channels for which it is faster (docs/lab-book.md: 16 gain nothing)
 MAX_BLOCK = 8  # columns of the result in a block
 
 

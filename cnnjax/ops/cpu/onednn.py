@@ -27,7 +27,7 @@ from cnnjax.ops.geometry import Geometry, output_size, plain
 VERSIONS = ("0.9.2", "0.10.0", "0.10.1", "0.10.2")  # of jaxlib, that read these settings
 INSTALLED = metadata.version("jaxlib")
 
-# Limits between which oneDNN is the faster (docs/performance.md, "oneDNN's convolutions").
+# Limits between which oneDNN is the faster (docs/lab-book.md, "oneDNN's convolutions").
 MIN_PIXELS = 1000  # output pixels of a batch; below, oneDNN's copy of the kernel costs too much
 MIN_ROWS = 500  # output pixels of a 1x1 convolution, for which the kernel is not copied
 SMALL_KERNEL = 2**16  # numbers of a 1x1 kernel; below, its gradient is faster (29.5 -> 19.0 ms)

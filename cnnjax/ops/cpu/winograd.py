@@ -22,7 +22,7 @@ G = ((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1))  # of the kernel
 A_T = ((1, 1, 1, 0), (0, 1, -1, -1))  # of the result
 REVERSED = (3, 1, 2, 0)  # G times a reversed kernel: G times the kernel, its rows in this order
 
-MIN_CHANNELS = 128  # in and out, from which it is faster; 64 gain nothing (docs/performance.md)
+MIN_CHANNELS = 128  # in and out, from which it is faster; 64 gain nothing (docs/lab-book.md)
 MIN_CHANNELS_KERNEL_GRADIENT = 256
 MIN_PIXELS = 100  # of an image: 7x7 pixels are 4x4 tiles, a quarter of whose results is cut off
 
