@@ -48,7 +48,7 @@ def load(path):
 
 
 BY_STAGES = ("rcnn_bccd", "sppnet_bccd")  # tests/experiments/test_train_rcnn.py trains them
-FIRST = (  # trained by the README's command, the others, which share their code, in CI
+FIRST = (  # the others, which share their code, are slow
   "cifar10_speedrun",
   "fast_rcnn_bccd",
   "lenet5_1998_mnist",

@@ -76,7 +76,6 @@ def main(out, dtype, steps):
   np.savez(out, **found)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
   ("dtype", "steps", "bound"), [("float64", 50, 1e-9), ("float32", 10, 1e-5)]
 )

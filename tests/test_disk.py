@@ -7,7 +7,6 @@ import pytest
 from tests.campaign.kill import CONFIG
 from tests.experiments.test_scripts import command
 
-pytestmark = pytest.mark.slow
 FLAGS = (*CONFIG, "--config.model.name=mlp")
 
 

@@ -10,7 +10,6 @@ from cnnjax.engine.run import read_rows
 from tests.campaign.kill import CONFIG
 from tests.experiments.test_scripts import Started, command
 
-pytestmark = pytest.mark.slow
 FLAGS = (
   *CONFIG,
   "--config.model.name=mlp",

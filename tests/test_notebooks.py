@@ -95,7 +95,6 @@ def test_install_in_colab_keeps_its_jax_and_numpy(path, tmp_path, monkeypatch):
   assert kept <= pins and any(pin.startswith("numpy==") for pin in pins)
 
 
-@pytest.mark.slow
 @each
 def test_runs_and_shows_pictures(path, tmp_path, monkeypatch):
   copy, scratch = tmp_path / "copy", tmp_path / "scratch"

@@ -10,7 +10,6 @@ from cnnjax.engine.run import read_rows
 from tests.campaign.kill import CONFIG, differences, kill_once
 from tests.experiments.test_scripts import Started, command
 
-pytestmark = pytest.mark.slow
 # The smallest network, since any has a state; a validation split would cost an import of a second.
 FLAGS = (
   *CONFIG,

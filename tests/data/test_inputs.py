@@ -117,7 +117,6 @@ def test_data_of_another_kind_than_the_config_are_refused():
     resolve(config)
 
 
-@pytest.mark.slow
 def test_a_small_network_learns_series_of_a_file(tmp_path):
   """Train, resume, evaluate, restore and predict, none of which knows that these are no images."""
   splits = fake.load("", 0, input="series", examples=160, classes=3, size=24, channels=2)

@@ -144,7 +144,6 @@ def test_batches_are_the_same_from_any_step_on(given):
       equal(found, right)
 
 
-@pytest.mark.slow
 def test_processes_give_the_same_and_say_what_breaks(given):
   want, *_ = batches_of(given)
   found, *_ = batches_of(given, stream="processes")

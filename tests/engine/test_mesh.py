@@ -35,7 +35,6 @@ def test_a_batch_lies_on_the_mesh():
   np.testing.assert_array_equal(batch["image"], np.arange(8.0))
 
 
-@pytest.mark.slow
 def test_eight_devices_train_as_one(tmp_path):
   """The whole quick run, evaluations too, on one device and cut over eight simulated ones.
 

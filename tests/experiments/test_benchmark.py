@@ -28,7 +28,6 @@ def check_figures(found, names, peers):
     assert 0 < ratio["min"] <= ratio["median"] <= ratio["max"]
 
 
-@pytest.mark.slow
 def test_command_prints_tables_and_writes_figures(tmp_path):
   out = tmp_path / "speed.json"
   flags = ["--batch=4", "--rounds=2", "--seconds=0.01", "--inference", "--peers=flax"]
@@ -56,7 +55,6 @@ def test_torch_in_both_formats():
     assert found["ratios"]["torch"]["to"] == better
 
 
-@pytest.mark.slow
 @pytest.mark.parity
 def test_torch_compiled():
   pytest.importorskip("torch", reason="PyTorch is not installed: pip install .[parity]")

@@ -23,7 +23,6 @@ def run(tmp_path_factory):
   return folder, done
 
 
-@pytest.mark.slow
 def test_train_tells_the_parts_of_the_loss(run):
   folder, done = run
   assert "class_loss" in done.stdout and "box_loss" in done.stdout and "map50" in done.stdout
@@ -32,7 +31,6 @@ def test_train_tells_the_parts_of_the_loss(run):
     assert row["loss"] == pytest.approx(row["class_loss"] + row["box_loss"], rel=1e-5)
 
 
-@pytest.mark.slow
 def test_evaluate_draws_curves_and_errors(run):
   folder, _ = run
   done = command("evaluate", f"--workdir={folder}", "--least=0.02")
@@ -49,7 +47,6 @@ def test_evaluate_draws_curves_and_errors(run):
     assert Image.open(folder / name).size > (200, 200)
 
 
-@pytest.mark.slow
 def test_predict_draws_each_image_at_its_size(run, tmp_path):
   folder, _ = run
   rng = np.random.default_rng(0)
@@ -75,7 +72,6 @@ def test_predict_draws_each_image_at_its_size(run, tmp_path):
   assert json.loads((out / "predictions.json").read_text()) == answers  # all are written
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
   ("arguments", "sentence"),
   [
@@ -109,7 +105,6 @@ def test_what_was_drawn_is_not_asked_about(tmp_path):
   assert find([str(drawn / "*.png")], tmp_path) == [drawn / "0001_a.png"]  # by name they are
 
 
-@pytest.mark.slow
 def test_show_data_draws_boxes(tmp_path):
   out = tmp_path / "data.png"
   changes = "--config.augment={'flip': True}"

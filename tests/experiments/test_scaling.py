@@ -19,7 +19,6 @@ def test_bytes_by_hand():
   )
 
 
-@pytest.mark.slow
 def test_one_device_sends_nothing():
   config = "configs/classification/lenet5_digits.py:quick"
   row = measure(config, "replicated", batch=16, seconds=0.01)

@@ -119,7 +119,6 @@ def evaluation(run):
   return done, json.loads((folder / "evaluation.json").read_text())
 
 
-@pytest.mark.slow
 def test_train(run):
   folder, done = run
   assert done.stderr == ""
@@ -130,7 +129,6 @@ def test_train(run):
   assert last["accuracy"] > 0.8
 
 
-@pytest.mark.slow
 def test_evaluate(run, evaluation):
   (folder, _), (done, figures) = run, evaluation
   last = read_rows(folder / "metrics.jsonl")[-1]
@@ -146,7 +144,6 @@ def test_evaluate(run, evaluation):
   assert json.loads((folder / "evaluation.json").read_text())["examples"] == 144
 
 
-@pytest.mark.slow
 def test_predict(run, tmp_path):
   folder, _ = run
   digits = load_digits()
@@ -179,7 +176,6 @@ def test_summarize():
   assert "61,706" in command("summarize", "lenet5", "--input=32,32,1").stdout
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
   ("arguments", "sentence"),
   [
@@ -221,7 +217,6 @@ def test_wrong_input_ends_in_one_sentence(run, tmp_path, arguments, sentence):
   assert (sorted(tmp_path.rglob("*")), sorted(run[0].glob("*"))) == before
 
 
-@pytest.mark.slow
 def test_evaluate_ranks_and_calibrates(run, evaluation):
   (folder, _), (done, figures) = run, evaluation
   areas = [row["roc_auc"] for row in figures["ranking"]]
@@ -238,7 +233,6 @@ def test_evaluate_ranks_and_calibrates(run, evaluation):
     assert told in done.stdout
 
 
-@pytest.mark.slow
 def test_show_data_draws_each_operation_and_times_it(tmp_path):
   out = tmp_path / "pictures" / "data.png"
   done = command(
@@ -290,7 +284,6 @@ def target_run(request, tmp_path_factory):
   return request.param, folder, done
 
 
-@pytest.mark.slow
 def test_targets_from_a_csv_to_pictures(target_run):
   task, folder, done = target_run
   run = folder / "run"
@@ -320,7 +313,6 @@ def test_targets_from_a_csv_to_pictures(target_run):
   assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.slow
 def test_what_a_target_run_refuses(target_run):
   task, folder, _ = target_run
   done = command("evaluate", f"--workdir={folder / 'run'}", "--top_k=3")

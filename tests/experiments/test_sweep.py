@@ -71,7 +71,6 @@ def resumed(tmp_path_factory):
   return folder, sweep.sweep(config_of(), space, folder, trials=3, jobs=2)
 
 
-@pytest.mark.slow
 def test_a_killed_sweep_goes_on_to_its_number_of_trials(resumed):
   folder, study = resumed
   states = [trial.state for trial in study.trials]
@@ -88,7 +87,6 @@ def test_a_killed_sweep_goes_on_to_its_number_of_trials(resumed):
     assert trial.value == rows[-1]["accuracy"] and is_free(run)
 
 
-@pytest.mark.slow
 def test_the_best_config_is_that_of_the_best_run(resumed, capsys):
   folder, study = resumed
   config = read_config(str(folder / "best.py"))
@@ -101,7 +99,6 @@ def test_the_best_config_is_that_of_the_best_run(resumed, capsys):
   assert not (folder / "importance.png").exists()  # of two trials it would say nothing
 
 
-@pytest.mark.slow
 def test_a_hopeless_trial_is_stopped_and_put_back_and_given_up(tmp_path, monkeypatch, capsys):
   config = config_of({"train.epochs": 200.0, "train.evaluate_every": 1.0})
   space, study = returning(tmp_path, {"optim.learning_rate": 1e-5}), open_study(config, tmp_path)

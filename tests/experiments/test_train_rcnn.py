@@ -22,7 +22,6 @@ def config_of(tmp_path, monkeypatch):
   return lambda name: load(CONFIGS / f"{name}_bccd.py").get_config("quick")
 
 
-@pytest.mark.slow
 def test_stages_that_were_cut_off(config_of, tmp_path, monkeypatch, capsys):
   config, folder = config_of("rcnn"), tmp_path / "run"
   with monkeypatch.context() as cut:
@@ -45,7 +44,6 @@ def test_stages_that_were_cut_off(config_of, tmp_path, monkeypatch, capsys):
   assert again["map50"] == figures["map50"] and cnnjax.restore(folder).step == 9
 
 
-@pytest.mark.slow
 def test_stages_of_sppnet(config_of, tmp_path):
   config = config_of("sppnet")
   check(config, *train_rcnn(config, tmp_path / "run"))

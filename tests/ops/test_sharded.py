@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 NORMS = 2  # in the net that has some
 
@@ -85,7 +83,6 @@ def main():
   print(json.dumps(found))
 
 
-@pytest.mark.slow
 def test_forms_add_no_collective():
   flags = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
   done = subprocess.run(

@@ -117,14 +117,12 @@ def test_without_its_data(claim, tmp_path):
   assert not any(tmp_path.rglob("config.json"))
 
 
-@pytest.mark.slow
 def test_permuted(out):
   findings = found(permuted.permuted, out)
   assert number(findings["mlp, permuted"]) > number(findings["lenet5, permuted"]) + 5
   assert Image.open(out / "permuted.png").size > (1000, 200)
 
 
-@pytest.mark.slow
 def test_shift(out):
   findings = found(shift.shift, out)
   assert number(findings["lenet5 over lenet5_unpooled, 1 to 3 pixels"]) > 1
@@ -132,7 +130,6 @@ def test_shift(out):
   assert Image.open(out / "shift.png").size > (300, 200)
 
 
-@pytest.mark.slow
 def test_noise(out):
   """On gratings, unlike digits, what is global counts, and the dense network averages it."""
   findings = found(noise.noise, out)

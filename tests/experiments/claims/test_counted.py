@@ -109,7 +109,6 @@ def test_wrong_input():
     claim.run("dense_counts", epochs=3.0)
 
 
-@pytest.mark.slow
 def test_command():
   listed = command("claim")
   assert listed.returncode == 0, listed.stderr

@@ -57,7 +57,6 @@ def test_other_data():
     detectors.detectors(data="bcd")
 
 
-@pytest.mark.slow
 def test_the_fastest_of_them(tmp_path, monkeypatch, capsys):
   monkeypatch.setattr(detectors, "SYSTEMS", {"Fast YOLO": detectors.SYSTEMS["Fast YOLO"]})
   monkeypatch.setattr(detectors, "STEPS", (("Fast YOLO", "Fast YOLO"),))

@@ -49,7 +49,6 @@ def test_tumor_without_its_data():
     tumor.tumor()
 
 
-@pytest.mark.slow
 def test_tumor(tmp_path, capsys, monkeypatch):
   monkeypatch.setattr(tumor, "config_of", partial(config_of, model="logistic"))
   findings = tumor.tumor(quick=True, epochs=0.1, out=tmp_path)
@@ -63,7 +62,6 @@ def test_tumor(tmp_path, capsys, monkeypatch):
   assert "finished" in capsys.readouterr().out
 
 
-@pytest.mark.slow
 def test_degradation(tmp_path, monkeypatch):
   networks = {"plain": ("mlp", "logistic"), "residual": ("logistic", "mlp")}
   monkeypatch.setattr(degradation, "NETWORKS", networks)
@@ -77,7 +75,6 @@ def test_degradation(tmp_path, monkeypatch):
   assert rows[-1]["step"] == 4 * 256 // 128
 
 
-@pytest.mark.slow
 def test_squeeze(tmp_path, monkeypatch):
   monkeypatch.setattr(squeeze, "WITHOUT", "logistic")
   monkeypatch.setattr(squeeze, "WITH", "mlp")
@@ -86,7 +83,6 @@ def test_squeeze(tmp_path, monkeypatch):
   assert {p.name for p in tmp_path.iterdir()} == {"logistic_0", "logistic_1", "mlp_0", "mlp_1"}
 
 
-@pytest.mark.slow
 def test_any_size(tmp_path, monkeypatch):
   def few(*arguments, **vary):
     config = mnist(*arguments, **vary)

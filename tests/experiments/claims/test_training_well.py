@@ -14,7 +14,6 @@ from experiments.claims.trainings import Trained, config_of
 SMALL = partial(config_of, model="logistic")  # what is trained does not matter here
 
 
-@pytest.mark.slow
 def test_regularise(tmp_path, monkeypatch, capsys):
   kept = {name: regularise.METHODS[name] for name in regularise.WEIGHTS}
   strong = {"L2": (("l2", 100.0, "kernel$"),), "L1": (("l1", 3.0, "kernel$"),)}
@@ -29,7 +28,6 @@ def test_regularise(tmp_path, monkeypatch, capsys):
   assert "weights that are zero" in capsys.readouterr().out
 
 
-@pytest.mark.slow
 def test_augment(tmp_path, monkeypatch):
   monkeypatch.setattr(augment, "config_of", SMALL)
   monkeypatch.setattr(augment, "FRACTIONS", (0.25, 1.0))
@@ -38,7 +36,6 @@ def test_augment(tmp_path, monkeypatch):
   assert Image.open(tmp_path / "augment.png").size > (300, 200)
 
 
-@pytest.mark.slow
 def test_transfer(tmp_path, monkeypatch):
   monkeypatch.setattr(transfer, "MODEL", "mlp")
   kept = {name: transfer.STARTS[name] for name in ("from scratch", "frozen trunk")}

@@ -1,7 +1,6 @@
 """XOR: what a line cannot divide, a network can."""
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from cnnjax.engine.run import read_rows
@@ -15,7 +14,6 @@ def test_points():
   assert (label == same).all() and 400 < label.sum() < 600
 
 
-@pytest.mark.slow
 def test_xor(tmp_path):
   findings = {f.what: f for f in xor(epochs=60, seeds=1, out=tmp_path)}
   accuracy = {what: float(f.ours.split()[0]) for what, f in findings.items()}

@@ -115,7 +115,6 @@ def test_picture_and_table(tmp_path):
     ([], "or give --all"),
   ],
 )
-@pytest.mark.slow
 def test_wrong_input_ends_in_one_sentence(arguments, sentence):
   done = command("summarize", *arguments)
   assert done.returncode == 2 and done.stderr.count("\n") == 1

@@ -40,7 +40,6 @@ def test_operations_of_the_formulas():
   assert found[breakdown.DENSE] == 3 * 2 * 3 * (sum(rows.values()) - sum(convs))
 
 
-@pytest.mark.slow
 def test_a_profile_of_lenet(tmp_path, capsys, monkeypatch):
   monkeypatch.setattr(breakdown, "peaks", lambda: {"flops": 1e11, "bytes": 1e10})
   found = breakdown.profile("lenet5", 4, 2, tmp_path / "roof.png")
