@@ -26,7 +26,7 @@ from cnnjax.engine.environment import cpu_model
 from cnnjax.engine.hosts import Stopped
 from cnnjax.errors import UserError, unknown
 from cnnjax.keys import flatten
-from cnnjax.ops.cpu.onednn import use_onednn
+from cnnjax.ops.cpu.onednn import lacking, use_onednn
 
 MODES = ("full", "quick")
 CONFIGS = Path(__file__).parents[1] / "configs"  # the same in a checkout and where installed
@@ -158,6 +158,9 @@ def _guarded(main, argv):
   if flags.FLAGS.keep_memory:
     keep_memory()
   try:
+    if flags.FLAGS.onednn and lacking():
+      print(f"--onednn is left out: {lacking()}", file=sys.stderr)
+      flags.FLAGS.onednn = False
     if flags.FLAGS.onednn:
       use_onednn()
       jax.config.update("jax_enable_compilation_cache", False)  # XLA cannot save them

@@ -39,6 +39,7 @@ def connect(coordinator: str = "", processes: int = 0, process: int = -1) -> Non
   where = (coordinator, processes, process) if any(given) else ()
   try:
     jax.distributed.initialize(*where, heartbeat_timeout_seconds=LOST_AFTER)
+    jax.devices()  # raises where this host's own name has no address
   except (ValueError, RuntimeError) as error:
     raise UserError(
       f"the processes do not find each other: {str(error).splitlines()[0]}"

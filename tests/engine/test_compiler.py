@@ -4,6 +4,7 @@ import logging
 
 import jax
 import jax.numpy as jnp
+import jaxlib
 import numpy as np
 import pytest
 from jax import lax
@@ -11,6 +12,8 @@ from jax import lax
 from cnnjax.engine import compiler
 from cnnjax.models.zoo import create_model
 from cnnjax.ops.cpu.onednn import lacking, use_onednn
+
+DROPPED = tuple(map(int, jaxlib.__version__.split(".")[:2])) < (0, 11)  # XLA drops barriers
 
 
 def test_options_of_the_cpu_are_known(caplog):
@@ -28,7 +31,7 @@ def test_an_unknown_option_is_left_out_and_told(caplog):
 
 
 def test_barriers_are_kept():
-  """Of two equal sums, one behind a barrier, both are computed."""
+  """Of two equal sines, one behind a barrier, both are computed; jaxlib 0.12 does so unasked."""
 
   def twice(x):
     return jnp.sin(x) + jnp.sin(lax.optimization_barrier(x))
@@ -36,7 +39,7 @@ def test_barriers_are_kept():
   x, kept = jnp.ones(8), compiler.options("cpu")
   plain = jax.jit(twice).lower(x).compile().as_text()
   ours = jax.jit(twice, compiler_options=kept).lower(x).compile().as_text()
-  assert plain.count("sine(") == 1 and ours.count("sine(") == 2
+  assert plain.count("sine(") == (1 if DROPPED else 2) and ours.count("sine(") == 2
 
 
 def test_jit_is_jax_jit_with_the_options():
@@ -48,7 +51,9 @@ def test_jit_is_jax_jit_with_the_options():
   fused = compiler.jit(
     lambda x: jnp.sin(x) + jnp.sin(lax.optimization_barrier(x)), compiler_options=own
   )
-  assert fused.lower(jnp.ones(8)).compile().as_text().count("sine(") == 1  # the caller's wins
+  assert fused.lower(jnp.ones(8)).compile().as_text().count("sine(") == (
+    1 if DROPPED else 2
+  )  # the caller's wins
 
 
 @pytest.mark.skipif(bool(lacking()), reason=lacking())
