@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,13 @@ print(int(now.step))
 def test_nothing_sets_jax_config_on_import():
   for path in FILES:
     assert "jax.config" not in path.read_text(), path
+
+
+def test_every_folder_is_in_the_wheel():
+  """Installed, experiments/ and configs/ lie in cnnjax."""
+  listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+  folders = {"configs"}
+  for top in ("cnnjax", "experiments", "configs"):
+    folders |= {file.parent.relative_to(ROOT).as_posix() for file in (ROOT / top).rglob("*.py")}
+  names = {folder.replace("/", ".") for folder in folders}
+  assert {n if n.split(".")[0] == "cnnjax" else f"cnnjax.{n}" for n in names} == set(listed)

@@ -11,10 +11,10 @@ from cnnjax.errors import UserError
 from cnnjax.ops.cpu.onednn import lacking
 from configs.classification import lenet5_mnist
 from experiments import benchmark
-from experiments.timing import detector_peers, peers, turns, whole_path
+from experiments.timing import contest, detector_peers, peers, turns, whole_path
 from tests.experiments.test_scripts import command
 
-tiny = partial(benchmark.compare, "lenet5", batch_size=4, rounds=2, seconds=0.01)
+tiny = partial(contest.compare, "lenet5", batch_size=4, rounds=2, seconds=0.01)
 
 
 def check_figures(found, names, peers):
@@ -71,11 +71,11 @@ def test_what_pytorch_cannot_compile_is_left_out(capsys):
     raise RuntimeError("no C++\ncompiler\n\nSet A=1 for more")
 
   one = turns.Contestant(lambda: np.float32(1.0))
-  seconds = benchmark.agree({"cnnjax": one, peers.COMPILED: turns.Contestant(fail)})
+  seconds = contest.agree({"cnnjax": one, peers.COMPILED: turns.Contestant(fail)})
   assert set(seconds) == {"cnnjax"}
   assert capsys.readouterr().out == "torch compiled is left out: no C++ compiler\n"
   with pytest.raises(RuntimeError):
-    benchmark.agree({"cnnjax": one, "flax": turns.Contestant(fail)})
+    contest.agree({"cnnjax": one, "flax": turns.Contestant(fail)})
 
 
 def test_a_machine_without_compiler_or_pytorch(monkeypatch, capsys):
@@ -90,7 +90,7 @@ def test_a_machine_without_compiler_or_pytorch(monkeypatch, capsys):
 
 
 def test_folded(capsys):
-  found = benchmark.compare("resnet20_cifar", [peers.FOLDED], 2, 2, 0.01, train=False)
+  found = contest.compare("resnet20_cifar", [peers.FOLDED], 2, 2, 0.01, train=False)
   check_figures(found, {"cnnjax", "folded"}, {"folded"})
   check_figures(tiny([peers.FOLDED], train=False), {"cnnjax"}, set())
   assert "lenet5 has no batch norm to fold" in capsys.readouterr().out
@@ -99,7 +99,7 @@ def test_folded(capsys):
 @pytest.mark.parity
 def test_torch_of_the_zoo():
   pytest.importorskip("torch", reason="PyTorch is not installed: pip install .[parity]")
-  found = benchmark.compare("mobilenet_v2", ["torch"], 2, 2, 0.01, train=False)
+  found = contest.compare("mobilenet_v2", ["torch"], 2, 2, 0.01, train=False)
   assert set(found["ratios"]) == {"torch"}
 
 
@@ -130,7 +130,7 @@ def test_torchs_dropout_is_off():
 @pytest.mark.parametrize("name", detector_peers.SIDES)
 def test_torch_of_a_detector(name):
   pytest.importorskip("torch", reason="PyTorch is not installed: pip install .[parity]")
-  found = benchmark.compare(name, ["torch"], 1, 1, 0.01, train=False)
+  found = contest.compare(name, ["torch"], 1, 1, 0.01, train=False)
   assert set(found["ratios"]) == {"torch"}
 
 
@@ -140,7 +140,7 @@ def test_operators_of_detectors(capsys):
 
 
 def test_a_model_without_peers_is_timed_alone(capsys):
-  found = benchmark.compare("lenet5_1998", ["flax", "torch"], 2, 2, 0.01, train=False)
+  found = contest.compare("lenet5_1998", ["flax", "torch"], 2, 2, 0.01, train=False)
   check_figures(found, {"cnnjax"}, set())
   assert "lenet5_1998 has no counterpart here for flax and torch" in capsys.readouterr().out
 
@@ -169,21 +169,21 @@ def test_path_runs_from_the_first_row_to_the_last():
 def test_contestants_that_disagree_are_not_timed():
   start = turns.Contestant(lambda: np.float32(2.0))
   near = turns.Contestant(lambda: np.float32(2.001))
-  benchmark.agree({"cnnjax": start, "flax": near})
+  contest.agree({"cnnjax": start, "flax": near})
   for other, message in (
     (2.01, "flax does not compute what cnnjax does: its results are off by 5.0e-03 of their size"),
     (np.nan, "the first results of flax are not all finite"),
   ):
     far = turns.Contestant(lambda other=other: np.float32(other))
     with pytest.raises(UserError, match=message):
-      benchmark.agree({"cnnjax": start, "flax": far})
+      contest.agree({"cnnjax": start, "flax": far})
 
 
 def test_a_loss_that_falls_to_nothing_is_held_against_the_first():
   falling = lambda last: turns.Contestant(iter(map(np.float32, (2.0, 0.5, last))).__next__)  # noqa: E731
-  benchmark.agree({"cnnjax": falling(0.01), "flax": falling(0.02)})
+  contest.agree({"cnnjax": falling(0.01), "flax": falling(0.02)})
   with pytest.raises(UserError, match="off by 1.0e-01"):
-    benchmark.agree({"cnnjax": falling(0.01), "flax": falling(0.21)})
+    contest.agree({"cnnjax": falling(0.01), "flax": falling(0.21)})
 
 
 def test_other_weights_are_seen(monkeypatch):

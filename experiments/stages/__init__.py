@@ -1,0 +1,1 @@
+"""Trainings that do not end with gradient descent: what follows it."""
