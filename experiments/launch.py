@@ -1,7 +1,6 @@
 """What all scripts share: flags, the compilation cache, and errors printed in one sentence."""
 
 import hashlib
-import importlib.util
 import os
 import re
 import signal
@@ -129,11 +128,14 @@ def find(name: str, kind: str) -> str:
 
 
 def load_module(path: str, kind: str) -> ModuleType:
-  """Returns the module of a user's file. Raises: UserError where it fails."""
-  spec = importlib.util.spec_from_file_location(kind, path)
-  module = importlib.util.module_from_spec(spec)
+  """Returns the module of a user's file, beside which nothing is written.
+
+  Raises: UserError where it fails.
+  """
+  module = ModuleType(kind)
+  module.__file__ = str(Path(path).absolute())
   with user_errors(path, kind):
-    spec.loader.exec_module(module)
+    exec(compile(Path(path).read_text(), module.__file__, "exec"), module.__dict__)
   return module
 
 
