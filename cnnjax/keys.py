@@ -120,9 +120,9 @@ KEYS = {
   "train.patience": Key(0, "evaluations without a better one that end the run; 0: never", FROM_0),
   "train.log_every": Key(100, "steps between rows of metrics", FROM_1),
   "train.ema": Key(0.0, "decay of the moving average of the variables; 0: none is kept", (0, 1)),
-  "train.lookahead": Key(0, "steps after which training goes back to it; 0: never", FROM_0),
+  "train.lookahead": Key(0, "steps between returns to that average; 0: never", FROM_0),
   "train.accumulate": Key(1, "parts of a batch whose gradients are averaged", FROM_1),
-  "train.steps_per_dispatch": Key(0, "steps that one call to the device takes; 0: any", FROM_0),
+  "train.steps_per_dispatch": Key(0, "steps of one call to the device; 0: as suits it", FROM_0),
   # checkpoints
   "checkpoint.every": Key(0, "steps between checkpoints; 0: at evaluations only", FROM_0),
   "checkpoint.keep": Key(2, "newest checkpoints that are kept", FROM_1),

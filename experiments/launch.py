@@ -101,9 +101,9 @@ def read_config(name: str) -> Any:
     raise unknown("config mode", mode, MODES)
   path = find(file, "config")
   with user_errors(path, "config"):
-    config = load_module(path, "config").get_config(mode)
-    keys.check(keys.fill(config.to_dict()))
-    return with_defaults(config)
+    config = with_defaults(load_module(path, "config").get_config(mode))
+    keys.check(config.to_dict())
+    return config
 
 
 def split_mode(name: str) -> tuple[str, str]:

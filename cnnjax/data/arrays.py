@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from cnnjax.data.image import to_bytes
+from cnnjax.data.inputs.series import as_series
 from cnnjax.data.labels import number, numbers
 from cnnjax.data.split import with_test
 from cnnjax.data.stream import Stream, column
@@ -186,16 +188,4 @@ def _images(image: np.ndarray, what: str) -> np.ndarray:
     raise UserError(f"{what}: {error}") from error
 
 
-def _series(series: np.ndarray, what: str) -> np.ndarray:
-  """Returns series as float32 [N, L, C]."""
-  if series.ndim not in (2, 3) or 0 in series.shape or series.dtype.kind not in "biuf":
-    raise UserError(
-      f"{what} is {series.dtype} {series.shape}; expected numbers, [N, L] or [N, L, C]"
-    )
-  series = series.reshape(*series.shape[:2], -1).astype(np.float32)
-  if not np.isfinite(series).all():
-    raise UserError(f"{what} holds a number that is not finite")
-  return series
-
-
-READERS = {"image": _images, "series": _series}
+READERS = {"image": _images, "series": partial(as_series, several=True)}

@@ -52,18 +52,17 @@ def load(
     else:
       strength = rng.uniform(0, 1, (examples, classes)).astype(np.float32)
       answer = 100 * strength
+    phase = rng.uniform(0, 2 * np.pi, (examples, 1, 1))
     if input == "series":
-      phase = rng.uniform(0, 2 * np.pi, (examples, 1, 1))
       time = 2 * np.pi * np.arange(1, classes + 1)[:, None] * np.arange(size) / size
       wave = np.einsum("nc,ncl->nl", strength, np.sin(time + phase))
       series = wave[..., None] + rng.normal(0, 0.3, (examples, size, channels))
       columns = {"series": series.astype(np.float32)}
-      return Table({**columns, "label" if label == "class" else "target": answer}, names)
-    phase = rng.uniform(0, 2 * np.pi, (examples, 1, 1))
-    wave = _gratings(strength, phase, size)
-    noise = rng.normal(0, 0.3, (examples, size, size, channels))
-    image = 127.5 + 80 * (wave[..., None] + noise)
-    columns = {"image": np.clip(image, 0, 255).astype(np.uint8)}
+    else:
+      wave = _gratings(strength, phase, size)
+      noise = rng.normal(0, 0.3, (examples, size, size, channels))
+      image = 127.5 + 80 * (wave[..., None] + noise)
+      columns = {"image": np.clip(image, 0, 255).astype(np.uint8)}
     return Table({**columns, "label" if label == "class" else "target": answer}, names)
 
   return {"train": split(), "test": split()}

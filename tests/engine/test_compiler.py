@@ -69,10 +69,12 @@ def test_a_network_that_asks_for_onednn_learns_the_same():
   for asked in (False, True):
     use_onednn(asked)
     try:
-      slopes = compiler.jit(jax.grad(lambda variables: loss(variables))).lower(variables).compile()
+      gradients = (
+        compiler.jit(jax.grad(lambda variables: loss(variables))).lower(variables).compile()
+      )
     finally:
       use_onednn(False)
-    assert ("__onednn$convolution" in slopes.as_text()) == asked
-    found.append(slopes(variables))
+    assert ("__onednn$convolution" in gradients.as_text()) == asked
+    found.append(gradients(variables))
   for one, other in zip(*map(jax.tree.leaves, found), strict=True):
     np.testing.assert_allclose(one, other, atol=1e-5 * np.abs(other).max())

@@ -108,9 +108,9 @@ def test_alignment_and_its_gradient(vision, samples, aligned):
   np.testing.assert_allclose(
     found.reshape(60, 7, 5, 3), np.moveaxis(want.detach().numpy(), 1, -1), atol=1e-5
   )
-  slope = np.random.default_rng(1).normal(size=found.shape).astype(np.float32)
-  want.backward(T(np.moveaxis(slope.reshape(60, 7, 5, 3), -1, 1).copy()))
-  np.testing.assert_allclose(back(slope)[0], np.moveaxis(theirs.grad.numpy(), 1, -1), atol=1e-4)
+  gradient = np.random.default_rng(1).normal(size=found.shape).astype(np.float32)
+  want.backward(T(np.moveaxis(gradient.reshape(60, 7, 5, 3), -1, 1).copy()))
+  np.testing.assert_allclose(back(gradient)[0], np.moveaxis(theirs.grad.numpy(), 1, -1), atol=1e-4)
 
 
 def test_levels_of_a_pyramid(vision):

@@ -524,11 +524,11 @@ def test_a_training_step(monkeypatch, name):
   for key, value in net.named_buffers():
     if "running" in key:
       near_enough(new.pop(key), value.numpy())
-  slopes = carried(grads, net)
+  gradients = carried(grads, net)
   for key, parameter in net.named_parameters():
     assert parameter.grad.abs().max() > 0, key
-    near_enough(slopes.pop(key), parameter.grad.numpy())
-  assert not new and not slopes
+    near_enough(gradients.pop(key), parameter.grad.numpy())
+  assert not new and not gradients
 
 
 def our_step(model, variables, x, label):
@@ -640,7 +640,7 @@ def compare(apply, variables, net, x):
   weight = random(*found.shape, seed=1)
   want.backward(first(weight))
   near(found, last(want))
-  slopes, to_x = pull(jnp.asarray(weight))
+  gradients, to_x = pull(jnp.asarray(weight))
   near(to_x, last(their_x.grad))
-  for key, value in carried(slopes["params"], net).items():
+  for key, value in carried(gradients["params"], net).items():
     near(value, net.get_parameter(key).grad.numpy())

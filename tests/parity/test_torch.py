@@ -200,14 +200,14 @@ def test_lenet5_with_the_same_weights():
 
   @jax.jit
   @jax.grad
-  def slopes(params):
+  def gradients(params):
     return classification.loss(model.apply({"params": params}, x, train=True), batch)[0]
 
   theirs = LeNet5(params)
   logits = theirs(first(x))
   F.cross_entropy(logits, torch.tensor(label).long()).backward()
   near(model.apply({"params": params}, x, train=False)["logits"], logits.detach().numpy())
-  found = slopes(params)
+  found = gradients(params)
   for (part, name), layer in zip(NAMES, theirs.layers):
     assert layer.weight.grad.abs().max() > 0, name
     near(found[part][name]["kernel"], kernel_last(layer.weight.grad))
@@ -258,8 +258,8 @@ def test_three_steps_of_an_optimiser(name, arguments, make, options, clip_norm):
     if clip_norm:
       assert torch.nn.utils.clip_grad_norm_([weight], clip_norm) > clip_norm
     theirs.step()
-    slopes = jax.grad(lambda w: jnp.mean((inputs @ w - target) ** 2))(params)
-    updates, state = ours.update(slopes, state, params)
+    gradients = jax.grad(lambda w: jnp.mean((inputs @ w - target) ** 2))(params)
+    updates, state = ours.update(gradients, state, params)
     params = optax.apply_updates(params, updates)
     near(params, weight.detach().numpy(), 1e-6 if name == "sgd" else 1e-5)
   assert np.abs(np.asarray(params) - start).max() > 1e-2

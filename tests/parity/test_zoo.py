@@ -200,8 +200,8 @@ def test_a_training_step(monkeypatch, name, arguments, size):
         batch = {"label": jnp.asarray(label), "mask": jnp.ones(len(label))}
         return classification.loss(outputs, batch)[0], changed
 
-      (value, changed), slopes = jax.value_and_grad(loss_of, has_aux=True)(variables["params"])
-      return value, {"params": slopes, **changed}
+      (value, changed), gradients = jax.value_and_grad(loss_of, has_aux=True)(variables["params"])
+      return value, {"params": gradients, **changed}
 
     value, found = step(variables, x.astype(np.float64))
     assert error(value, loss.item()) < 1e-6

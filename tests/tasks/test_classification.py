@@ -45,10 +45,10 @@ def test_loss_is_that_of_scikit_learn_over_real_examples(mask):
 
 
 def test_masked_examples_have_no_gradient():
-  slopes = jax.grad(lambda logits: loss(batch(SOME), logits)[0])(LOGITS)
-  assert (np.abs(slopes).sum(-1) > 0).tolist() == (SOME > 0).tolist()
+  gradients = jax.grad(lambda logits: loss(batch(SOME), logits)[0])(LOGITS)
+  assert (np.abs(gradients).sum(-1) > 0).tolist() == (SOME > 0).tolist()
   want = (PROBABILITIES - np.eye(CLASSES)[LABEL]) / SOME.sum()
-  np.testing.assert_allclose(slopes, want * SOME[:, None], atol=1e-6)
+  np.testing.assert_allclose(gradients, want * SOME[:, None], atol=1e-6)
 
 
 def test_a_batch_of_padding_alone_costs_nothing():

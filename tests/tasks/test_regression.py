@@ -44,8 +44,8 @@ def test_huber_error():
 
 
 def test_masked_examples_have_no_gradient_and_padding_costs_nothing():
-  slopes = jax.grad(lambda logits: loss(logits)[0])(LOGITS)
-  assert (np.abs(slopes).sum(-1) > 0).tolist() == (MASK > 0).tolist()
+  gradients = jax.grad(lambda logits: loss(logits)[0])(LOGITS)
+  assert (np.abs(gradients).sum(-1) > 0).tolist() == (MASK > 0).tolist()
   assert float(loss(mask=0 * MASK)[0]) == 0
 
 

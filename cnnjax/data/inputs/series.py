@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnnjax.data.table import Table
-from cnnjax.errors import UserError, unknown
+from cnnjax.errors import UserError
 from cnnjax.ops.series import SeriesPreprocessing, normalize
 
 COLUMNS = ("series",)
@@ -64,9 +64,8 @@ def empty(to: SeriesPreprocessing) -> jax.Array:
 
 
 def check(options: Mapping[str, Any]) -> None:
-  """Raises: UserError for any operation: series have no augmentation yet."""
-  for name in options:
-    raise unknown("config key", f"augment.{name}", ["none, for series"])
+  """Accepts the empty section: `cnnjax/keys.py` has no augmentation of series yet."""
+  del options
 
 
 def augment(key: jax.Array, batch: dict[str, Any], **options: Any) -> dict[str, Any]:
@@ -104,13 +103,17 @@ def load(path: Path, to: SeriesPreprocessing) -> dict[str, np.ndarray]:
   return found
 
 
-def as_series(array: np.ndarray, name: str) -> np.ndarray:
-  """Returns a series [L, C] or [L] as float32 [L, C]. Raises: UserError for any other array."""
-  if array.ndim not in (1, 2) or 0 in array.shape or array.dtype.kind not in "biuf":
-    raise UserError(
-      f"{name} is {array.dtype} {array.shape}; expected a series of numbers, [L] or [L, C]"
-    )
-  series = array.reshape(len(array), -1).astype(np.float32)
+def as_series(array: np.ndarray, name: str, several: bool = False) -> np.ndarray:
+  """Returns a series [L] or [L, C] as float32 [L, C]; several, [N, L] or [N, L, C], as [N, L, C].
+
+  Raises: UserError for any other array.
+  """
+  rank, wanted = 1, "a series of numbers, [L] or [L, C]"
+  if several:
+    rank, wanted = 2, "numbers, [N, L] or [N, L, C]"
+  if array.ndim not in (rank, rank + 1) or 0 in array.shape or array.dtype.kind not in "biuf":
+    raise UserError(f"{name} is {array.dtype} {array.shape}; expected {wanted}")
+  series = array.reshape(*array.shape[:rank], -1).astype(np.float32)
   if not np.isfinite(series).all():
     raise UserError(f"{name} holds a number that is not finite")
   return series
@@ -124,11 +127,11 @@ def fit(
   Raises: UserError for an array that is no series, or has another number of channels.
   """
   fitted = []
-  for place, example in enumerate(examples):
-    series = as_series(np.asarray(example), f"series {place}")
+  for index, example in enumerate(examples):
+    series = as_series(np.asarray(example), f"series {index}")
     if series.shape[1] != to.channels:
       raise UserError(
-        f"series {place} has {series.shape[1]} channels, but the network was made for {to.channels}"
+        f"series {index} has {series.shape[1]} channels, but the network was made for {to.channels}"
       )
     fitted.append(_of_length(series, to.length))
   lengths = {len(series) for series in fitted}
