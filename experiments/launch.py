@@ -23,6 +23,7 @@ from cnnjax.engine.allocator import keep_memory
 from cnnjax.engine.config import with_defaults
 from cnnjax.engine.environment import cpu_model
 from cnnjax.engine.hosts import Stopped
+from cnnjax.engine.run import newest
 from cnnjax.errors import UserError, unknown
 from cnnjax.keys import flatten
 from cnnjax.ops.cpu.onednn import lacking, use_onednn
@@ -74,6 +75,7 @@ def _connect() -> None:
     return
   given = flags.FLAGS.coordinator, flags.FLAGS.processes, flags.FLAGS.process
   if flags.FLAGS.distributed or given != ("", 0, -1):
+    hosts.on_abort(partial(_lost, "jaxlib's last words are above"))
     hosts.connect(*given)
 
 
@@ -179,12 +181,7 @@ def _guarded(main, argv):
   except Exception as error:
     if jax.process_count() == 1:
       raise
-    print(
-      f"error: another process of this run was lost ({str(error).splitlines()[0]}); start all of "
-      "them again with the same --workdir, and it goes on from the last checkpoint",
-      file=sys.stderr,
-    )
-    _exit(3)
+    _lost(next(filter(None, str(error).splitlines()), type(error).__name__))
 
 
 def _parse(argv, config):
@@ -247,6 +244,18 @@ def _unraisable(what):
   """Shows errors that Python cannot raise, except those of TensorStore after a failed write."""
   if str(what.exc_value) != "Event loop is closed":
     sys.__unraisablehook__(what)
+
+
+def _lost(cause: str) -> None:
+  """Ends one of several processes, of which another was lost."""
+  step = newest(flags.FLAGS.workdir) if flags.FLAGS.workdir else None
+  goes_on = "begins anew: no step is saved" if step is None else f"goes on from step {step}"
+  print(
+    f"error: another process of this run was lost ({cause}); start all of them again with the "
+    f"same --workdir, and it {goes_on}",
+    file=sys.stderr,
+  )
+  _exit(3)
 
 
 def _stop(error: object) -> None:

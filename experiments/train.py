@@ -18,9 +18,9 @@ from cnnjax.engine.config import resolve
 from cnnjax.engine.fit import fit, plan
 from cnnjax.engine.hosts import is_primary, on_primary
 from cnnjax.engine.run import (
-  is_begun,
   locked,
   new_folder,
+  newest,
   note_data,
   note_environment,
   open_folder,
@@ -61,7 +61,7 @@ def train(
   job = plan(config, splits)  # mistakes in the config show before anything is written
   if jax.process_count() > 1 and not folder:
     raise UserError("several processes need one --workdir, a folder that all of them reach")
-  begun = folder and is_begun(folder)
+  begun = folder and newest(folder) is not None
   start = None if begun else begin(config, job.model, splits["train"])
   folder = Path(folder) if folder else new_folder(name)
   on_primary(lambda: open_folder(folder, config))

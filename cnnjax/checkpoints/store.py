@@ -208,6 +208,8 @@ class Store:
     try:
       yield
     except Exception as error:  # any error of Orbax or the file system must end the run
+      if jax.process_count() > 1 and not _of_files(error):
+        raise  # another process was lost; this step may be whole
       cause = next(filter(None, str(error).splitlines()), type(error).__name__)
       if "[os_error_code" in cause:  # an error of the file system: its last words say what failed
         cause = cause.rpartition(": ")[2]
@@ -255,6 +257,11 @@ def _flaw(folder: Path) -> str:
     if _sha256(folder / name) != digest:
       return f"{name} is not what was written"
   return "" if sums else f"its {SUMS} is empty"
+
+
+def _of_files(error: Exception) -> bool:
+  """Returns whether an error is of the file system, as Python or TensorStore tells it."""
+  return isinstance(error, OSError) or "[os_error_code" in str(error)
 
 
 def _say(text: str) -> None:

@@ -1,6 +1,8 @@
 """Several processes as one run: they connect, agree when to stop, and one of them writes."""
 
+import ctypes
 import itertools
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +15,9 @@ from jax.experimental import multihost_utils
 from cnnjax.errors import UserError
 
 LOST_AFTER = 60  # seconds without a heartbeat after which a process counts as lost
+
+
+_handlers = []  # of aborts: ctypes frees a function that nothing refers to
 
 
 class Stopped(Exception):
@@ -44,6 +49,18 @@ def connect(coordinator: str = "", processes: int = 0, process: int = -1) -> Non
     raise UserError(
       f"the processes do not find each other: {str(error).splitlines()[0]}"
     ) from error
+
+
+def on_abort(act: Callable[[], None]) -> None:
+  """Calls a function, which must end the process, where jaxlib aborts it.
+
+  So jaxlib ends a process whose process 0 is lost, or which waits for one without a heartbeat. A
+  handler of Python would be called by the main thread, which may be waiting itself; this one is
+  called by the thread that aborts. Windows has none.
+  """
+  if os.name == "posix":
+    _handlers.append(ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda number: act()))
+    ctypes.CDLL(None).signal(signal.SIGABRT, _handlers[-1])
 
 
 def is_primary() -> bool:

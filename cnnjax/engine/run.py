@@ -80,9 +80,10 @@ def locked(folder: Path) -> Iterator[None]:
     yield
 
 
-def is_begun(folder: str | Path) -> bool:
-  """Returns whether a run's folder holds a checkpoint."""
-  return any((Path(folder) / "checkpoints").glob("[0-9]*"))
+def newest(folder: str | Path) -> int | None:
+  """Returns the newest step that a run's folder holds a checkpoint of, None for none."""
+  names = (path.name for path in (Path(folder) / "checkpoints").glob("[0-9]*"))
+  return max((int(name) for name in names if name.isdecimal()), default=None)
 
 
 def note_environment(folder: Path) -> None:

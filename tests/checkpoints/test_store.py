@@ -140,6 +140,19 @@ def test_a_save_that_fails_is_told_with_its_cause(tmp_path):
       store.save(1, state(1), {})
 
 
+def test_a_save_that_a_lost_process_ends_is_no_failure_of_files(tmp_path, monkeypatch):
+  with Store(tmp_path / "c") as store:
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    for error in (RuntimeError("Barrier timed out"), ValueError("Gloo: closed by peer")):
+      with pytest.raises(type(error)), store._raising_user_error(4):
+        raise error
+    for error in (OSError(28, "No space left"), ValueError("[os_error_code='28'] w: No space left")):
+      with pytest.raises(UserError, match="4 could not be written.*No space"):
+        with store._raising_user_error(4):
+          raise error
+    monkeypatch.undo()
+
+
 def test_a_part_is_enough_and_a_misfit_is_told(tmp_path):
   with Store(tmp_path / "c") as store:
     store.save(1, state(7), {})
