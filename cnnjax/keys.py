@@ -4,7 +4,7 @@ A config file begins with `defaults()` and sets only the values that differ for 
 `python -m experiments.keys` prints the table.
 """
 
-from math import inf
+from math import inf, isfinite
 from typing import Any, NamedTuple
 
 from cnnjax.errors import UserError, unknown
@@ -16,20 +16,23 @@ class Key(NamedTuple):
   Attributes:
     default: value where a config sets none; its type is the type of the key.
     meaning: in one line.
-    bounds: (low, high) of a number, at least `low` and below `high`; or the allowed words.
+    bounds: (low, high) of a number, at least `low` and below `high`; or the allowed words, which
+      stand in place of a tuple where the default is one.
     only: the tasks, or the kinds of input, that have the key; () for all.
+    parts: type of a tuple's elements; where it is int, one number may stand alone.
   """
 
   default: Any
   meaning: str
   bounds: tuple[float, float] | tuple[str, ...] = ()
   only: tuple[str, ...] = ()
+  parts: type = float
 
 
 FROM_0, FROM_1 = (0, inf), (1, inf)
 OPEN = {}  # a section with any names: the arguments of a model, a source or an optimiser
 LOGITS = ("classification", "multilabel", "regression")  # the tasks whose outputs are logits
-IMAGE, SERIES = ("image",), ("series",)
+IMAGE, SERIES, BALANCED = ("image",), ("series",), ("balanced",)
 
 AUGMENT = {  # random changes of training images, on the device (data/augment.py)
   "flip": (False, "mirror half of the images, left to right"),
@@ -61,7 +64,7 @@ KEYS = {
   "seed": Key(0, "of initialisation, order of examples and random draws", (0, 2**32)),
   # the network
   "model.name": Key("lenet5", "a name of the zoo, cnnjax.list_models()"),
-  "model.num_classes": Key(0, "outputs of the network; 0: as many as the data have", FROM_0),
+  "model.num_classes": Key(0, "outputs of the network; 0: as many as the data have", (0, 1 << 24)),
   "model.dtype": Key("float32", "type to compute in; bfloat16 on TPU and GPU"),
   "model.arguments": Key(OPEN, "fields of the model, such as dropout or trunk"),
   # the data
@@ -76,19 +79,19 @@ KEYS = {
   "data.validation": Key(0.0, "part of the training split that is held out", (0, 1)),
   "data.folds": Key(0, "folds of a cross-validation; 0: none", FROM_0),
   "data.fold": Key(0, "the fold that is the test split, from 0", FROM_0),
-  "data.resize": Key((), "(height, width), or the shorter side; (): as they are", only=IMAGE),
-  "data.crop": Key((), "(height, width) cut from the centre; (): none", only=IMAGE),
+  "data.resize": Key((), "(height, width), or the shorter side; (): as they are", (), IMAGE, int),
+  "data.crop": Key((), "(height, width) cut from the centre; (): none", (), IMAGE, int),
   "data.length": Key(0, "steps of a series, cut or filled to it; 0: as they are", FROM_0, SERIES),
-  "data.channels": Key(0, "1 grey, 3 colour, or what the data have; 0: as they are", FROM_0),
+  "data.channels": Key(0, "1 grey, 3 colour, or what the data have; 0: as they are", (0, 1 << 16)),
   "data.mean": Key((), "subtracted; one number, or one a channel; (): of the training split"),
   "data.std": Key((), "divided by; one number, or one a channel; (): of the training split"),
-  "data.classes": Key((), "names of the outputs; (): those of the data"),
+  "data.classes": Key((), "names of the outputs; (): those of the data", parts=str),
   **{f"augment.{name}": Key(*row, only=IMAGE) for name, row in AUGMENT.items()},
   # the task: loss and metrics
   "task.name": Key("classification", "a name of tasks/__init__.py"),
   "task.label_smoothing": Key(0.0, "part of a label spread over all classes", (0, 1), LOGITS[:1]),
-  "task.class_weights": Key((), 'of the loss, one a class, or "balanced"', (), LOGITS[:1]),
-  "task.positive_weights": Key((), 'of labels that are there, or "balanced"', (), LOGITS[1:2]),
+  "task.class_weights": Key((), 'of the loss, one a class, or "balanced"', BALANCED, LOGITS[:1]),
+  "task.positive_weights": Key((), 'of labels there are, or "balanced"', BALANCED, LOGITS[1:2]),
   "task.aux_weight": Key(0.3, "of the loss of auxiliary heads", FROM_0, LOGITS),
   "task.views": Key("", "averaged in evaluation: mirrored, mirrored_moved; empty: one", (), LOGITS),
   "task.delta": Key(0.0, "of the Huber loss, in deviations; 0: squares", FROM_0, LOGITS[2:]),
@@ -105,9 +108,9 @@ KEYS = {
   "optim.decay": Key(0.1, "factor of schedule step, or where schedule linear ends", FROM_0),
   "optim.clip_norm": Key(0.0, "largest norm of the gradient; 0: any", FROM_0),
   "optim.weight_decay": Key(0.0, "L2, added to the gradients of kernels", FROM_0),
-  "optim.penalties": Key((), 'rows ("l1" or "l2", strength, pattern of the path) on parameters'),
+  "optim.penalties": Key((), 'rows ("l1" or "l2", strength, pattern of the path)', parts=tuple),
   "optim.decoupled": Key(False, "penalties act beside the gradients, not in the loss"),
-  "optim.rates": Key((), "rows (pattern of the path, factor of the rate, epochs that it lasts)"),
+  "optim.rates": Key((), "rows (pattern of the path, factor, epochs that it lasts)", parts=tuple),
   # the variables that a training begins with
   "init.source": Key("", "run folder, file or hub id of weights; empty: fresh ones"),
   "init.trunk_only": Key(False, "take only the trunk's weights over"),
@@ -121,7 +124,7 @@ KEYS = {
   "train.log_every": Key(100, "steps between rows of metrics", FROM_1),
   "train.ema": Key(0.0, "decay of the moving average of the variables; 0: none is kept", (0, 1)),
   "train.lookahead": Key(0, "steps between returns to that average; 0: never", FROM_0),
-  "train.accumulate": Key(1, "parts of a batch whose gradients are averaged", FROM_1),
+  "train.accumulate": Key(1, "parts that a batch is cut into to save memory", FROM_1),
   "train.steps_per_dispatch": Key(0, "steps of one call to the device; 0: as suits it", FROM_0),
   # checkpoints
   "checkpoint.every": Key(0, "steps between checkpoints; 0: at evaluations only", FROM_0),
@@ -192,13 +195,51 @@ def check(tree: dict[str, Any]) -> None:
       continue
     if name not in flat:
       raise UserError(f"the config has no {name}")
-    value, bounds = flat[name], key.bounds
-    if bounds and isinstance(bounds[0], str):
-      if value not in bounds:
-        raise UserError(f"{name} must be {' or '.join(map(repr, bounds))}, found {value!r}")
-    elif bounds and not (isinstance(value, int | float) and bounds[0] <= value < bounds[1]):
-      above = f" and below {bounds[1]}" if bounds[1] < inf else ", and finite"
-      raise UserError(f"{name} must be a number of at least {bounds[0]}{above}; found {value!r}")
+    if not _fits(flat[name], key):
+      raise UserError(f"{name} must be {_wanted(key)}; found {flat[name]!r}")
+
+
+def _fits(value: Any, key: Key) -> bool:
+  """Returns whether a value is of the type of a key's default, and within its bounds."""
+  words = key.bounds if key.bounds and isinstance(key.bounds[0], str) else ()
+  if isinstance(key.default, tuple):
+    alone = key.parts is int and _is(value, int)
+    return alone or (value in words if isinstance(value, str) else _are(value, key.parts))
+  if not _is(value, type(key.default)):
+    return False
+  if words:
+    return value in words
+  return not key.bounds or key.bounds[0] <= value < key.bounds[1]
+
+
+def _are(values: Any, kind: type) -> bool:
+  return isinstance(values, tuple | list) and all(_is(value, kind) for value in values)
+
+
+def _is(value: Any, kind: type) -> bool:
+  if kind is float:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+  if kind is tuple:
+    return isinstance(value, tuple | list)
+  return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+
+
+def _wanted(key: Key) -> str:
+  """Returns what a key's value must be, in words."""
+  words = (
+    " or ".join(map(repr, key.bounds)) if key.bounds and isinstance(key.bounds[0], str) else ""
+  )
+  if isinstance(key.default, tuple):
+    names = {float: "finite numbers", int: "whole numbers", str: "words", tuple: "rows"}
+    return f"a tuple of {names[key.parts]}" + (f", or {words}" if words else "")
+  if isinstance(key.default, bool):
+    return "True or False"
+  if isinstance(key.default, str):
+    return words or "a word"
+  low, high = key.bounds or (-inf, inf)
+  limits = [f"of at least {low}"] * (low > -inf) + [f"below {high}"] * (high < inf)
+  sort = "whole number" if isinstance(key.default, int) else "finite number"
+  return f"a {sort} {' and '.join(limits)}".rstrip()
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

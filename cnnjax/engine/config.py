@@ -61,14 +61,7 @@ def complete(config: Any, splits: dict[str, Table]) -> Any:
     data.classes = data.classes or train.classes
     config.model.num_classes = config.model.num_classes or len(train.classes)
     data.update(kind.complete(data, train))
-  for key in ("mean", "std"):
-    if len(data[key]) not in (1, data.channels) or not all(map(math.isfinite, data[key])):
-      raise UserError(
-        f"data.{key} must be one number, or one for each of {data.channels} channels, or () "
-        f"together with the other of mean and std to be measured; found {data[key]}"
-      )
-  if min(data.std) <= 0:
-    raise UserError(f"data.std must be above 0, found {data.std}")
+  _check_measured(data)
   if len(config.data.classes) != len(train.classes):
     raise UserError(
       f"data.classes names {len(config.data.classes)} classes, but the data have "
@@ -80,6 +73,18 @@ def complete(config: Any, splits: dict[str, Table]) -> Any:
       "classes; leave it at 0 to take theirs"
     )
   return config.lock()
+
+
+def _check_measured(data: Any) -> None:
+  """Raises: UserError for a mean or deviation that does not fit the channels of the data."""
+  for key in ("mean", "std"):
+    if len(data[key]) not in (1, data.channels) or not all(map(math.isfinite, data[key])):
+      raise UserError(
+        f"data.{key} must be one number, or one for each of {data.channels} channels, or () "
+        f"together with the other of mean and std to be measured; found {data[key]}"
+      )
+  if min(data.std) <= 0:
+    raise UserError(f"data.std must be above 0, found {data.std}")
 
 
 def check(config: Any) -> None:
@@ -128,7 +133,7 @@ def build(config: Any) -> Any:
 
 
 def load_config(folder: str | Path) -> Any:
-  """Returns the config of a run folder. Raises: UserError where there is none."""
+  """Returns the config of a run folder. Raises: UserError where there is none, or it is damaged."""
   from ml_collections import ConfigDict
 
   path = Path(folder) / "config.json"
@@ -137,11 +142,33 @@ def load_config(folder: str | Path) -> Any:
   if not path.exists():
     raise UserError(f"{folder} holds no run: it has no config.json")
   try:
-    config = ConfigDict(keys.fill(tuples(json.loads(path.read_text())))).lock()
+    config = ConfigDict(keys.fill(tuples(read_json(path, dict)))).lock()
     check(config)
+    if config.data.channels < 1 or config.model.num_classes != len(config.data.classes):
+      raise UserError(
+        f"data.channels is {config.data.channels}, model.num_classes {config.model.num_classes} "
+        f"and data.classes has {len(config.data.classes)} names"
+      )
+    _check_measured(config.data)
+    inputs.kind(config.data.input).preprocessing(config.data)
   except (ValueError, TypeError, AttributeError) as error:
     raise UserError(f"{path} is damaged: {error}") from error
   return config
+
+
+def read_json(path: Path, kind: type) -> Any:
+  """Returns what a JSON file of a run folder holds, a dict or a list.
+
+  Raises: UserError for a file that cannot be read, is cut or holds something else.
+  """
+  try:
+    found = json.loads(path.read_text("utf-8"))
+  except (ValueError, RecursionError) as error:
+    raise UserError(f"{path} is damaged: {error}") from error
+  if not isinstance(found, kind):
+    what = {dict: "an object", list: "a list"}[kind]
+    raise UserError(f"{path} is damaged: it holds {type(found).__name__}, expected {what}")
+  return found
 
 
 def tuples(value: Any) -> Any:

@@ -24,7 +24,7 @@ from cnnjax.engine.evaluate import evaluate, evaluator
 from cnnjax.engine.hosts import Stopped, is_primary, stop_requested
 from cnnjax.engine.log import Diverged, Log
 from cnnjax.engine.mesh import check_batch, local_rows, make_mesh, shard, state_sharding
-from cnnjax.engine.run import open_store
+from cnnjax.engine.run import newest, open_store, tell_edits
 from cnnjax.engine.step import train_step
 from cnnjax.errors import UserError, unknown
 from cnnjax.metrics.weights import zeros
@@ -222,6 +222,8 @@ def fit(
   with open_store(folder, config) as store:
     now, notes, scores = _begin(job, config.seed, store, start)
     begun = step = int(now.step)
+    if notes and is_primary():
+      tell_edits(folder, config, begun, notes)
     log = Log(
       folder,
       start=begun,
@@ -257,7 +259,8 @@ def fit(
               figures = figures_of(now, watch)
               log.evaluation(step, watch, figures)
               scores.append(figures.get(config.checkpoint.best))
-            store.save(step, now, figures, {**log.notes(), "scores": scores})
+            notes = {**log.notes(), "scores": scores, "config": config.to_dict()}
+            store.save(step, now, figures, notes)
             if stopped:
               store.wait()
               raise Stopped(f"stopped after step {step} of {job.steps}, which is saved")
@@ -270,6 +273,8 @@ def fit(
       finally:
         job.batches.close()
       store.wait()  # the row below marks the run as finished, so its checkpoint must be on disk
+      if newest(folder) is None:
+        raise UserError(f"the checkpoints of {folder} were removed while this run was training")
       if config.train.patience:
         best = store.find("best")
         now = store.restore(best, job.shapes, job.sharding)
@@ -279,6 +284,7 @@ def fit(
       figures = figures_of(now, "test")
       figures["zero_weights"] = float(zeros((now.ema or now.variables)["params"]))
       log.evaluation(step, "test", figures)
+      log.sync()
   return figures
 
 

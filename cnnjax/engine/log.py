@@ -2,8 +2,10 @@
 
 import json
 import math
+import os
 import sys
 import time
+import zlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -61,11 +63,15 @@ class Log:
     writes: bool = True,
   ):
     self._folder, self._writes = folder, writes
+    notes = notes or {"sums": {}, "counted": 0}
+    self._marks: list[list] = []
     if writes:
-      path = folder / "metrics.jsonl"
-      rows = [row for row in read_rows(path) if row["step"] <= start]
-      write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
-      self._file = path.open("a", buffering=1)
+      self._path = folder / "metrics.jsonl"
+      rows = [row for row in read_rows(self._path) if row["step"] <= start]
+      self._marks = [_mark(row) for row in rows]
+      _tell_lost(self._path, self._marks, notes.get("rows", ()), start)
+      write_text(self._path, "".join(json.dumps(row) + "\n" for row in rows))
+      self._file = self._path.open("a", buffering=1)
       self._board = SummaryWriter(
         str(folder / "tensorboard"),
         purge_step=start + 1,  # hides what an interrupted run wrote after step `start`
@@ -73,7 +79,6 @@ class Log:
     self._steps_per_epoch, self._batch_size = steps_per_epoch, batch_size
     self._every, self._rate = every, rate
     self._pending: deque[tuple[int, Any, int]] = deque()
-    notes = notes or {"sums": {}, "counted": 0}
     self._sums: dict[str, list[float]] = notes["sums"]
     self._counted, self._timed = notes["counted"], 0
     self._born = self._clock = time.perf_counter()
@@ -109,8 +114,24 @@ class Log:
       self._take()
 
   def notes(self) -> dict[str, Any]:
-    """Returns what a log that continues from here needs: the sums since the last row."""
-    return {"sums": self._sums, "counted": self._counted}
+    """Returns what a log that continues from here needs: the sums since the last row, and a mark
+    of each row, all of which are on disk now.
+
+    Raises: UserError where the rows are not there any more.
+    """
+    self.sync()
+    return {"sums": self._sums, "counted": self._counted, "rows": self._marks}
+
+  def sync(self) -> None:
+    """Returns once the rows are on disk. Raises: UserError where their file was removed."""
+    if not self._writes:
+      return
+    with writing(self._path):
+      os.fsync(self._file.fileno())
+    ours = os.fstat(self._file.fileno())
+    if not self._path.exists() or not os.path.samestat(ours, self._path.stat()):
+      gone = self._path if self._folder.exists() else self._folder
+      raise UserError(f"{gone} was removed or replaced while this run was writing to it")
 
   def row(self, step: int) -> None:
     """Writes the means since the last row, if any step was taken since. Raises: Diverged."""
@@ -156,7 +177,7 @@ class Log:
       self._bar.update(self._shown, completed=last, description=epoch, text=text)
 
   def _means(self) -> dict[str, float]:
-    means = {name: total / count for name, (total, count) in self._sums.items()}
+    means = {name: total / (count or 1) for name, (total, count) in self._sums.items()}
     if self._timed:
       seconds = time.perf_counter() - self._clock
       means["images_per_second"] = self._timed * self._batch_size / seconds
@@ -170,6 +191,7 @@ class Log:
       return
     row = {"step": step, "epoch": step / self._steps_per_epoch, "split": split, **values}
     row["seconds"] = time.perf_counter() - self._born
+    self._marks.append(_mark(row))
     with writing(self._folder):
       self._file.write(json.dumps(row) + "\n")
       for name, value in values.items():
@@ -190,6 +212,29 @@ class Log:
       with writing(self._folder):
         self._file.close()
         self._board.close()
+
+
+def _mark(row: dict[str, Any]) -> list:
+  """Returns the step and the split of a row, and a checksum of it."""
+  return [row["step"], row.get("split"), zlib.crc32(json.dumps(row).encode())]
+
+
+def _tell_lost(path: Path, there: list[list], saved: Sequence[list], step: int) -> None:
+  """Says which of the rows that were saved with a checkpoint are gone, or not what they were."""
+  kept = set(map(tuple, there))
+  lost = [mark for mark in saved if tuple(mark) not in kept]
+  if lost:
+    known = {(at, split) for at, split, _ in there}
+    named = [
+      f"{split} of step {at}{' (changed)' if (at, split) in known else ''}" for at, split, _ in lost
+    ]
+    more = f" and {len(named) - 5} more" if len(named) > 5 else ""
+    print(
+      f"{path} lacks {len(lost)} of the {len(saved)} rows that checkpoint {step} was saved with: "
+      f"{', '.join(named[:5])}{more}; the run goes on without them",
+      file=sys.stderr,
+      flush=True,
+    )
 
 
 def _as_text(values: dict[str, float], names: Sequence[str] = SHOWN) -> str:

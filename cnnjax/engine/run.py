@@ -3,18 +3,19 @@
 import json
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from cnnjax import keys
 from cnnjax.checkpoints.store import Store
 from cnnjax.data import inputs
-from cnnjax.engine.config import build, load_config, tuples
+from cnnjax.engine.config import build, load_config, read_json, tuples
 from cnnjax.engine.environment import environment
 from cnnjax.engine.mesh import make_mesh, replicated
 from cnnjax.engine.predict import predict
@@ -44,13 +45,10 @@ def open_folder(folder: Path, config: Any) -> None:
   if folder.exists() and not folder.is_dir():
     raise UserError(f"--workdir must be a folder, but {folder} is a file")
   if (folder / "config.json").exists():
-    old, new = flatten(load_config(folder).to_dict()), flatten(tuples(config.to_dict()))
-    differ = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
+    differ = differences(load_config(folder).to_dict(), config.to_dict())
     if differ:
-      shown = "; ".join(f"{k}: {old.get(k)!r} there, {new.get(k)!r} now" for k in differ[:5])
-      more = f" and {len(differ) - 5} more" if len(differ) > 5 else ""
       raise UserError(
-        f"{folder} holds another run ({shown}{more}); give another --workdir, or these values"
+        f"{folder} holds another run ({differ}); give another --workdir, or these values"
       )
   elif folder.is_dir() and any(folder.iterdir()):
     raise UserError(f"{folder} holds files but no run; give a --workdir that is new or empty")
@@ -58,6 +56,29 @@ def open_folder(folder: Path, config: Any) -> None:
     with writing(folder):
       folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "config.json", config.to_dict())
+
+
+def differences(then: dict[str, Any], now: dict[str, Any]) -> str:
+  """Returns in words the keys in which two configs' trees differ, "" for none."""
+  old, new = flatten(tuples(then)), flatten(tuples(now))
+  differ = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
+  shown = "; ".join(f"{k}: {old.get(k)!r} then, {new.get(k)!r} now" for k in differ[:5])
+  return shown + (f" and {len(differ) - 5} more" if len(differ) > 5 else "")
+
+
+def tell_edits(folder: str | Path, config: Any, step: int, notes: dict[str, Any]) -> None:
+  """Says where a run's config is not the one that a checkpoint was saved with.
+
+  `notes` are the checkpoint's; those of runs of before have no config.
+  """
+  differ = differences(keys.fill(notes["config"]), config.to_dict()) if "config" in notes else ""
+  if differ:
+    path = Path(folder) / "config.json"
+    print(
+      f"{path} was changed after checkpoint {step} was saved ({differ}); it holds as it is now",
+      file=sys.stderr,
+      flush=True,
+    )
 
 
 @contextmanager
@@ -89,7 +110,7 @@ def newest(folder: str | Path) -> int | None:
 def note_environment(folder: Path) -> None:
   """Adds this process's environment to environment.json, a list with one entry per process."""
   path = folder / "environment.json"
-  before = json.loads(path.read_text()) if path.exists() else []
+  before = read_json(path, list) if path.exists() else []
   write_json(path, [*before, environment()])
 
 
@@ -98,9 +119,9 @@ def note_data(folder: Path, facts: dict[str, Any]) -> None:
   path, facts = folder / "data.json", json.loads(json.dumps(facts))  # tuples become lists
   if not path.exists():
     return write_json(path, facts)
-  before = json.loads(path.read_text())
-  if before != facts:
-    differ = ", ".join(key for key in facts if facts[key] != before.get(key))
+  before = read_json(path, dict)
+  differ = ", ".join(key for key in facts if facts[key] != before.get(key, facts[key]))
+  if differ:
     raise UserError(
       f"the data are not those that {folder} began with: {path} has other {differ}; "
       "give another --workdir"
@@ -122,17 +143,20 @@ def open_store(folder: str | Path, config: Any, read_only: bool = False) -> Stor
 def read_rows(path: Path) -> list[dict[str, Any]]:
   """Returns the rows of a metrics.jsonl, without a last line that is incomplete.
 
-  Raises: UserError for a line that is no JSON.
+  Raises: UserError for a line that is no JSON of a row.
   """
   if not path.exists():
     return []
   rows = []
-  for number, line in enumerate(path.read_text().splitlines(keepends=True), 1):
-    if line.endswith("\n"):
+  for number, line in enumerate(path.read_bytes().splitlines(keepends=True), 1):
+    if line.endswith(b"\n"):
       try:
-        rows.append(json.loads(line))
-      except ValueError as error:
+        row = json.loads(line.decode())
+        if not isinstance(row, dict) or not isinstance(row.get("step"), int):
+          raise ValueError(f"it holds no step: {line.decode().strip()[:40]}")
+      except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged in line {number}: {error}") from error
+      rows.append(row)
   return rows
 
 
@@ -145,7 +169,10 @@ def write_text(path: Path, text: str) -> None:
   """Writes a file whole or not at all."""
   scratch = path.with_name(path.name + ".tmp")
   with writing(path):
-    scratch.write_text(text)
+    with scratch.open("w", encoding="utf-8") as file:
+      file.write(text)
+      file.flush()
+      os.fsync(file.fileno())
     scratch.replace(path)
 
 
@@ -209,10 +236,11 @@ def restore(folder: str | Path, checkpoint: str | int = "latest", parameters: st
   if not (Path(folder) / "checkpoints").is_dir():
     raise UserError(f"{folder} holds no checkpoint yet")
   model = build(config)
-  empty = inputs.empty(model.preprocessing)
-  shapes = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), empty)
+  init = lambda key: model.init(key, inputs.empty(model.preprocessing), train=False)  # noqa: E731
+  shapes = jax.eval_shape(init, jax.random.key(0))
   with open_store(folder, config, read_only=True) as store:
     step = store.find(checkpoint)
+    tell_edits(folder, config, step, store.notes(step))
     found = store.restore(step, {key: shapes}, replicated(make_mesh(1)))
   rows = read_rows(Path(folder) / "metrics.jsonl")
   kind = "ema" if key == "ema" else "raw"
