@@ -81,6 +81,7 @@ KEYS = {
   "data.fold": Key(0, "the fold that is the test split, from 0", FROM_0),
   "data.resize": Key((), "(height, width), or the shorter side; (): as they are", (), IMAGE, int),
   "data.crop": Key((), "(height, width) cut from the centre; (): none", (), IMAGE, int),
+  "data.interpolation": Key("bilinear", "of the resize", ("bilinear", "bicubic"), IMAGE),
   "data.length": Key(0, "steps of a series, cut or filled to it; 0: as they are", FROM_0, SERIES),
   "data.channels": Key(0, "1 grey, 3 colour, or what the data have; 0: as they are", (0, 1 << 16)),
   "data.mean": Key((), "subtracted; one number, or one a channel; (): of the training split"),
@@ -204,7 +205,7 @@ def _fits(value: Any, key: Key) -> bool:
   words = key.bounds if key.bounds and isinstance(key.bounds[0], str) else ()
   if isinstance(key.default, tuple):
     alone = key.parts is int and _is(value, int)
-    return alone or (value in words if isinstance(value, str) else _are(value, key.parts))
+    return alone or value in words or value in [(word,) for word in words] or _are(value, key.parts)
   if not _is(value, type(key.default)):
     return False
   if words:

@@ -49,7 +49,7 @@ import psutil
 from absl import flags
 
 from cnnjax.engine.environment import environment
-from cnnjax.engine.run import write_json
+from cnnjax.engine.record import write_json
 from cnnjax.errors import UserError, unknown
 from cnnjax.models import zoo
 

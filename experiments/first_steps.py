@@ -17,7 +17,7 @@ from absl import flags
 import cnnjax
 from cnnjax.engine import log
 from cnnjax.engine.config import load_config, resolve
-from cnnjax.engine.run import read_rows, write_json
+from cnnjax.engine.record import read_rows, write_json
 from cnnjax.errors import UserError
 from cnnjax.models import zoo
 

@@ -50,9 +50,9 @@ def run(main: Callable[[list[str]], None], config: str = "") -> None:
   app.run(partial(_guarded, main), flags_parser=partial(_parse, config=config))
 
 
-def define_run_flags() -> None:
+def define_run_flags(required: bool = True) -> None:
   """Defines the flags that say which run to load, and how."""
-  flags.DEFINE_string("workdir", None, "run folder", required=True)
+  flags.DEFINE_string("workdir", None, "run folder", required=required)
   flags.DEFINE_string("checkpoint", "latest", "best, latest or a step")
   flags.DEFINE_enum(
     "parameters", "auto", ["auto", "raw", "ema"], "auto: the average where the run keeps one"
@@ -188,8 +188,9 @@ def _parse(argv, config):
   try:
     if config:
       argv = _define_config(argv, config)
-    for flag in flags.FLAGS.get_flags_for_module(__name__):
-      flags.FLAGS.register_key_flag_for_module(argv[0], flag)  # so that --help shows it
+    for module, own in flags.FLAGS.flags_by_module_dict().items():
+      for flag in own if module.startswith(f"{__package__}.") else ():
+        flags.FLAGS.register_key_flag_for_module(argv[0], flag)  # so that --help shows it
     return flags.FLAGS(argv)
   except (flags.Error, UserError) as error:
     _stop(str(error).strip().splitlines()[-1])

@@ -14,9 +14,10 @@ from absl import flags
 
 from cnnjax.data.describe import describe
 from cnnjax.engine import log
-from cnnjax.engine.config import resolve
+from cnnjax.engine.config import load_config, resolve
 from cnnjax.engine.fit import fit, plan
 from cnnjax.engine.hosts import is_primary, on_primary
+from cnnjax.engine.record import read_rows
 from cnnjax.engine.run import (
   locked,
   new_folder,
@@ -24,8 +25,8 @@ from cnnjax.engine.run import (
   note_data,
   note_environment,
   open_folder,
-  read_rows,
 )
+from cnnjax.engine.splits import note_split
 from cnnjax.engine.start import begin
 from cnnjax.errors import UserError
 
@@ -42,6 +43,7 @@ def train(
   name: str = "run",
   profile: bool = False,
   test: bool = True,
+  data_root: str = "",
 ) -> tuple[Path, dict[str, Any]]:
   """Trains into a run folder, from its newest checkpoint where there is one.
 
@@ -51,13 +53,19 @@ def train(
     name: of the config.
     profile: whether to write a profiler's trace of some early steps into the folder.
     test: whether to score the test split at the end.
+    data_root: where the data of a run that goes on lie now, if not at the config's data.root.
 
   Returns: the folder, and the test split's figures.
 
   Raises: UserError for anything that is wrong in the config, the data or the folder; Stopped after
     SIGTERM, once the state is saved.
   """
-  config, splits = resolve(config)
+  goes_on = folder and (Path(folder) / "config.json").exists()
+  if goes_on:
+    load_config(folder)  # raises for one that is damaged
+  elif data_root:
+    raise UserError("--data_root is for a run that goes on; a new one has --config.data.root")
+  config, splits = resolve(config, data_root, folder if goes_on else None)
   job = plan(config, splits)  # mistakes in the config show before anything is written
   if jax.process_count() > 1 and not folder:
     raise UserError("several processes need one --workdir, a folder that all of them reach")
@@ -66,11 +74,13 @@ def train(
   folder = Path(folder) if folder else new_folder(name)
   on_primary(lambda: open_folder(folder, config))
   facts = {key: config.data[key] for key in ("name", "root", "classes", "mean", "std")}
-  facts["splits"] = describe(splits)
+  facts |= {"read_as": splits["train"].classes, "splits": describe(splits)}
+  facts["not_read"] = splits["train"].unread
   with locked(folder) if is_primary() else nullcontext():
     if is_primary():
       _describe(job, config, facts, folder)
     on_primary(lambda: note_data(folder, facts))
+    on_primary(lambda: note_split(folder, splits))
     rows = read_rows(folder / "metrics.jsonl")
     if rows and "zero_weights" in rows[-1]:  # only the last row of a finished run has it
       print(f"finished: this run has ended after step {rows[-1]['step']} of {job.steps}")
@@ -91,6 +101,9 @@ def _describe(job, config, facts, folder):
   print(f"{config.data.input:8} {job.model.preprocessing}")
   print(f"model    {config.model.name}, {parameters:,} parameters")
   hosts = f" on {jax.process_count()} hosts" if jax.process_count() > 1 else ""
+  if list(facts["read_as"]) != list(facts["classes"]):
+    called = [f"{b} for {a}" for a, b in zip(facts["read_as"], facts["classes"])]
+    print(f"classes  called by data.classes: {', '.join(called[:SHOWN])}")
   _describe_classes(facts["classes"], facts["splits"])
   print(f"devices  {job.mesh.size} x {jax.devices()[0].device_kind}{hosts}", flush=True)
 
@@ -116,7 +129,9 @@ def main(argv: list[str]) -> None:
   """Trains, prints the test metrics and what to run next."""
   if argv[1:]:
     raise UserError(f"unexpected argument {argv[1]!r}; train takes flags only")
-  folder, figures = train(FLAGS.config, FLAGS.workdir, name=FLAGS.name, profile=FLAGS.profile)
+  folder, figures = train(
+    FLAGS.config, FLAGS.workdir, name=FLAGS.name, profile=FLAGS.profile, data_root=FLAGS.data_root
+  )
   if not is_primary():
     return
   log.table("test", log.scalars(figures))
@@ -126,6 +141,9 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
   flags.DEFINE_string("workdir", None, "run folder; by default a new runs/<config>/<n>")
+  flags.DEFINE_string(
+    "data_root", "", "where the data of a run that goes on lie now, if they moved"
+  )
   launch.define_host_flags()
   flags.DEFINE_bool("profile", False, "write a trace of some early steps into the run folder")
   launch.run(main, config="configs/classification/lenet5_digits.py")

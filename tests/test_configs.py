@@ -16,7 +16,7 @@ from cnnjax.data import inputs
 from cnnjax.engine import optim
 from cnnjax.engine.config import build, check, resolve
 from cnnjax.engine.fit import plan
-from cnnjax.engine.run import read_rows
+from cnnjax.engine.record import read_rows
 from cnnjax.keys import flatten
 from cnnjax.models import zoo
 from experiments.train import train
@@ -87,7 +87,7 @@ def test_full_form_fits_its_images(path):
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_config(path, tmp_path):
   module = load(path)
-  assert "python -m experiments.train" in module.__doc__
+  assert "python -m experiments." in module.__doc__
   full, quick = module.get_config(), module.get_config("quick")
   for config in (full, quick):
     assert config.is_locked

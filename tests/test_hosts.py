@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from cnnjax.engine.run import newest, read_rows
+from cnnjax.engine.record import read_rows
+from cnnjax.engine.run import newest
 from tests.campaign.kill import CONFIG
 from tests.experiments.test_scripts import Started, command
 

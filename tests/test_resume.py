@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from cnnjax.engine.run import read_rows
+from cnnjax.engine.record import read_rows
 from tests.campaign.kill import CONFIG, differences, kill_once
 from tests.experiments.test_scripts import Started, command
 

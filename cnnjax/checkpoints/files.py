@@ -4,32 +4,49 @@ import hashlib
 import re
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 
+from cnnjax.checkpoints import pytorch
 from cnnjax.errors import UserError
+from cnnjax.models import weights
 
 Tensors = dict[str, np.ndarray]
+SUFFIXES = (".safetensors", ".pth", ".pt", ".th", ".bin", ".ckpt", ".tar", ".pkl", ".npz", ".h5")
+KNOWN = ".safetensors, or a file of PyTorch's (.pth, .pt, .th, .pth.tar, .ckpt, .bin)"
 
 
 def fetch(source: str) -> Path:
   """Returns the file that a path or a Hugging Face hub id ("owner/name") names, checked.
 
-  A file from the hub is cached, so that it is downloaded once. A file whose name or folder states
-  its SHA-256 (torchvision's, the hub's) must have that checksum.
+  A file from the hub is cached, so that it is downloaded once, and must have the SHA-256 that the
+  cache names it by. A file with a published set's name must have the SHA-256 of that set; digits
+  in other names say nothing. A folder stands for the model.safetensors in it.
 
   Raises: UserError where there is no such file, or its checksum is wrong.
   """
   path = Path(source).expanduser()
-  if not path.exists():
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", source) or path.suffix in (".safetensors", ".pth"):
-      raise UserError(f"no weights at {source}: it is neither a file nor a hub id (owner/name)")
-    path = _download(source)
-  stated = re.search(r"-([0-9a-f]{8})\.pth$", path.name)
-  whole = path.resolve().name  # in the hub's cache the name of the content
-  digest = stated[1] if stated else whole if re.fullmatch(r"[0-9a-f]{64}", whole) else ""
+  if path.is_dir():
+    if not (path / "model.safetensors").is_file():
+      raise UserError(f"no weights at {source}: the folder holds no run and no model.safetensors")
+    path /= "model.safetensors"
+  if path.exists():
+    return _checked(path)
+  if not re.fullmatch(r"[\w.-]+/[\w.-]+", source) or path.suffix in SUFFIXES:
+    raise UserError(f"no weights at {source}: it is neither a file nor a hub id (owner/name)")
+  return _checked(_download(source))
+
+
+def _checked(path: Path) -> Path:
+  digest, content = weights.digest(path.name), path.resolve().name
+  if path.is_symlink() and re.fullmatch(r"[0-9a-f]{64}", content):
+    digest = content  # the hub's cache names a file by its content
   if digest:
-    with path.open("rb") as file:
-      found = hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+      with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+      raise UserError(f"{path} could not be read: {error.strerror or error}") from error
     if not found.startswith(digest):
       raise UserError(f"{path} is damaged: its SHA-256 is {found}, expected {digest}")
   return path
@@ -43,22 +60,34 @@ def _download(hub_id: str) -> Path:
   except Exception as error:  # errors of the hub, requests or httpx, of many types
     raise UserError(
       f"no weights at {hub_id}: it is no file here, and the hub gave none "
-      f"({type(error).__name__}: {str(error).strip().splitlines()[0]})"
+      f"({type(error).__name__}: {str(error).strip().partition(chr(10))[0]})"
     ) from error
 
 
 def read(path: Path) -> Tensors:
   """Returns the tensors of a .safetensors or a PyTorch file by name, floats as float32.
 
+  What the file is, is told by its first bytes. Tables in tables have joined names, such as
+  "state_dict.module.conv1.weight"; what is no tensor is left out.
+
   Raises: UserError for a file of another kind, a damaged one, or one that holds code.
   """
-  if path.suffix == ".safetensors":
+  try:
+    with path.open("rb") as file:
+      head = file.read(24)
+  except OSError as error:
+    raise UserError(f"{path} could not be read: {error.strerror or error}") from error
+  if path.suffix == ".safetensors" or head[8:9] == b"{":
     tensors = _safetensors(path)
-  elif path.suffix in (".pth", ".pt", ".bin"):
-    tensors = _pytorch(path)
+  elif head.startswith((b"PK", b"\x80")):  # a zip archive, or an older file's pickle
+    tensors = pytorch.read(path)
   else:
-    raise UserError(f"{path} is no weights file: expected .safetensors or .pth")
-  return {name: np.asarray(value, np.float32) for name, value in tensors.items()}
+    found = f"it begins with {head!r}" if head else "it is empty"
+    raise UserError(f"{path} is no weights file: expected {KNOWN}; {found}")
+  return {
+    name: value.astype(np.float32) if jnp.issubdtype(value.dtype, jnp.floating) else value
+    for name, value in tensors.items()
+  }
 
 
 def _safetensors(path):
@@ -66,29 +95,9 @@ def _safetensors(path):
 
   try:
     with safe_open(path, framework="flax") as file:  # NumPy has no bfloat16
-      return {name: file.get_tensor(name) for name in file.keys()}
+      return {name: np.asarray(file.get_tensor(name)) for name in file.keys()}
   except (SafetensorError, OSError, ValueError) as error:
     raise UserError(f"{path} is no sound safetensors file: {error}") from error
-
-
-def _pytorch(path):
-  try:
-    import torch
-  except ImportError:
-    raise UserError(f"{path} needs PyTorch to be read: pip install 'cnnjax[parity]'") from None
-  if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 6):
-    raise UserError(f"{path} needs torch 2.6 or newer to be read safely, found {torch.__version__}")
-  try:
-    found = torch.load(path, map_location="cpu", weights_only=True)
-  except Exception as error:  # unpickling raises errors of many types
-    raise UserError(
-      f"{path} is refused: it holds more than tensors, or is damaged "
-      f"({str(error).strip().splitlines()[0]})"
-    ) from error
-  found = found.get("state_dict", found) if isinstance(found, dict) else found
-  if not isinstance(found, dict) or not all(isinstance(v, torch.Tensor) for v in found.values()):
-    raise UserError(f"{path} holds no table of tensors (a PyTorch state_dict)")
-  return {name: value.float().numpy() for name, value in found.items()}
 
 
 def write(path: str | Path, tensors: Tensors) -> None:

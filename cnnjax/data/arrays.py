@@ -1,25 +1,29 @@
 """NumPy's files: one .npz of images or series and labels, or a folder of memory-mapped .npy."""
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from cnnjax.data.below import is_litter
 from cnnjax.data.image import to_bytes
 from cnnjax.data.inputs.series import as_series
 from cnnjax.data.labels import number, numbers
-from cnnjax.data.split import with_test
-from cnnjax.data.stream import Stream, column
+from cnnjax.data.npy import read
+from cnnjax.data.split import SPLITS, split_of, with_test
+from cnnjax.data.stream import Stream, check_memory, column
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
 
-NAMES = {  # split: (examples, labels), by the names of Keras, of MedMNIST, and plain ones
-  "train": (("x_train", "y_train"), ("train_images", "train_labels"), ("image", "label")),
-  "validation": (("x_val", "y_val"), ("val_images", "val_labels")),
-  "test": (("x_test", "y_test"), ("test_images", "test_labels")),
-}
+PAIRS = (  # (examples, labels): the names of Keras, of MedMNIST, and plain ones, in any case
+  ("x_{split}", "y_{split}"),
+  ("{split}_images", "{split}_labels"),
+  ("image", "label"),  # of train
+)
 
 
 def load(
@@ -52,7 +56,7 @@ def load(
     have to be unpickled), arrays that are no examples or labels, and arrays of different lengths.
   """
   arrays = _arrays(root)
-  chosen = {split: pair for split, pairs in NAMES.items() for pair in pairs if pair[0] in arrays}
+  chosen = _chosen(root, arrays)
   if "train" not in chosen:
     raise UserError(
       f"{root} holds {', '.join(sorted(arrays)) or 'no array'}; expected x_train and y_train, "
@@ -62,8 +66,6 @@ def load(
     raise UserError(f"data.input {input} is not read from arrays; known: {', '.join(READERS)}")
   examples, labels = {}, {}
   for split, (example, label) in chosen.items():
-    if label not in arrays:
-      raise UserError(f"{root} has an array {example}, but no {label}")
     examples[split] = READERS[input](arrays[example](), f"{example} of {root}")
     found = arrays[label]()
     labels[split] = found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
@@ -72,6 +74,7 @@ def load(
         f"{label} of {root} has shape {found.shape}; expected a label for each of "
         f"{len(examples[split])} examples, [N], or numbers, [N, T]"
       )
+    check_memory(f"labels in {label} of {root}", (*found.shape, 32), "fewer examples need less")
   if stream:
     names = {split: name for split, (name, _) in chosen.items()}
     examples = _streamed(root, names, examples, stream)
@@ -80,7 +83,10 @@ def load(
   several = any(part.ndim == 2 or part.dtype.kind == "f" for part in labels.values())
   labels, names = (numbers if several else number)(root, labels, classes)
   key = "target" if several else "label"
-  splits = {s: Table({input: examples[s], key: labels[s]}, names) for s in examples}
+  called = {s: [f"{chosen[s][0]}[{n}]" for n in range(len(labels[s]))] for s in examples}
+  splits = {
+    s: Table({input: examples[s], key: labels[s]}, names, np.asarray(called[s])) for s in examples
+  }
   return with_test(splits, test, seed)
 
 
@@ -89,11 +95,42 @@ def arrays_of(path: Path) -> dict[str, np.ndarray]:
 
   Raises: UserError for a file that is missing, damaged, or holds Python objects.
   """
-  file = _read(path)
+  file = read(path)
   if isinstance(file, np.ndarray):
     return {str(path): file}
-  labels = {"classes", *(label for pairs in NAMES.values() for _, label in pairs)}
-  return {f"{path}:{name}": _read(path, name) for name in file.files if name not in labels}
+  labels = [_named(label, file.files).values() for _, label in PAIRS]
+  labels = {"classes"}.union(*labels)
+  return {f"{path}:{n}": read(path, n) for n in file.files if n not in labels and not _is_litter(n)}
+
+
+def _chosen(root: str, names: Iterable[str]) -> dict[str, tuple[str, str]]:
+  """Returns the names of each split's examples and labels; the other arrays are told on stderr."""
+  found: dict[str, tuple[str, str]] = {}
+  for example, label in PAIRS:
+    labels = _named(label, names)
+    for spelt, name in _named(example, names).items():
+      if spelt not in labels:
+        raise UserError(f"{root} has an array {name}, but no {label.format(split=spelt)}")
+      split = split_of(spelt) or "train"
+      if split in found:
+        raise UserError(f"{root} has both {found[split][0]} and {name}, of one split; expected one")
+      found[split] = (name, labels[spelt])
+  rest = sorted(set(names) - {"classes"}.union(*found.values()))
+  if found and rest:
+    print(f"arrays of {root} that are not read: {', '.join(rest)}", file=sys.stderr, flush=True)
+  return {split: found[split] for split in SPLITS if split in found}
+
+
+def _named(pattern: str, names: Iterable[str]) -> dict[str, str]:
+  """Returns the names of a pattern by the spelling of their split, "" where it has no split."""
+  wanted = re.compile(pattern.replace("{split}", "(.+)"), re.IGNORECASE)
+  found = {name: match for name in names if (match := wanted.fullmatch(name))}
+  spelt = {name: "".join(match.groups()).lower() for name, match in found.items()}
+  return {split: name for name, split in spelt.items() if not split or split_of(split)}
+
+
+def _is_litter(name: str) -> bool:
+  return any(map(is_litter, name.split("/")))
 
 
 @dataclass(frozen=True)
@@ -148,28 +185,12 @@ def _arrays(root: str) -> Mapping[str, Callable[[], np.ndarray]]:
     )
   path = Path(root).expanduser()
   if path.is_dir():
-    return {file.stem: lambda file=file: _read(file) for file in sorted(path.glob("*.npy"))}
-  file = _read(path)
+    files = [file for file in sorted(path.glob("*.npy")) if not is_litter(file.name)]
+    return {file.stem: partial(read, file) for file in files}
+  file = read(path)
   if isinstance(file, np.ndarray):
     raise UserError(f"{root} is one array; expected a .npz file, or the folder of .npy files")
-  return {name: lambda name=name: _read(path, name) for name in file.files}
-
-
-def _read(path: Path, name: str = "") -> np.ndarray | np.lib.npyio.NpzFile:
-  """Returns a file's content, or the array of this name in it, without unpickling anything."""
-  try:
-    found = np.load(path, mmap_mode="r", allow_pickle=False)
-    return found[name] if name else found
-  except FileNotFoundError:
-    raise UserError(f"{path} does not exist; expected a file of NumPy's") from None
-  except Exception as error:  # a damaged file raises errors of zipfile, zlib, struct, ast, ...
-    what = f"{name} of {path}" if name else str(path)
-    refused = "object" in str(error).lower() or "pickle" in str(error)
-    if isinstance(error, ValueError) and refused:
-      raise UserError(
-        f"{what} holds Python objects, which could run code when read; expected plain arrays"
-      ) from None
-    raise UserError(f"{what} cannot be read as a NumPy array: {error}") from error
+  return {name: partial(read, path, name) for name in file.files if not _is_litter(name)}
 
 
 def _images(image: np.ndarray, what: str) -> np.ndarray:
@@ -182,8 +203,11 @@ def _images(image: np.ndarray, what: str) -> np.ndarray:
       f"{what} has shape {image.shape}, channels first; expected [N, H, W, C]: "
       "np.moveaxis(image, 1, -1)"
     )
+  if image.dtype == np.uint8:
+    return image
+  check_memory(f"images in {what}", (*image.shape, image.itemsize), "uint8 stays on the disk")
   try:
-    return image if image.dtype == np.uint8 else to_bytes(image)
+    return to_bytes(image)
   except UserError as error:
     raise UserError(f"{what}: {error}") from error
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from cnnjax.data import (
   arrays,
+  boxes_csv,
   coco,
   digits,
   fake,
@@ -17,6 +18,7 @@ from cnnjax.data import (
   sheet,
   tfds,
   voc,
+  yolo,
 )
 from cnnjax.data.inputs import kind
 from cnnjax.data.split import fold, hold_out
@@ -24,6 +26,7 @@ from cnnjax.data.table import Table
 from cnnjax.errors import UserError, unknown
 
 SOURCES = {  # name: (root, seed, **arguments) -> {"train": Table, "test": Table, ...}
+  "boxes_csv": boxes_csv.load,
   "coco": coco.load,
   "csv": sheet.load,
   "digits": digits.load,
@@ -36,6 +39,7 @@ SOURCES = {  # name: (root, seed, **arguments) -> {"train": Table, "test": Table
   "scenes": scenes.load,
   "tfds": tfds.load,
   "voc": voc.load,
+  "yolo": yolo.load,
 }
 
 
@@ -56,6 +60,11 @@ def load(data: Any, seed: int) -> dict[str, Table]:
   signature = inspect.signature(source)
   offered = {"to": kind(data.input).preprocessing(data), "input": data.input}
   given = {name: value for name, value in offered.items() if name in signature.parameters}
+  known = [p.name for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
+  for argument in arguments if known else ():
+    if argument not in known or argument in given:
+      what = f"name in data.arguments of {data.name}:"
+      raise unknown(what, argument, [name for name in known if name not in given])
   try:
     signature.bind(data.root, seed, **given, **arguments)
   except TypeError as error:

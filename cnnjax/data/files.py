@@ -2,18 +2,29 @@
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from cnnjax.data.image import read, read_fit, shape_of
+from cnnjax.data.faults import attempt, kept
+from cnnjax.data.image import has_frames, read, read_fit, shape_of
+from cnnjax.data.names import plain
 from cnnjax.data.stream import PART, Stream, by_threads, column
 from cnnjax.data.table import Table
-from cnnjax.errors import UserError, unknown
+from cnnjax.errors import UserError
 from cnnjax.ops.preprocess import Preprocessing
+
+FRAMES = (".gif", ".tif", ".tiff", ".webp", ".apng")  # suffixes of what may have several
+
+
+def names_below(root: Path, paths: Sequence[str | Path]) -> np.ndarray:
+  """Returns the names of files [N], which are their paths below a folder where they lie in it."""
+  return np.asarray([os.path.relpath(path, root) for path in paths], object)
 
 
 def resize_only(to: Preprocessing) -> Preprocessing:
@@ -38,7 +49,7 @@ class Files:
     return np.stack([self._one(self.paths[place]) for place in places.tolist()])
 
   def _one(self, path: str) -> np.ndarray:
-    image = read_fit(path, self.to)
+    image = attempt(partial(read_fit, path, self.to), "raise")
     if image.shape != self.shape:
       raise UserError(f"{path} makes an image of {image.shape}; its header said {self.shape}")
     return image
@@ -62,8 +73,9 @@ def tables(
     classes: names of the classes, or of the numbers.
     to: the run's preprocessing; where its channels are 0, images are grey if all files are, else
       RGB.
-    on_error: "raise", or "skip" to leave out files that cannot be read, and print their number on
-      standard error; for that each file is read once more, at the start.
+    on_error: "raise", or "skip" to leave out files that are missing or cannot be read, and the few
+      that differ from most in size after preprocessing, and print their number on standard error;
+      for that each file is read once more, at the start.
     stream: "" to read all images now, or "threads" or "processes" to read only the files' headers
       now, and the images as they are needed.
 
@@ -72,17 +84,19 @@ def tables(
   """
   files, good = opened(root, list(chain.from_iterable(paths.values())), to, on_error)
   ends = np.cumsum([len(part) for part in paths.values()])[:-1]
-  kept = dict(zip(paths, np.split(good, ends)))
+  whole = dict(zip(paths, np.split(good, ends)))
   key = "label" if labels["train"].ndim == 1 else "target"
   for split, label in labels.items() if key == "label" else ():
-    lost = set(label.tolist()) - set(label[kept[split]].tolist())
+    lost = set(label.tolist()) - set(label[whole[split]].tolist())
     if lost:
       raise UserError(f"no image of class {classes[min(lost)]} in the {split} split can be read")
   image, splits, start = column(files, len(files.paths), files.shape, stream), {}, 0
-  for split, there in kept.items():
+  names = names_below(root, files.paths)
+  for split, there in whole.items():
     end = start + int(there.sum())
     part = image.take(np.arange(start, end)) if stream else image[start:end]
-    splits[split] = Table({"image": part, key: labels[split][there]}, classes)
+    columns = {"image": part, key: labels[split][there]}
+    splits[split] = Table(columns, classes, names[start:end])
     start = end
   return splits
 
@@ -108,33 +122,48 @@ def opened(
 
   Arguments and errors are those of `tables`.
   """
-  if on_error not in ("raise", "skip"):
-    raise unknown("data.arguments.on_error", str(on_error), ("raise", "skip"))
   to = resize_only(to)
-  found = _shapes(root.resolve(), list(paths), to, skip=on_error == "skip")
+  every = [located(path) for path in paths]
+  found = _shapes(root.resolve(), every, to, on_error)
+  if on_error == "skip":
+    found = _of_most(every, found)
   good = np.asarray([not isinstance(shape, UserError) for shape in found], bool)
-  if not good.all():
-    _report([shape for shape in found if isinstance(shape, UserError)], len(found))
-  every = [str(path) for path, g in zip(paths, good) if g]
-  shape = common(every.__getitem__, [shape for shape, g in zip(found, good) if g])
+  shapes = kept(found, "images")
+  every = [str(path) for path, g in zip(every, good) if g]
+  _tell_frames(every)
+  shape = common(every.__getitem__, shapes)
   return Files(every, replace(to, channels=shape[2]), shape), good
 
 
+def located(path: Path) -> Path:
+  """Returns the path, or the one there whose names differ only in the Unicode form of accents.
+
+  macOS writes an accent as a character of its own (NFD), most other systems do not (NFC).
+  """
+  if str(path).isascii() or path == path.parent or os.path.lexists(path):
+    return path
+  folder, name = located(path.parent), plain(path.name)
+  for entry in os.listdir(folder) if os.path.isdir(folder) else ():
+    if plain(entry) == name:
+      return folder / entry
+  return path
+
+
 def _shapes(
-  root: Path, paths: list[Path], to: Preprocessing, skip: bool
+  root: Path, paths: list[Path], to: Preprocessing, on_error: str
 ) -> list[tuple[int, int, int] | UserError]:
-  """Returns each file's shape (H, W, C) after preprocessing, or with `skip` its error."""
+  """Returns each file's shape (H, W, C) after preprocessing, or with "skip" its error."""
+
+  def look(path: Path) -> tuple[int, int, int]:
+    if "\0" in str(path):
+      raise UserError(f"{str(path)!r} is no path of an image: it holds a NUL")
+    if on_error == "skip":  # the header does not show whether the rest of the file is damaged
+      read(path)
+    return shape_of(path, to)
 
   def one(path: Path) -> tuple[int, int, int] | UserError:
     check_inside(root, path)
-    try:
-      if skip:  # the header does not show whether the rest of the file is damaged
-        read(path)
-      return shape_of(path, to)
-    except UserError as error:
-      if skip:
-        return error
-      raise
+    return attempt(partial(look, path), on_error)
 
   parts = [paths[i : i + PART] for i in range(0, len(paths), PART)]
   return list(chain.from_iterable(by_threads(lambda part: [one(path) for path in part], parts)))
@@ -142,7 +171,7 @@ def _shapes(
 
 def check_inside(root: Path, path: Path) -> None:
   """Raises: UserError for a link out of a resolved root: a data set must not read other files."""
-  real = Path(os.path.realpath(path))
+  real = Path(os.path.realpath(str(path).partition("\0")[0]))
   if not real.is_relative_to(root):
     raise UserError(f"{path} leads to {real}; expected a file inside {root}")
 
@@ -164,9 +193,30 @@ def common(
   return (*shapes[0][:2], max(shape[2] for shape in shapes))
 
 
-def _report(errors: list[UserError], count: int) -> None:
-  """Prints on standard error what was left out. Raises: UserError where all files were."""
-  if len(errors) == count:
-    raise UserError(f"none of the {count} images can be read; {errors[0]}")
-  text = "\n".join([f"left out {len(errors)} of {count} images:", *map(str, errors)])
-  print(text, file=sys.stderr, flush=True)
+def _of_most(
+  paths: Sequence[Path], found: Sequence[tuple[int, int, int] | UserError]
+) -> list[tuple[int, int, int] | UserError]:
+  """Returns the shapes, with an error in place of a size that is not that of most images."""
+  sizes = Counter(shape[:2] for shape in found if not isinstance(shape, UserError))
+  (most, count), *others = sizes.most_common() or [((0, 0), 0)]
+  if not others or 2 * count <= sizes.total():
+    return list(found)
+  return [
+    UserError(f"{path} has {shape[0]}x{shape[1]} pixels; expected {most[0]}x{most[1]}, as most")
+    if not isinstance(shape, UserError) and shape[:2] != most
+    else shape
+    for path, shape in zip(paths, found)
+  ]
+
+
+def _tell_frames(paths: Sequence[str]) -> None:
+  """Prints how many files hold several frames or pages, of which the first is read."""
+  maybe = [path for path in paths if path.lower().endswith(FRAMES)]
+  several = [path for path, more in zip(maybe, by_threads(has_frames, maybe)) if more]
+  if several:
+    print(
+      f"{len(several)} images hold several frames or pages, of which the first is read, such as "
+      f"{several[0]}",
+      file=sys.stderr,
+      flush=True,
+    )

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnnjax.data.image import fit
+from cnnjax.data.image import check_several, fit
 from cnnjax.errors import UserError
 from cnnjax.ops.preprocess import Preprocessing
 
@@ -37,8 +37,11 @@ def frames(images: Sequence[np.ndarray], to: Preprocessing, most: int) -> Iterat
   """
   if to.crop:
     raise UserError("a detector sees whole images; its preprocessing must not crop")
+  check_several(images)
   groups = defaultdict(list)
   for place, image in enumerate(images):
+    if np.ndim(image) not in (2, 3) or 0 in np.shape(image):
+      raise UserError(f"an image must be [H, W] or [H, W, C]; found {np.shape(image)}")
     size = resized(np.shape(image)[:2], to)
     filled = tuple(-(-length // to.multiple) * to.multiple for length in size)
     groups[filled].append((place, size))
@@ -60,7 +63,7 @@ def resized(size: tuple[int, int], to: Preprocessing) -> tuple[int, int]:
   factor = to.resize / min(size)
   if to.longest:
     factor = min(factor, to.longest / max(size))
-  return tuple(int(length * factor) for length in size)  # rounded down
+  return tuple(max(1, int(length * factor)) for length in size)  # rounded down, but not to nothing
 
 
 def _resize(image: np.ndarray, size: tuple[int, int], to: Preprocessing) -> np.ndarray:

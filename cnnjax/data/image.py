@@ -1,14 +1,17 @@
 """Images on the host: they are read from files, and resized and cropped for a network."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from cnnjax.data import pixels
+from cnnjax.data.inputs.image import SUFFIXES
 from cnnjax.data.stream import Stream
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
@@ -18,39 +21,26 @@ from cnnjax.ops.preprocess import Preprocessing
 def read(file: str | Path | BinaryIO, name: str = "") -> np.ndarray:
   """Returns the pixels of an image file as uint8 [H, W] if it is grey, else [H, W, 3].
 
-  EXIF rotation is applied, 16-bit grey is scaled to 8 bits, and transparent pixels become white.
+  EXIF rotation is applied, 16-bit grey is scaled to 8 bits, and transparent pixels become white. Of
+  several frames or pages the first is read.
 
   Raises: UserError with the name of a file that is missing, no image, damaged, or too large to
     decode.
   """
   with open_image(file, name) as image:
-    return np.asarray(_plain(image))
+    return np.asarray(pixels.plain(image))
 
 
 def read_fit(file: str | Path | BinaryIO, to: Preprocessing, name: str = "") -> np.ndarray:
   """Returns fit([read(file)], to)[0], but faster: it makes the array after the resize."""
   with open_image(file, name) as image:
-    image = _plain(image)
+    image = pixels.plain(image)
     if to.channels == 1:
       image = image.convert("L")
     size = _target(image.size[::-1], to.resize)
     if size != image.size[::-1]:
       image = image.resize(size[::-1], Image.Resampling[to.interpolation.upper()])
     return _crop(_channels(np.asarray(image), to.channels), to.crop)
-
-
-def _plain(image: Image.Image) -> Image.Image:
-  """Returns an image in mode L or RGB, with EXIF rotation applied, on a white background."""
-  ImageOps.exif_transpose(image, in_place=True)
-  if image.mode.startswith("I"):
-    pixels = np.clip(np.asarray(image, np.float64) * (255 / 65535) + 0.5, 0, 255)
-    return Image.fromarray(pixels.astype(np.uint8))
-  mode = "L" if _grey(image) else "RGB"
-  if image.has_transparency_data:
-    image = image.convert("RGBA")
-    paper = Image.new("RGBA", image.size, "white")
-    image = Image.alpha_composite(paper, image)
-  return image if image.mode == mode else image.convert(mode)
 
 
 def shape_of(
@@ -63,17 +53,23 @@ def shape_of(
   Raises: UserError as `read` does, except for damage behind the header.
   """
   with open_image(file, name) as image:
-    channels = to.channels or (1 if _grey(image) else 3)
+    own = pixels.channels(image)
+    channels = to.channels or own
     if to.shape:
       return (*to.shape[:2], channels)
-    # A few PNG files have their EXIF after the pixels; they would have to be decoded.
-    exif = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
-    width, height = image.size[:: -1 if exif.get(ExifTags.Base.Orientation, 1) > 4 else 1]
-    return (*_target((height, width), to.resize), channels)
+    return (*_target(pixels.size(image), to.resize), channels)
 
 
-def _grey(image: Image.Image) -> bool:
-  return image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I")
+def has_frames(file: str | Path) -> bool:
+  """Returns whether an image file holds more than the one frame or page that `read` returns.
+
+  What is damaged behind the first is no frame.
+  """
+  try:
+    with open_image(file) as image:
+      return bool(getattr(image, "is_animated", False))
+  except UserError:
+    return False
 
 
 @contextmanager
@@ -81,12 +77,12 @@ def open_image(file: str | Path | BinaryIO, name: str = "") -> Iterator[Image.Im
   """Yields an open image file. Raises: UserError, with its name or path, for any error in it."""
   name = name or str(file)
   try:
-    with Image.open(file) as image:
+    with Image.open(file, formats=_formats()) as image:
       if image.mode == "F":
         raise UserError(f"{name} holds float pixels of unknown range; expected 8 or 16 bits")
       yield image
-  except UserError:
-    raise
+  except UserError as error:
+    raise (error if name in str(error) else UserError(f"{name}: {error}")) from None
   except FileNotFoundError:
     raise UserError(f"no image file at {name}") from None
   except UnidentifiedImageError:
@@ -96,8 +92,17 @@ def open_image(file: str | Path | BinaryIO, name: str = "") -> Iterator[Image.Im
     raise UserError(
       f"{name} would decode to more than {limit:,} pixels, the limit (2 PIL.Image.MAX_IMAGE_PIXELS)"
     ) from None
-  except (OSError, SyntaxError, ValueError) as error:
-    raise UserError(f"{name} cannot be read as an image: {error}") from error
+  except Exception as error:  # a decoder of a damaged file: struct.error, TypeError, KeyError, ...
+    what = str(error) or type(error).__name__
+    raise UserError(f"{name} cannot be read as an image: {what}") from error
+
+
+@cache
+def _formats() -> list[str]:
+  """Returns Pillow's formats of `SUFFIXES`; some others start programs, or are no images."""
+  Image.init()
+  found = dict.fromkeys(Image.EXTENSION.get(suffix) for suffix in SUFFIXES)  # frequent ones first
+  return [kind for kind in found if kind in Image.OPEN]
 
 
 def thumbnail(image: np.ndarray, side: int) -> np.ndarray:
@@ -128,9 +133,7 @@ def fit(images: np.ndarray | Sequence[np.ndarray], to: Preprocessing) -> np.ndar
 
   Raises: UserError for an array that is no image, or a single one that is not in a list.
   """
-  alone = isinstance(images, np.ndarray) and images.ndim < 4
-  if alone and (images.ndim < 3 or images.shape[2] in (1, 3)):
-    raise UserError(f"expected several images, found one array {images.shape}; put it in a list")
+  check_several(images)
   if isinstance(images, np.ndarray) and images.ndim == 4 and _fits(images, to):
     return _crop(images, to.crop)
   fitted = [_crop(_resize(_channels(to_bytes(i), to.channels), to), to.crop) for i in images]
@@ -138,6 +141,13 @@ def fit(images: np.ndarray | Sequence[np.ndarray], to: Preprocessing) -> np.ndar
   if len(sizes) > 1:
     raise UserError(f"images of different sizes {sorted(sizes)} need a resize to make a batch")
   return np.stack(fitted) if fitted else np.zeros((0, *(to.shape or (0, 0, 0))), np.uint8)
+
+
+def check_several(images: np.ndarray | Sequence[np.ndarray]) -> None:
+  """Raises: UserError for an array that is one image."""
+  alone = isinstance(images, np.ndarray) and images.ndim < 4
+  if alone and (images.ndim < 3 or images.shape[2] in (1, 3)):
+    raise UserError(f"expected several images, found one array {images.shape}; put it in a list")
 
 
 def prepare(table: Table, to: Preprocessing) -> Table:
@@ -170,11 +180,19 @@ def _channels(image: np.ndarray, channels: int) -> np.ndarray:
 
 
 def _target(size: tuple[int, int], resize: tuple[int, int] | int | None) -> tuple[int, int]:
-  """Returns (height, width) after a resize; one number is the length of the shorter side."""
+  """Returns (height, width) after a resize; one number is the length of the shorter side.
+
+  Raises: UserError for a strip that becomes larger than Pillow would decode.
+  """
   if isinstance(resize, int):
-    height, width = size
-    short = min(size)
-    return (resize * height // short, resize * width // short)
+    (height, width), short = size, min(size)
+    target = (resize * height // short, resize * width // short)
+    if math.prod(target) > 2 * Image.MAX_IMAGE_PIXELS:
+      raise UserError(
+        f"an image of {height}x{width} would become {target[0]}x{target[1]} by a resize of its "
+        f"shorter side to {resize}; set data.resize to (height, width)"
+      )
+    return target
   return resize or size
 
 

@@ -45,11 +45,12 @@ def boxes(
   examples = []
   for n, record in enumerate(records):
     flags = record[key] if key else [False] * len(record["label"])
+    areas = record["area"] if "area" in feature.shape else [None] * len(record["label"])  # coco's
     found = [
-      Box((x0, y0, x1, y1), names[label], bool(flag))
-      for (y0, x0, y1, x1), label, flag in zip(record["bbox"], record["label"], flags)
+      Box((x0, y0, x1, y1), names[label], bool(flag), area=area)
+      for (y0, x0, y1, x1), label, flag, area in zip(record["bbox"], record["label"], flags, areas)
     ]
-    examples.append(Example(Path(), found, None, name(n)))
+    examples.append(Example(Path(), found, None, name(n), parts=True))
   flag, sizes = FLAGS.get(key, "difficult"), np.asarray(sizes, np.int32)
   found = columns(examples, tuple(names), places, sizes, target, flag)
   return {"size": sizes, **found}, tuple(names)

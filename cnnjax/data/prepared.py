@@ -1,12 +1,13 @@
 """Data sets that tensorflow-datasets has prepared in a folder: their builders and splits."""
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from cnnjax.data.split import SPLITS
+from cnnjax.data.split import SPLITS, split_of
 from cnnjax.errors import UserError, unknown
 
 PREPARE = (  # the script `tfds build` would need Apache Beam too
@@ -63,7 +64,7 @@ def splits_of(builder: Any, dataset: str, asked: Mapping[str, str] | None) -> di
   Raises: UserError for a name that is no split, and where train is missing.
   """
   own = list(builder.info.splits)
-  found = dict(asked or {s: name for s, names in SPLITS.items() for name in names if name in own})
+  found = dict(asked or _of_our_names(own, dataset))
   for split, spec in found.items():
     if split not in SPLITS:
       raise unknown("split in data.arguments.splits", split, SPLITS)
@@ -79,3 +80,19 @@ def splits_of(builder: Any, dataset: str, asked: Mapping[str, str] | None) -> di
       "such as 'splits': {'train': 'all[:80%]', 'test': 'all[80%:]'}"
     )
   return found
+
+
+def _of_our_names(own: Sequence[str], dataset: str) -> dict[str, str]:
+  """Returns tfds's name for each of our splits that is there; prints those that are not read."""
+  found: dict[str, str] = {}
+  for name in own:
+    other = found.setdefault(split_of(name), name)
+    if split_of(name) and other != name:
+      raise UserError(
+        f"{dataset} has the splits {other} and {name}, which are both the {split_of(name)} split; "
+        "say which by data.arguments.splits"
+      )
+  rest = [name for name in own if not split_of(name)]
+  if rest and "train" in found:
+    print(f"splits of {dataset} that are not read: {', '.join(rest)}", file=sys.stderr, flush=True)
+  return {split: found[split] for split in SPLITS if split in found}

@@ -80,13 +80,20 @@ def load(
   if is_objects(features[label]):
     found, classes = boxes(features[label], values, sizes, shape[:2], places, records.name)
   else:
-    values = np.asarray([v.decode() if isinstance(v, bytes) else v for v in values])
+    values = np.asarray([_text(v, records.name(n)) for n, v in enumerate(values)])
     names = getattr(features[label], "names", None) or ()
     of_split = {split: values[origin == split] for split in parts}
     labels, classes = number(f"{label} of {dataset}", of_split, tuple(names))
     found = {"label": np.concatenate(list(labels.values()))}
   whole = Table({"image": images, **found}, classes)
   return with_test(by_origin(whole, origin, parts), test, seed)
+
+
+def _text(value: Any, name: str) -> Any:
+  try:
+    return value.decode() if isinstance(value, bytes) else value
+  except UnicodeDecodeError:
+    raise UserError(f"the label of {name} is no UTF-8: {value!r}") from None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 `cnnjax/keys.py` is the table of its keys.
 """
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -11,20 +10,24 @@ from typing import Any
 from cnnjax import keys, tasks
 from cnnjax.data import inputs
 from cnnjax.data.table import Table
+from cnnjax.engine.record import read_json
+from cnnjax.engine.splits import load_splits
 from cnnjax.errors import UserError
 from cnnjax.models import zoo
 
 
-def resolve(config: Any) -> tuple[Any, dict[str, Table]]:
+def resolve(
+  config: Any, root: str | Path = "", folder: str | Path | None = None
+) -> tuple[Any, dict[str, Table]]:
   """Returns the config completed from its data, and the data's splits prepared for its network.
+
+  The arguments are those of `load_splits`.
 
   Raises: UserError for anything that is wrong in the config or the data.
   """
-  from cnnjax.data import catalogue
-
   config = with_defaults(config)
   check(config)
-  splits = catalogue.load(config.data, config.seed)
+  splits = load_splits(config, root, folder)
   config = complete(config, splits)
   to, kind = build(config).preprocessing, inputs.kind(config.data.input)
   return config, {name: kind.prepare(table, to) for name, table in splits.items()}
@@ -70,7 +73,7 @@ def complete(config: Any, splits: dict[str, Table]) -> Any:
   if config.model.num_classes != len(train.classes):
     raise UserError(
       f"model.num_classes is {config.model.num_classes}, but the data have {len(train.classes)} "
-      "classes; leave it at 0 to take theirs"
+      "classes; leave it at 0 to take theirs, or name all of the network's in data.classes"
     )
   return config.lock()
 
@@ -154,21 +157,6 @@ def load_config(folder: str | Path) -> Any:
   except (ValueError, TypeError, AttributeError) as error:
     raise UserError(f"{path} is damaged: {error}") from error
   return config
-
-
-def read_json(path: Path, kind: type) -> Any:
-  """Returns what a JSON file of a run folder holds, a dict or a list.
-
-  Raises: UserError for a file that cannot be read, is cut or holds something else.
-  """
-  try:
-    found = json.loads(path.read_text("utf-8"))
-  except (ValueError, RecursionError) as error:
-    raise UserError(f"{path} is damaged: {error}") from error
-  if not isinstance(found, kind):
-    what = {dict: "an object", list: "a list"}[kind]
-    raise UserError(f"{path} is damaged: it holds {type(found).__name__}, expected {what}")
-  return found
 
 
 def tuples(value: Any) -> Any:

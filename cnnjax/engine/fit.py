@@ -149,6 +149,8 @@ def _length(config: Any, per_epoch: float) -> tuple[int, frozenset[int]]:
   """Returns the run's number of steps, and the steps after which the watched split is scored."""
   train = config.train
   steps = round(train.epochs * per_epoch)
+  if not train.epochs and config.init.source:  # a run of weights as they are
+    return 0, frozenset()
   if steps < 1:
     size = config.data.batch_size
     raise UserError(f"train.epochs {train.epochs} makes no step of {size} examples")
@@ -193,6 +195,8 @@ def fit(
   test: bool = True,
 ) -> dict[str, Any]:
   """Trains to the end, from the folder's newest checkpoint where there is one.
+
+  A run of no steps, with train.epochs 0, holds the variables that it begins with.
 
   With `train.patience` the training also ends after so many evaluations in a row that are not
   better than the best one before, and the result is the best checkpoint.
@@ -239,6 +243,8 @@ def fit(
     with log, tracing as trace, stop_requested() as stop:
       if 0 < begun <= job.steps:  # beyond it further stages have been trained
         log.say(f"goes on from step {begun} of {job.steps}")
+      if not job.steps and not store.steps():
+        store.save(0, now, {}, {**log.notes(), "config": config.to_dict()})
       try:
         while step < job.steps and not _in_vain(scores, config):
           if job.many:

@@ -69,11 +69,13 @@ def is_primary() -> bool:
 
 
 def on_primary(function: Callable[[], Any]) -> None:
-  """Calls a function on the primary process only; all processes wait until it is done.
+  """Calls a function on the primary process only, once all have come here; they wait for it.
 
   Raises: on the primary process what the function raised; on the others UserError.
   """
   failure = None
+  if jax.process_count() > 1:  # so that none sees what is about to be written
+    multihost_utils.sync_global_devices("on_primary")
   if is_primary():
     try:
       function()

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from tensorboardX import SummaryWriter
 
-from cnnjax.engine.run import read_rows, write_text, writing
+from cnnjax.engine.record import read_rows, write_text, writing
 from cnnjax.errors import UserError
 
 CLOCK = ("images_per_second", "seconds")  # fields of a row that differ between equal runs

@@ -1,7 +1,9 @@
 """Predictions for a user's examples."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,17 +15,20 @@ from cnnjax.engine.compiler import compile_step
 from cnnjax.engine.config import tuples
 from cnnjax.engine.mesh import make_mesh, shard
 from cnnjax.engine.step import predict_step
+from cnnjax.errors import UserError
 from cnnjax.metrics.masks import paste
 from cnnjax.models.weights import labels
 from cnnjax.tasks import task as task_of
 
 Answers = list[dict[str, Any]]
+NUMBERS = "biuf"  # kinds of NumPy's types
+READ = 16  # files that are read at a time
 
 
 def predict(
   model: Any,
   variables: dict[str, Any],
-  examples: np.ndarray | Sequence[np.ndarray],
+  examples: np.ndarray | str | Path | Sequence[np.ndarray | str | Path],
   *,
   task: str = "",
   classes: Sequence[str] = (),
@@ -44,14 +49,16 @@ def predict(
     variables: of the model.
     examples: images, uint8 or float from 0 to 1: [N, H, W, C], or any sequence of [H, W] or
       [H, W, C]. Of another kind of input, what the kind's `fit` takes, such as series [N, L, C],
-      [L] or [L, C].
+      [L] or [L, C]. A path of a file, or paths among the examples, are read, a few at a time; a
+      file of series may hold several examples.
     task: name of the task; by default detection for a detector, else classification.
     classes: names of the labels; by default those of the model's published weights, if any.
     batch_size: largest number of examples computed at once.
     proposals: options of `data.proposals.find`, for a detector that needs proposals.
     options: of the task, such as the `mean` and `std` of regression.
 
-  Raises: UserError for an array that is no example, an unknown task, and an unknown option of it.
+  Raises: UserError for an array or a file that is no example, an unknown task, and an unknown
+    option of it.
   """
   task = task or getattr(model, "task", "classification")
   compiled, mesh = _predictor(model, task, tuple(tuples(options).items()))
@@ -60,13 +67,56 @@ def predict(
     return jax.device_get(compiled(variables, shard(pipeline.pad(batch, size), mesh)))
 
   ask = partial(_boxes, proposals=proposals) if task == "detection" else _values
-  answers = ask(step, examples, model.preprocessing, batch_size)
+  answers = []
+  for part in _parts(examples, model.preprocessing):
+    answers += ask(step, part, model.preprocessing, batch_size)
   names = labels(model.preprocessing.labels)
   if not classes and len(names) == model.num_classes:
     classes = names
   if classes:
     answers = [task_of(task).named(answer, classes) for answer in answers]
   return answers
+
+
+def _parts(examples: Any, to: Any) -> Iterator[Any]:
+  """Yields the examples as arrays: all at once, or where some are paths, a few at a time."""
+  if isinstance(examples, str | PathLike):
+    examples = [examples]
+  if isinstance(examples, Mapping | bytes) or not isinstance(examples, Iterable):
+    raise UserError(f"expected {to.input} arrays, or paths of files; found {_found(examples)}")
+  if isinstance(examples, np.ndarray | jax.Array) and np.asarray(examples).dtype.kind in NUMBERS:
+    yield np.asarray(examples)
+    return
+  kind, examples = inputs.kind(to.input), list(examples)
+  many = READ if any(isinstance(one, str | PathLike) for one in examples) else len(examples)
+  for start in range(0, len(examples), max(many, 1)):
+    part = []
+    for place, one in enumerate(examples[start : start + many], start):
+      part += _read(one, kind, to) if isinstance(one, str | PathLike) else [_array(one, place, to)]
+    yield part
+
+
+def _read(path: str | PathLike, kind: Any, to: Any) -> list[np.ndarray]:
+  return list(kind.load(Path(path).expanduser(), to).values())
+
+
+def _array(example: Any, place: int, to: Any) -> np.ndarray:
+  """Returns an example as an array of numbers. Raises: UserError for anything else."""
+  try:
+    array = np.asarray(example)
+  except (TypeError, ValueError, RuntimeError):  # a list of rows of several lengths, as one
+    array = np.asarray(None)
+  if array.dtype.kind not in NUMBERS:
+    raise UserError(
+      f"example {place} is {_found(example)}; expected an array of numbers, an {to.input}, or the "
+      "path of a file"
+    )
+  return array
+
+
+def _found(value: Any) -> str:
+  told = f" {value.dtype} {value.shape}" if hasattr(value, "dtype") else ""
+  return f"{type(value).__name__}{told}"
 
 
 def _values(step: Callable, examples: Any, to: Any, most: int) -> Answers:
@@ -86,7 +136,7 @@ def _boxes(step: Callable, images: Any, to: Any, most: int, proposals: Any) -> A
   from cnnjax.data.frame import frames
   from cnnjax.data.proposals import find
 
-  answers = [{} for _ in images]
+  answers = {}
   for frame in frames(images, to, most):
     batch = {"image": frame.image, "extent": frame.extent}
     if proposals:
@@ -101,7 +151,7 @@ def _boxes(step: Callable, images: Any, to: Any, most: int, proposals: Any) -> A
       if masks is not None:
         size = np.shape(images[index])[:2]
         answers[index]["masks"] = paste(masks, answer["boxes"], size)
-  return answers
+  return [answers[index] for index in sorted(answers)]
 
 
 def _few(count: int, most: int) -> int:

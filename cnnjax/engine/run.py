@@ -15,10 +15,13 @@ import jax
 from cnnjax import keys
 from cnnjax.checkpoints.store import Store
 from cnnjax.data import inputs
-from cnnjax.engine.config import build, load_config, read_json, tuples
+from cnnjax.data.table import Table
+from cnnjax.engine.config import build, load_config, tuples
 from cnnjax.engine.environment import environment
 from cnnjax.engine.mesh import make_mesh, replicated
 from cnnjax.engine.predict import predict
+from cnnjax.engine.record import read_json, read_rows, write_json, write_text, writing
+from cnnjax.engine.splits import load_splits
 from cnnjax.errors import UserError
 from cnnjax.keys import flatten
 
@@ -47,8 +50,9 @@ def open_folder(folder: Path, config: Any) -> None:
   if (folder / "config.json").exists():
     differ = differences(load_config(folder).to_dict(), config.to_dict())
     if differ:
+      moved = ", or --data_root where the data have moved" if "data.root:" in differ else ""
       raise UserError(
-        f"{folder} holds another run ({differ}); give another --workdir, or these values"
+        f"{folder} holds another run ({differ}); give another --workdir, or these values{moved}"
       )
   elif folder.is_dir() and any(folder.iterdir()):
     raise UserError(f"{folder} holds files but no run; give a --workdir that is new or empty")
@@ -120,7 +124,8 @@ def note_data(folder: Path, facts: dict[str, Any]) -> None:
   if not path.exists():
     return write_json(path, facts)
   before = read_json(path, dict)
-  differ = ", ".join(key for key in facts if facts[key] != before.get(key, facts[key]))
+  of_data = [key for key in facts if key != "not_read"]  # files beside the data may come and go
+  differ = ", ".join(key for key in of_data if facts[key] != before.get(key, facts[key]))
   if differ:
     raise UserError(
       f"the data are not those that {folder} began with: {path} has other {differ}; "
@@ -138,51 +143,6 @@ def open_store(folder: str | Path, config: Any, read_only: bool = False) -> Stor
     mode=options.mode,
     read_only=read_only,
   )
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-  """Returns the rows of a metrics.jsonl, without a last line that is incomplete.
-
-  Raises: UserError for a line that is no JSON of a row.
-  """
-  if not path.exists():
-    return []
-  rows = []
-  for number, line in enumerate(path.read_bytes().splitlines(keepends=True), 1):
-    if line.endswith(b"\n"):
-      try:
-        row = json.loads(line.decode())
-        if not isinstance(row, dict) or not isinstance(row.get("step"), int):
-          raise ValueError(f"it holds no step: {line.decode().strip()[:40]}")
-      except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is damaged in line {number}: {error}") from error
-      rows.append(row)
-  return rows
-
-
-def write_json(path: Path, value: Any) -> None:
-  """Writes a file whole or not at all."""
-  write_text(path, json.dumps(value, indent=2) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-  """Writes a file whole or not at all."""
-  scratch = path.with_name(path.name + ".tmp")
-  with writing(path):
-    with scratch.open("w", encoding="utf-8") as file:
-      file.write(text)
-      file.flush()
-      os.fsync(file.fileno())
-    scratch.replace(path)
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-  """Guards code that writes `path`. Raises: UserError, with the path, where the writing fails."""
-  try:
-    yield
-  except OSError as error:
-    raise UserError(f"{path} could not be written: {error.strerror or error}") from error
 
 
 @dataclass(frozen=True)
@@ -206,6 +166,16 @@ class Run:
   step: int
   parameters: str
   metrics: list[dict[str, Any]]
+
+  def load_splits(self, root: str | Path = "") -> dict[str, Table]:
+    """Returns the splits of the run's data, read anew: the run's examples and order of classes.
+
+    Args:
+      root: where the data lie now, where they were moved.
+
+    Raises: UserError for data that cannot be read, or have other classes.
+    """
+    return load_splits(self.config, root, self.folder)
 
   def predict(self, examples: Any, **options: Any) -> list[dict[str, Any]]:
     """Returns one answer for each example; see `cnnjax.predict`."""

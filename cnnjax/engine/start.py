@@ -42,6 +42,7 @@ def pretrained(config: Any, model: Any) -> Start:
       config.init.source,
       seed=config.seed,
       trunk_only=config.init.trunk_only,
+      classes=config.data.classes,
       num_classes=config.model.num_classes,
       preprocessing=model.preprocessing,
       **config.model.arguments,

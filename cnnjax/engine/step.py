@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from cnnjax.engine.state import State
+from cnnjax.ops.cpu.barrier import barrier
 from cnnjax.tasks import Task
 
 Batch = dict[str, Any]
@@ -40,7 +41,8 @@ def train_step(
     batch: from the pipeline, not normalised.
     model: of the zoo.
     inputs: batch -> what the network reads.
-    loss: (outputs, batch) -> (scalar, {name: (sum, count)}).
+    loss: (outputs, batch) -> (scalar, {name: (sum, count)}); where a batch is cut, also with
+      `counts`, {name: count to divide by in place of the part's own}.
     transform: (key, batch) -> the batch augmented and normalised.
     optimizer: of optax.
     seed: of the run.
@@ -48,7 +50,8 @@ def train_step(
     lookahead: number of steps after which the average is updated and the variables are set to it;
       with 0 the average is updated at each step, and the variables are not set to it.
     steps: of the whole run, for the decay of a lookahead.
-    accumulate: number of equal parts of the batch whose gradients are averaged before the update.
+    accumulate: number of equal parts that the batch is cut into, one after the other; the gradient
+      is that of the whole batch. Batch norm and random draws see only their own part.
     penalty: parameters -> a term of the loss.
     hold: parameters -> parameters, where those that are not to be trained get no gradient.
     frozen: collections of the variables that do not change, such as batch_stats: the model then
@@ -60,26 +63,27 @@ def train_step(
   mutable = [name for name in state.variables if name not in ("params", *frozen)]
   fixed = {name: state.variables[name] for name in frozen if name in state.variables}
 
-  def loss_of(params, others, part, index):
+  def loss_of(params, others, part, index, **options):
     rngs = {"dropout": dropout_key, "sample": sample_key}
     rngs = {name: jax.random.fold_in(k, index) for name, k in rngs.items()}
     params = hold(params)
     variables = {**fixed, **others, "params": params}
     outputs, changed = model.apply(variables, inputs(part), train=True, rngs=rngs, mutable=mutable)
-    value, logs = loss(outputs, part)
+    value, logs = loss(outputs, part, **options)
     if penalty:
       cost = penalty(params)
       value, logs = value + cost, {**logs, "penalty": (cost, jnp.ones(()))}
     return value, ({**others, **changed}, logs)
 
-  gradient = jax.grad(loss_of, has_aux=True)
   params = state.variables["params"]
   others = {name: state.variables[name] for name in mutable}
   if accumulate == 1:
-    grads, (others, logs) = gradient(params, others, batch, 0)
+    grads, (others, logs) = jax.grad(loss_of, has_aux=True)(params, others, batch, 0)
   else:
-    grads, others, logs = _accumulated(gradient, params, others, batch, accumulate)
-  grads = _complete(grads)
+    grads, others, logs = _accumulated(loss_of, params, others, batch, accumulate)
+  # No instruction reads a parameter after its update: else XLA's CPU compiler, which updates
+  # parameters in place, would first copy them all.
+  grads = barrier(grads)
   with jax.named_scope("optimizer"):  # a profile finds these instructions by this name
     updates, opt_state = optimizer.update(grads, state.opt_state, params)
     variables = {**fixed, **others, "params": optax.apply_updates(params, updates)}
@@ -109,20 +113,22 @@ def look_ahead(average: Any, variables: Any, decay: jax.Array, due: jax.Array) -
   return jax.tree.map(move, average, variables)
 
 
-def _complete(grads):
-  """Returns the gradients behind one barrier, so that all are computed before any is used.
+def _accumulated(loss_of, params, others, batch, parts):
+  """Averages gradients over `parts` interleaved parts, so that each device keeps its own rows.
 
-  Then no instruction reads a parameter after its update. Else XLA's CPU compiler, which updates
-  parameters in place, would first copy them all.
+  All parts are divided by the same counts, the mean of theirs, so that the average is the gradient
+  of the whole batch. Counting runs the network only where its outputs decide what is counted, as in
+  a detector of two stages: of any other XLA removes it.
   """
-  return jax.lax.platform_dependent(
-    grads, cpu=jax.lax.optimization_barrier, default=lambda grads: grads
-  )
-
-
-def _accumulated(gradient, params, others, batch, parts):
-  """Averages gradients over `parts` interleaved parts, so that each device keeps its own rows."""
   cut = jax.tree.map(lambda a: a.reshape(-1, parts, *a.shape[1:]).swapaxes(0, 1), batch)
+  cut = cut, jnp.arange(parts)
+
+  def count(others, part):
+    _, (others, logs) = loss_of(params, others, *part)
+    return others, {name: number for name, (_, number) in logs.items()}
+
+  counts = jax.tree.map(lambda number: number.mean(0), jax.lax.scan(count, others, cut)[1])
+  gradient = jax.grad(partial(loss_of, counts=counts), has_aux=True)
 
   def add(carry, part):
     grads, others = carry
@@ -130,7 +136,7 @@ def _accumulated(gradient, params, others, batch, parts):
     return (jax.tree.map(jnp.add, grads, more), others), logs
 
   first = jax.tree.map(jnp.zeros_like, params), others
-  (grads, others), logs = jax.lax.scan(add, first, (cut, jnp.arange(parts)))
+  (grads, others), logs = jax.lax.scan(add, first, cut)
   grads = jax.tree.map(lambda g: g / parts, grads)
   return grads, others, jax.tree.map(lambda value: value.sum(0), logs)
 

@@ -53,7 +53,7 @@ class BatchNorm(nn.Module):
     running_var = self.variable("batch_stats", "var", jnp.ones, shape)
     options = dict(epsilon=self.epsilon, within=RANGES.get(activation))
     if train and self.is_mutable_collection("batch_stats"):
-      y, mean, var = batch_norm(x, scale, bias, residual, **options)
+      y, mean, var = batch_norm(x, scale, bias, residual, running_mean.value, **options)
       count = math.prod(x.shape[:-1])
       keep, take = self.momentum, 1 - self.momentum
       unbiased = var * (count / max(count - 1, 1))

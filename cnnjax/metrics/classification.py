@@ -48,7 +48,8 @@ def summarise(sums: Sums, top_k: int = 5) -> dict[str, Any]:
   classes' examples, and micro over all examples together. A class that is never predicted has
   precision 0, one without examples recall 0; a class with neither is left out of the macro
   averages, as in scikit-learn. Where the sums hold `rows`, of all batches, ROC-AUC and average
-  precision are added.
+  precision are added. `not_finite`, where there are any, counts examples with NaN among their
+  logits, which are classified wrongly.
   """
   rank, confusion = np.asarray(sums["rank"]), np.asarray(sums["confusion"])
   examples = int(sums["examples"])
@@ -77,6 +78,7 @@ def summarise(sums: Sums, top_k: int = 5) -> dict[str, Any]:
     **calibration.summarise(sums["calibration"]),
     **found,
     "examples": examples,
+    **({"not_finite": lost} if (lost := examples - int(confusion.sum())) else {}),
     "averages": averages,
     "per_class": [
       {**dict(zip(SCORES, map(float, values))), "examples": int(n)}

@@ -21,6 +21,8 @@ def summarise(
     classes: names of the classes that labels count.
     threshold: least overlap of a hit.
 
+  A detection whose score or box is not finite is none.
+
   Boxes are (x0, y0, x1, y1) with x1 - x0 their width: the devkit's xmin is x0 + 1. A class without
   a box to find has no average precision (None), and is left out of the means.
   """
@@ -72,7 +74,7 @@ def outcomes(
   the others are misses. A detection of a special box is neither.
   """
   nearest, overlap = match(found, truth)
-  there, count = np.asarray(found["valid"]) > 0, truth["labels"].shape[1]
+  there, count = present(found), truth["labels"].shape[1]
   hits, near = np.zeros_like(there), there & (overlap >= threshold)
   if not count:
     return hits, there
@@ -100,6 +102,13 @@ def rankings(
     order = np.argsort(-found["scores"][rows, places], kind="stable")
     each.append((hits[rows, places][order], int((wanted == label).sum())))
   return each
+
+
+def present(columns: Columns) -> np.ndarray:
+  """Returns which boxes there are, bool [N, P]: valid ones, with a finite box and score."""
+  there = np.asarray(columns["valid"]) > 0
+  finite = np.isfinite(np.asarray(columns["boxes"])).all(-1)
+  return there & finite & np.isfinite(columns.get("scores", 0.0))
 
 
 def special(truth: Columns) -> np.ndarray:
@@ -135,10 +144,11 @@ def by_points(recall: np.ndarray, precision: np.ndarray) -> float:
 def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
   """Returns the IoU [N, K, P] of boxes [N, K, 4] with [N, P, 4], 0 where the union is empty."""
   a, b = a[:, :, None].astype(np.float64), b[:, None].astype(np.float64)
-  side = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
-  both = np.prod(np.maximum(side, 0), -1)
-  union = np.prod(a[..., 2:] - a[..., :2], -1) + np.prod(b[..., 2:] - b[..., :2], -1) - both
-  return both / np.where(union > 0, union, np.inf)
+  with np.errstate(invalid="ignore"):  # of boxes that are not finite, and count as none
+    side = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    both = np.prod(np.maximum(side, 0), -1)
+    union = np.prod(a[..., 2:] - a[..., :2], -1) + np.prod(b[..., 2:] - b[..., :2], -1) - both
+    return both / np.where(union > 0, union, np.inf)
 
 
 def _mean(values: list[float | None]) -> float | None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cnnjax.metrics.detection import match, outcomes, special
+from cnnjax.metrics.detection import match, outcomes, present, special
 
 Columns = Mapping[str, np.ndarray]
 KINDS = ("missed", "duplicate", "wrong class", "badly placed", "background")
@@ -35,7 +35,8 @@ def errors(found: Columns, truth: Columns, least: float = 0.5) -> dict[str, Erro
 
   Args:
     found: boxes [N, K, 4], labels, scores and valid [N, K] of N images.
-    truth: boxes [N, P, 4], labels and valid [N, P]; maybe difficult or crowd [N, P].
+    truth: boxes [N, P, 4], labels and valid [N, P]; maybe difficult or crowd [N, P], and areas
+      [N, P] in pixels of the user's images.
     least: least score of a detection that counts.
 
   A detection that is a miss by VOC's rules has the first kind whose condition holds:
@@ -48,7 +49,7 @@ def errors(found: Columns, truth: Columns, least: float = 0.5) -> dict[str, Erro
   hits, and to which no badly placed detection, and none of a wrong class with an IoU of 0.5 or
   more, refers; the worst are the largest.
   """
-  counted = {**found, "valid": (found["valid"] > 0) & (found["scores"] >= least)}
+  counted = {**found, "valid": present(found) & (found["scores"] >= least)}
   hits, misses = outcomes(counted, truth, NEAR)
   (own_at, own), (other_at, other) = match(counted, truth), match(counted, truth, other=True)
   rules = (
@@ -65,7 +66,7 @@ def errors(found: Columns, truth: Columns, least: float = 0.5) -> dict[str, Erro
     for those, at in ((about, own_at), (swapped, other_at)):
       images, places = np.nonzero(those)
       missed[images, at[images, places]] = False
-  area = np.prod(truth["boxes"][..., 2:] - truth["boxes"][..., :2], -1)
+  area = truth.get("areas", np.prod(truth["boxes"][..., 2:] - truth["boxes"][..., :2], -1))
   parts = {"missed": _worst(missed, area, truth["labels"])}
   for name in KINDS[1:]:
     parts[name] = _worst(misses & (kind == name), found["scores"], found["labels"])

@@ -4,6 +4,7 @@ A set has the resize, crop, mean and deviation that it was scored with: they dif
 one architecture. `checkpoints.transfer` loads the tensors themselves.
 """
 
+import re
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import NamedTuple
 
 from cnnjax.errors import unknown
 from cnnjax.layers.norm import EPSILON
+from cnnjax.models.classification.resnet_cifar import AT_32
 from cnnjax.models.detection.faster_rcnn import AT_800
 from cnnjax.models.detection.ssd import CAFFE300
 from cnnjax.ops.preprocess import IMAGENET, Preprocessing
@@ -19,8 +21,8 @@ from cnnjax.ops.preprocess import IMAGENET, Preprocessing
 class Weights(NamedTuple):
   """A published set: its file (torchvision's) or hub id (timm's), preprocessing, published top-1.
 
-  The accuracy is the publisher's, in per cent on ImageNet's validation images. `epsilon` is what
-  batch norm adds to the variance: 0 in torchvision's detectors.
+  The accuracy is the publisher's, in per cent on ImageNet's validation or CIFAR-10's test images.
+  `epsilon` is what batch norm adds to the variance: 0 in torchvision's detectors.
   """
 
   file: str
@@ -43,7 +45,16 @@ _HALF = _at(256, mean=(0.5,) * 3, std=(0.5,) * 3)  # equal to GoogLeNet's `trans
 _RA, _A1 = _at(256, interpolation="bicubic"), _at(235, interpolation="bicubic")
 _RA4 = _at(256, interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3)
 
-WEIGHTS = {  # model: {set: Weights}; torchvision 0.28's and timm 1.0's tables
+CIFAR_B = replace(AT_32, mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010))
+
+
+def _cifar10(file: str, top1: float, preprocessing: Preprocessing) -> dict[str, Weights]:
+  return {"CIFAR10": Weights(file, replace(preprocessing, labels="cifar10"), top1)}
+
+
+# model: {set: Weights}; torchvision 0.28's and timm 1.0's tables. The CIFAR ResNets' are those of
+# akamaster/pytorch_resnet_cifar10 and, with option B, of chenyaofo/pytorch-cifar-models.
+WEIGHTS = {
   "alexnet": {"IMAGENET1K_V1": Weights("alexnet-owt-7be5be79.pth", _V1, 56.522)},
   "vgg11": {"IMAGENET1K_V1": Weights("vgg11-8a719046.pth", _V1, 69.020, "timm/vgg11.tv_in1k")},
   "vgg13": {"IMAGENET1K_V1": Weights("vgg13-19584684.pth", _V1, 69.928, "timm/vgg13.tv_in1k")},
@@ -80,6 +91,15 @@ WEIGHTS = {  # model: {set: Weights}; torchvision 0.28's and timm 1.0's tables
     "IMAGENET1K_V1": Weights("resnet152-394f9c45.pth", _V1, 78.312, "timm/resnet152.tv_in1k"),
     "IMAGENET1K_V2": Weights("resnet152-f82ba261.pth", _V2, 82.284, "timm/resnet152.tv2_in1k"),
   },
+  "resnet20_cifar": _cifar10("resnet20-12fca82f.th", 91.73, AT_32),
+  "resnet32_cifar": _cifar10("resnet32-d509ac18.th", 92.63, AT_32),
+  "resnet44_cifar": _cifar10("resnet44-014dd654.th", 93.10, AT_32),
+  "resnet56_cifar": _cifar10("resnet56-4bfd9763.th", 93.39, AT_32),
+  "resnet110_cifar": _cifar10("resnet110-1d1ed7c2.th", 93.68, AT_32),
+  "resnet20_cifar_b": _cifar10("cifar10_resnet20-4118986f.pt", 92.60, CIFAR_B),
+  "resnet32_cifar_b": _cifar10("cifar10_resnet32-ef93fc4d.pt", 93.53, CIFAR_B),
+  "resnet44_cifar_b": _cifar10("cifar10_resnet44-2a3cabcb.pt", 94.01, CIFAR_B),
+  "resnet56_cifar_b": _cifar10("cifar10_resnet56-187c023a.pt", 94.37, CIFAR_B),
   "seresnet50": {
     "ra2_in1k": Weights("", _RA, None, "timm/seresnet50.ra2_in1k"),
     "a1_in1k": Weights("", _A1, None, "timm/seresnet50.a1_in1k"),
@@ -123,20 +143,33 @@ def find(model: str, weights: str) -> Weights:
 
   Raises: UserError with the nearest names.
   """
-  for row in _rows(model, weights):
+  if row := known(model, weights):
     return row
   raise unknown(f"weights of {model}", weights, WEIGHTS.get(model, {}))
 
 
-def epsilon(model: str, weights: str) -> float:
-  """Returns the batch norm epsilon of a set, or our own where the set is not known."""
-  return next((row.epsilon for row in _rows(model, weights)), EPSILON)
-
-
-def _rows(model, weights):
+def known(model: str, weights: str) -> Weights | None:
+  """Returns what `find` finds, or None."""
   for name, row in WEIGHTS.get(model, {}).items():
     if weights == name or weights == row.hub or (row.file and Path(weights).name == row.file):
-      yield row
+      return row
+  return None
+
+
+def epsilon(model: str, weights: str) -> float:
+  """Returns the batch norm epsilon of a set, or our own where the set is not known."""
+  row = known(model, weights)
+  return row.epsilon if row else EPSILON
+
+
+def digest(file: str) -> str:
+  """Returns the first digits of the SHA-256 of a published file, "" for a name that is none.
+
+  torchvision's names (and timm's that have their form) end in them: resnet18-f37072fd.pth.
+  """
+  published = {row.file for rows in WEIGHTS.values() for row in rows.values()}
+  stated = re.search(r"-([0-9a-f]{8})\.pth$", file)
+  return stated[1] if stated and file in published else ""
 
 
 @cache

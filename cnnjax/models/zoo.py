@@ -1,13 +1,15 @@
 """The one table of names: every model that cnnjax can make."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
+from os import PathLike
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from cnnjax.errors import UserError, unknown
 from cnnjax.models import weights as published
@@ -61,6 +63,8 @@ _AT_227 = replace(IMAGENET, crop=(227, 227))
 _SE = partial(BasicBlock, squeeze=16)
 _SE_BOTTLENECK = partial(Bottleneck, squeeze=16)
 _SE_RESIDUAL = partial(Residual, squeeze=16)
+_OPTION_B = dict(block=BasicBlock, preprocessing=published.CIFAR_B)  # projections as shortcuts
+_CHENYAOFO = "arXiv:1512.03385, option B"
 _STRIDE_FIRST = partial(Bottleneck, stride_first=True)
 
 ZOO = {
@@ -112,6 +116,10 @@ ZOO = {
   "resnet110_cifar": Row(
     partial(CifarResNet, n=18), _32, 1_727_962, "arXiv:1512.03385, section 4.2",
   ),
+  "resnet20_cifar_b": Row(partial(CifarResNet, n=3, **_OPTION_B), _32, 272_474, _CHENYAOFO),
+  "resnet32_cifar_b": Row(partial(CifarResNet, n=5, **_OPTION_B), _32, 466_906, _CHENYAOFO),
+  "resnet44_cifar_b": Row(partial(CifarResNet, n=7, **_OPTION_B), _32, 661_338, _CHENYAOFO),
+  "resnet56_cifar_b": Row(partial(CifarResNet, n=9, **_OPTION_B), _32, 855_770, _CHENYAOFO),
   "plain20_cifar": Row(partial(CifarResNet, n=3, block=Plain), _32, 269_722, "arXiv:1512.03385"),
   "plain56_cifar": Row(partial(CifarResNet, n=9, block=Plain), _32, 853_018, "arXiv:1512.03385"),
   "highway20_cifar": Row(
@@ -184,11 +192,19 @@ ZOO = {
   ),
 }  # fmt: skip
 
+KINDS = {  # a field's type: what may be given for it
+  bool: bool | np.bool_,
+  int: int | np.integer,
+  float: int | float | np.integer | np.floating,
+  str: str,
+}
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
 def row(name: str) -> Row:
   """Returns the zoo's row of a name. Raises: UserError with the nearest names."""
+  if not isinstance(name, str):
+    raise UserError(f"a model is asked for by its name, such as 'lenet5'; found {shown(name)}")
   if name not in ZOO:
     raise unknown("model", name, ZOO)
   return ZOO[name]
@@ -199,8 +215,18 @@ def list_models(task: str | None = None) -> list[str]:
   return [name for name, r in ZOO.items() if task in (None, r.task)]
 
 
+def shown(value: Any) -> str:
+  """Returns what was found in place of something else, for a message of one line."""
+  text = " ".join(repr(value).split())
+  return f"{text[:40]}{' ...' * (len(text) > 40)} of type {type(value).__name__}"
+
+
 def _dtype(dtype: Any) -> jnp.dtype:
-  name = dtype if isinstance(dtype, str) else jnp.dtype(dtype or "float32").name
+  dtype = "float32" if dtype is None else dtype
+  try:
+    name = dtype if isinstance(dtype, str) else jnp.dtype(dtype).name
+  except TypeError:
+    raise UserError(f"dtype must be one of {', '.join(DTYPES)}; found {shown(dtype)}") from None
   if name not in DTYPES:
     raise unknown("dtype", name, DTYPES)
   if jax.dtypes.canonicalize_dtype(name) != jnp.dtype(name):
@@ -222,8 +248,11 @@ def create_model(name: str, *, weights: str = "", **arguments: Any) -> nn.Module
     argument that this model does not have.
   """
   entry = row(name)
+  if not isinstance(weights, str | PathLike):
+    raise UserError(f"weights are named by a word or a path, found {shown(weights)}")
+  _check(name, entry.make, arguments)
   if weights:
-    arguments = {"preprocessing": published.find(name, weights).preprocessing, **arguments}
+    arguments = {"preprocessing": published.find(name, str(weights)).preprocessing, **arguments}
   if "dtype" in arguments:
     arguments["dtype"] = _dtype(arguments["dtype"])
   if entry.task == "detection":
@@ -234,9 +263,25 @@ def create_model(name: str, *, weights: str = "", **arguments: Any) -> nn.Module
     raise UserError(f"model {name}: {error}") from error
 
 
+def _check(name: str, make: Callable[..., nn.Module], arguments: Mapping[str, Any]) -> None:
+  """Raises: UserError for a number, word or switch that is of another kind than its field."""
+  types = {field.name: field.type for field in fields(getattr(make, "func", make))}
+  for key, value in arguments.items():
+    kind = types.get(key)
+    strange = isinstance(value, bool) and kind is not bool  # a bool is an int to Python
+    if kind in KINDS and (strange or not isinstance(value, KINDS[kind])):
+      raise UserError(f"model {name}: {key} must be {kind.__name__}, found {shown(value)}")
+    if key == "num_classes" and value < 1:
+      raise UserError(f"model {name}: num_classes must be at least 1, found {value}")
+    if key == "preprocessing" and not hasattr(value, "shape"):
+      raise UserError(f"model {name}: preprocessing must be a Preprocessing, found {shown(value)}")
+
+
 def _with_trunk(default, *, trunk="", trunk_arguments=None, **arguments):
   """Returns a detector's fields with `classifier`. Raises: UserError for one without a trunk."""
   name, more = (trunk, trunk_arguments or {}) if trunk else default
+  if not hasattr(more, "keys"):  # a part of a config is no Mapping to Python
+    raise UserError(f"trunk_arguments must be fields by name, found {shown(more)}")
   if name:  # YOLO has a trunk of its own
     dtype = {k: v for k, v in arguments.items() if k == "dtype"}
     classifier = create_model(name, **{**more, **dtype})

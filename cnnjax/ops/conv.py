@@ -24,6 +24,7 @@ from cnnjax.ops.cpu import (
   volume,
   winograd,
 )
+from cnnjax.ops.cpu.barrier import barrier
 from cnnjax.ops.geometry import Geometry, plain
 
 Sizes = int | Sequence[int]
@@ -176,7 +177,7 @@ def _gradients(x, kernel, gradient, geometry, form):
   def xla_kernel(x, gradient):
     return direct.kernel_gradient(x, gradient, kernel.shape, geometry)
 
-  gradient = lax.platform_dependent(gradient, cpu=lax.optimization_barrier, default=lambda g: g)
+  gradient = barrier(gradient)
   with jax.named_scope("conv_input_gradient"):
     x_gradient = lax.platform_dependent(kernel, gradient, cpu=cpu_input, default=xla_input)
   with jax.named_scope("conv_kernel_gradient"):

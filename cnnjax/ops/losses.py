@@ -1,4 +1,6 @@
-"""Elementwise losses that two models or more use."""
+"""What the losses of two models or tasks or more are made of."""
+
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
@@ -11,3 +13,19 @@ def smooth_l1(x: jax.Array, beta: float = 1.0) -> jax.Array:
   """
   size = jnp.abs(x)
   return jnp.where(size < beta, x * x / (2 * beta or 1), size - beta / 2)
+
+
+def total(
+  parts: Mapping[str, tuple[jax.Array, jax.Array]], counts: Mapping[str, jax.Array] | None = None
+) -> jax.Array:
+  """Returns the sum of a loss's parts, each of them a sum divided by its count.
+
+  A part whose count is 0 is divided by 1.
+
+  Args:
+    parts: {name: (sum, count)}.
+    counts: {name: what the part is divided by, in place of its own count}.
+  """
+  counts = {name: count for name, (_, count) in parts.items()} if counts is None else counts
+  nonzero = {name: jnp.where(counts[name] > 0, counts[name], 1) for name in parts}
+  return sum(value / nonzero[name] for name, (value, _) in parts.items())

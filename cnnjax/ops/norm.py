@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from cnnjax.ops.cpu.row_sums import row_sums
+from cnnjax.ops.cpu import moments as cpu
+from cnnjax.ops.cpu.barrier import barrier
 
 Range = tuple[float, float]  # of a clipping: (0, inf) is relu, (0, 6) relu6
 
@@ -18,6 +19,7 @@ def batch_norm(
   scale: jax.Array,
   bias: jax.Array,
   residual: jax.Array | None = None,
+  shift: jax.Array | None = None,
   *,
   epsilon: float = 1e-5,
   within: Range | None = None,
@@ -29,6 +31,8 @@ def batch_norm(
     scale: [C].
     bias: [C].
     residual: of x's shape, added to the result.
+    shift: [C], near the mean, as the running mean is: `moments`. It changes no result but by
+      rounding.
     epsilon: added to the variance.
     within: the range that the sum is then clipped to, (0, inf) for relu; None for none.
 
@@ -37,7 +41,7 @@ def batch_norm(
     half as much as the gradients of all operations of the forward pass.
   """
   residual = None if residual is None else residual.astype(x.dtype)
-  return _batch_norm(x, scale, bias, residual, epsilon, within)
+  return _batch_norm(x, scale, bias, residual, shift, epsilon, within)
 
 
 def apply_norm(
@@ -53,79 +57,95 @@ def apply_norm(
 ) -> jax.Array:
   """Returns x [B, *space, C] normalised by statistics [C], plus residual, clipped, in x's type."""
   factor = scale * lax.rsqrt(var + epsilon)
-  factor, offset = lax.optimization_barrier((factor, bias - mean * factor))
+  factor, offset = barrier((factor, bias - mean * factor))
   y = x.astype(factor.dtype) * factor + offset
   if residual is not None:
     y = y + residual
   return (y if within is None else jnp.clip(y, *within)).astype(x.dtype)
 
 
-def moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+def moments(x: jax.Array, shift: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
   """Returns mean and biased variance [C] of x [B, *space, C] over all axes but the last.
 
-  They are computed in one pass from differences to each image's first pixel, so that a large mean
-  costs no precision, and combined over the images as by Chan, Golub and LeVeque (1983).
+  They are computed in one pass: on the CPU as `cpu.moments` says, elsewhere from differences to
+  `shift`, as `shifted_moments` does; without one from those to the first pixel.
   """
-  x = x.reshape(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
-  pixels, first = x.shape[1], x[:, :1]
-  off = x - first
-  sums, squares = _pixel_sums(off, off * off)
-  off, means = sums / pixels, first[:, 0] + sums / pixels
-  mean = means.mean(0)
-  return mean, (squares / pixels - off * off).mean(0) + jnp.square(means - mean).mean(0)
+  shift = x[(0,) * (x.ndim - 1)] if shift is None else shift
+  return lax.platform_dependent(x, shift, cpu=lambda x, _: cpu.moments(x), default=shifted_moments)
 
 
-def _pixel_sums(*terms: jax.Array) -> tuple[jax.Array, ...]:
-  """Returns the sum over pixels, [B, C], of each of the terms [B, N, C]."""
+def shifted_moments(x: jax.Array, shift: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """Returns mean and biased variance [C] of x [B, *space, C], computed from x - shift [C].
 
-  def plain(*terms):
-    return tuple(term.sum(1) for term in terms)
+  The variance is the mean of squares less the square of the mean: devices that share a batch
+  exchange both at once. A mean that is n deviations away from the shift costs it 2 log2(n) of its
+  24 bits; a running mean is that far only in the first steps.
+  """
+  axes = tuple(range(x.ndim - 1))
+  off = x - shift.astype(x.dtype)
+  mean, square = off.mean(axes), jnp.square(off).mean(axes)
+  return shift + mean, jnp.maximum(square - jnp.square(mean), 0)
 
-  return lax.platform_dependent(*terms, cpu=row_sums, default=plain)
+
+def gradient_sums(
+  gradient: jax.Array, x: jax.Array, mean: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  """Returns the sums [C] of gradient and of gradient * (x - mean), both [B, *space, C]."""
+
+  def plain(gradient, x, mean):
+    axes, gradient = tuple(range(x.ndim - 1)), gradient.astype(mean.dtype)
+    return gradient.sum(axes), (gradient * (x - mean)).sum(axes)
+
+  return lax.platform_dependent(gradient, x, mean, cpu=cpu.gradient_sums, default=plain)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(4, 5))
-def _batch_norm(x, scale, bias, residual, epsilon, within):
-  return _forward(x, scale, bias, residual, epsilon, within)[0]
+@partial(jax.custom_vjp, nondiff_argnums=(5, 6))
+def _batch_norm(x, scale, bias, residual, shift, epsilon, within):
+  return _forward(x, scale, bias, residual, shift, epsilon, within)[0]
 
 
-def _forward(x, scale, bias, residual, epsilon, within):
-  y, mean, var = _normalised(x, scale, bias, residual, epsilon, within)
+def _forward(x, scale, bias, residual, shift, epsilon, within):
+  y, mean, var = _normalised(x, scale, bias, residual, shift, epsilon, within)
   added = None if residual is None else ()
-  return (y, mean, var), (x, None if within is None else y, mean, var, scale, added)
+  return (y, mean, var), (x, None if within is None else y, mean, var, scale, bias, added)
 
 
-@partial(jax.jit, static_argnums=(4, 5))
-def _normalised(x, scale, bias, residual, epsilon, within):  # jitted: equal layers traced once
+@partial(jax.jit, static_argnums=(5, 6))
+def _normalised(x, scale, bias, residual, shift, epsilon, within):  # jitted: equal layers once
   with jax.named_scope("batch_norm"):
-    mean, var = moments(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
+    mean, var = moments(x.astype(jnp.promote_types(x.dtype, jnp.float32)), shift)
     y = apply_norm(x, mean, var, scale, bias, residual, epsilon=epsilon, within=within)
-    return lax.optimization_barrier(y), mean, var  # else each reader of y computes it again
+    return barrier(y), mean, var  # else each reader of y computes it again
 
 
 def _backward(epsilon, within, kept, gradients):
   *kept, added = kept
-  *found, residual_gradient = _gradients(*kept, gradients[0], epsilon, within)
-  return *found, None if added is None else residual_gradient
+  alone = added is None
+  *found, residual_gradient = _gradients(*kept, gradients[0], epsilon, within, alone)
+  return *found, None if alone else residual_gradient, None  # none for the shift
 
 
-@partial(jax.jit, static_argnums=(6, 7))
-def _gradients(x, y, mean, var, scale, gradient, epsilon, within):
-  """Returns the gradients of x, scale, bias and residual from that of y."""
+@partial(jax.jit, static_argnums=(7, 8, 9))
+def _gradients(x, y, mean, var, scale, bias, gradient, epsilon, within, alone):
+  """Returns the gradients of x, scale, bias and residual from that of y.
+
+  What was clipped shows in y. For an x that was normalised `alone`, without a residual, all but the
+  CPU compute y again from x, which they read anyway.
+  """
   count = math.prod(x.shape[:-1])
   with jax.named_scope("batch_norm"):
     if within is not None:
+      if alone:
+        again = lambda x, y, *others: apply_norm(x, *others, epsilon=epsilon)  # noqa: E731
+        given = x, y, mean, var, scale, bias
+        y = lax.platform_dependent(*given, cpu=lambda x, y, *_: y, default=again)
       low, high = within
-      gradient = lax.optimization_barrier(jnp.where((y > low) & (y < high), gradient, 0))
-
-    shape = (x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
-    rows, row_gradients = x.reshape(shape), gradient.reshape(shape).astype(mean.dtype)
-    sums = _pixel_sums(row_gradients, row_gradients * (rows - mean))
-    total, along = (s.sum(0) for s in sums)
+      gradient = barrier(jnp.where((y > low) & (y < high), gradient, 0))
+    total, along = gradient_sums(gradient, x, mean)
     inverse = lax.rsqrt(var + epsilon)
     a = scale * inverse
     b = -a * inverse * inverse * along / count
-    a, b, c = lax.optimization_barrier((a, b, -a * total / count - b * mean))
+    a, b, c = barrier((a, b, -a * total / count - b * mean))
     x_gradient = (a * gradient + (x * b + c)).astype(x.dtype)
   return x_gradient, along * inverse, total, gradient
 
@@ -170,7 +190,7 @@ def _neighbours(x: jax.Array, before: int, after: int) -> jax.Array:
   window, around = (1,) * (x.ndim - 1) + (before + 1 + after,), [(0, 0)] * (x.ndim - 1)
   zero = np.zeros((), x.dtype)[()]
   found = lax.reduce_window(x, zero, lax.add, window, (1,) * x.ndim, [*around, (before, after)])
-  return lax.optimization_barrier(found)
+  return barrier(found)
 
 
 def _power(x: jax.Array, exponent: float) -> jax.Array:

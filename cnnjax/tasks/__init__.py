@@ -28,7 +28,8 @@ class Task(NamedTuple):
   Attributes:
     inputs: batch -> what the network reads.
     views: batch -> rows (weight, batch), the views whose logits are averaged in evaluation.
-    loss: (outputs, batch) -> (scalar, {name: (sum, count)}).
+    loss: (outputs, batch, counts=None) -> (scalar, {name: (sum, count)}); sums are divided by
+      `counts` {name: count}, where the batch is a part of a larger one, in place of their own.
     metrics: (outputs, batch, rows=False) -> sums that add over batches.
     summarise: those sums -> figures.
     predict: (outputs, batch) -> answers.

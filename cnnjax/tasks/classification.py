@@ -11,6 +11,7 @@ import optax
 from cnnjax.data.inputs import read as inputs  # noqa: F401, a function of the task
 from cnnjax.data.table import Table
 from cnnjax.metrics import classification as metrics_of
+from cnnjax.ops import losses
 from cnnjax.tasks.table import column, weights
 from cnnjax.tasks.views import views  # noqa: F401, a function of the task
 
@@ -36,6 +37,7 @@ def complete(
 def loss(
   outputs: Outputs,
   batch: Batch,
+  counts: Mapping[str, jax.Array] | None = None,
   *,
   label_smoothing: float = 0.0,
   aux_weight: float = 0.3,
@@ -65,7 +67,7 @@ def loss(
   hits = logits.argmax(-1) == batch["label"]
   total, count = jnp.sum(each * mask), jnp.sum(weight)
   logs = {"loss": (total, count), "accuracy": (jnp.sum(hits * mask), jnp.sum(mask))}
-  return total / jnp.where(count > 0, count, 1), logs
+  return losses.total({"loss": logs["loss"]}, counts), logs
 
 
 def metrics(outputs: Outputs, batch: Batch, *, rows: bool = False) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from cnnjax.data.inputs import read as inputs  # noqa: F401, a function of the t
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
 from cnnjax.metrics import multilabel as metrics_of
+from cnnjax.ops import losses
 from cnnjax.tasks.table import column, weights
 from cnnjax.tasks.views import views  # noqa: F401, a function of the task
 
@@ -44,6 +45,7 @@ def complete(
 def loss(
   outputs: Outputs,
   batch: Batch,
+  counts: Mapping[str, jax.Array] | None = None,
   *,
   positive_weights: Sequence[float] = (),
   aux_weight: float = 0.3,
@@ -62,7 +64,7 @@ def loss(
   hits = jnp.mean((logits > 0) == (target > 0.5), -1)
   total, count = jnp.sum(each * mask), jnp.sum(mask)
   logs = {"loss": (total, count), "accuracy": (jnp.sum(hits * mask), count)}
-  return total / jnp.maximum(count, 1), logs
+  return losses.total({"loss": logs["loss"]}, counts), logs
 
 
 def metrics(outputs: Outputs, batch: Batch, *, rows: bool = False) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from cnnjax.data.inputs import read as inputs  # noqa: F401, a function of the t
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
 from cnnjax.metrics import regression as metrics_of
+from cnnjax.ops import losses
 from cnnjax.tasks.table import column
 from cnnjax.tasks.views import views  # noqa: F401, a function of the task
 
@@ -48,6 +49,7 @@ def complete(
 def loss(
   outputs: Outputs,
   batch: Batch,
+  counts: Mapping[str, jax.Array] | None = None,
   *,
   mean: Sequence[float] = (0.0,),
   std: Sequence[float] = (1.0,),
@@ -68,7 +70,7 @@ def loss(
   total, count = jnp.sum(each * mask), jnp.sum(mask)
   away = jnp.mean(jnp.abs(outputs["logits"] - target) * jnp.asarray(std, jnp.float32), -1)
   logs = {"loss": (total, count), "mae": (jnp.sum(away * mask), count)}
-  return total / jnp.maximum(count, 1), logs
+  return losses.total({"loss": logs["loss"]}, counts), logs
 
 
 def metrics(

@@ -20,12 +20,15 @@ def above(answer: dict[str, Any], least: float) -> dict[str, Any]:
   return {key: value[:count] if key in lists else value for key, value in answer.items()}
 
 
-def as_text(answer: dict[str, Any], names: Sequence[str]) -> tuple[dict[str, Any], str]:
+def as_text(
+  answer: dict[str, Any], names: Sequence[str], whole: dict[str, Any] | None = None
+) -> tuple[dict[str, Any], str]:
   """Returns a row for a table, and a caption, for a named answer of any task.
 
   Args:
     answer: with `targets`, `boxes`, `classes` or `class`.
     names: of the network's outputs.
+    whole: a detector's answer before `above`, to say what was the best where nothing is left.
   """
   if "targets" in answer:
     shown = {name: f"{value:.4g}" for name, value in answer["targets"].items()}
@@ -35,6 +38,9 @@ def as_text(answer: dict[str, Any], names: Sequence[str]) -> tuple[dict[str, Any
     more = [f"and {len(each) - MOST} more"] if len(each) > MOST else []
     caption = ", ".join(f"{n} {name}" for name, n in Counter(answer["classes"]).most_common(MOST))
     row = {"boxes": len(each), "best": ", ".join(each[:MOST] + more)}
+    if not each and whole:
+      best = f"{whole['classes'][0]} {whole['scores'][0]:.2g}" if whole["scores"] else "no box"
+      return row | {"best": f"nothing; the best is {best}"}, f"nothing\nbest {best}"
     return row, caption or "nothing"
   best = ranked(answer, names)
   each = [f"{one['class']} {one['probability']:.3f}" for one in best]

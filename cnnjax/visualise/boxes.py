@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
 
-import matplotlib
 import numpy as np
 from matplotlib.colors import to_rgb
 from PIL import Image, ImageDraw, ImageFont
+
+from cnnjax.visualise.text import LONGEST, font, short
 
 COVER = 0.45  # opacity of a mask
 
@@ -40,14 +40,15 @@ def draw(
   longest = max(drawn.shape[:2])
   zoom = -(-side // longest)
   large = Image.fromarray(drawn.repeat(zoom, 0).repeat(zoom, 1))
-  width = max(1, zoom * longest // 240)
-  pen, font = ImageDraw.Draw(large, "RGBA"), _font(max(11, zoom * longest // 60))
+  width, high = max(1, zoom * longest // 240), max(11, zoom * longest // 60)
+  pen = ImageDraw.Draw(large, "RGBA")
   places = np.round(zoom * np.asarray(boxes, float).reshape(-1, 4)).astype(int)
   for (x0, y0, x1, y1), ink in reversed(list(zip(places.tolist(), inks))):
     pen.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), outline=ink, width=width)
   for (x0, y0, *_), ink, text in reversed(list(zip(places.tolist(), inks, texts))):
     if text:
-      _write(pen, text, (x0, y0), font, ink)
+      text = short(text, 2 * LONGEST)
+      _write(pen, text, (x0, y0), _font(font(text), high), ink)
   return np.asarray(large)
 
 
@@ -67,6 +68,5 @@ def _write(pen, text, corner, font, ink):
 
 
 @lru_cache(maxsize=8)
-def _font(size: int) -> ImageFont.FreeTypeFont:
-  path = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")  # has most alphabets
-  return ImageFont.truetype(str(path), size)
+def _font(file: str, size: int) -> ImageFont.FreeTypeFont:
+  return ImageFont.truetype(file, size)

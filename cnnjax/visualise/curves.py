@@ -5,6 +5,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from cnnjax.visualise.text import legend
+
 
 def curves(rows: Sequence[dict[str, Any]], names: Sequence[str] = ("loss", "accuracy")) -> Figure:
   """Draws the named values of a metrics.jsonl by epoch, with a line for each split."""
@@ -19,7 +21,7 @@ def curves(rows: Sequence[dict[str, Any]], names: Sequence[str] = ("loss", "accu
       points = [(r["epoch"], r[name]) for r in rows if r["split"] == split and name in r]
       if points:
         marker = "." if len(points) > 1 else "o"
-        axes.plot(*zip(*points), marker=marker, label=split)
+        axes.plot(*zip(*points), marker=marker, label=legend(split))
     axes.set(xlabel="epoch", ylabel=name)
     axes.grid(alpha=0.3)
     if axes.lines:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from cnnjax.visualise.text import short
+
 
 def grid(
   rows: dict[str, Sequence[np.ndarray]], titles: Sequence[str] = (), *, side: float = 1.3
@@ -20,10 +22,14 @@ def grid(
   for axes in places.flat:
     axes.set(xticks=[], yticks=[], frame_on=False)
   for line, (name, images) in zip(places, rows.items()):
-    line[0].set_ylabel(name, rotation=0, ha="right", va="center", parse_math=False)
+    line[0].set_ylabel(_lines(name), rotation=0, ha="right", va="center", parse_math=False)
     for axes, image in zip(line, images):
       shown = np.squeeze(image, -1) if image.ndim == 3 and image.shape[-1] == 1 else image
       axes.imshow(shown, cmap="gray", vmin=0, vmax=255)
   for axes, title in zip(places[0], titles):
-    axes.set_title(title, fontsize=8, parse_math=False)
+    axes.set_title(short(title, 24), fontsize=8, parse_math=False)
   return figure
+
+
+def _lines(name: str) -> str:
+  return "\n".join(map(short, name.splitlines()))

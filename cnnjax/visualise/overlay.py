@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
+from cnnjax.visualise.text import legend
+
 
 def overlay(lines: dict[str, Sequence[tuple[float, float]]], *, xlabel: str, ylabel: str) -> Figure:
   """Draws lines {name: [(x, y), ..]}; names that differ only in digits share a colour.
@@ -17,7 +19,7 @@ def overlay(lines: dict[str, Sequence[tuple[float, float]]], *, xlabel: str, yla
     kind = "".join(c for c in name if not c.isdigit())
     style = "-" if kind in kinds else "--"
     color = f"C{kinds.setdefault(kind, len(kinds))}"
-    axes.plot(*zip(*points), style, color=color, label=name)
+    axes.plot(*zip(*points), style, color=color, label=legend(name))
   axes.set(xlabel=xlabel, ylabel=ylabel)
   axes.grid(alpha=0.3)
   axes.legend()

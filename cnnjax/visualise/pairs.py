@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from cnnjax.visualise.text import short
+
 
 def pairs(
   prediction: np.ndarray,
@@ -31,7 +33,7 @@ def pairs(
     axes.scatter(x, y, s=9, alpha=0.5, linewidths=0)
     axes.axline((x.mean(), x.mean()), slope=1, color="grey", linestyle="--", linewidth=1)
     told = "  ".join(f"{k.upper()} {of_one[k]:.3g}" for k in ("mae", "r2") if of_one[k] is not None)
-    axes.set_title(f"{name}\n{told}", fontsize=9, parse_math=False)
+    axes.set_title(f"{short(name)}\n{told}", fontsize=9, parse_math=False)
     axes.set(xlabel="true", ylabel="predicted")
     axes.grid(alpha=0.3)
   return figure

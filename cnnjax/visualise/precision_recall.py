@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
+from cnnjax.visualise.text import legend
+
 NAMED = 20  # classes in the legend
 
 
@@ -21,7 +23,7 @@ def precision_recall(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], title:
   figure = Figure(figsize=(7, 4.5), layout="constrained")
   axes = figure.subplots()
   for place, name in enumerate(ranked):
-    label = f"{name}  {areas[name]:.3f}".replace("$", r"\$") if place < NAMED else None
+    label = f"{legend(name)}  {areas[name]:.3f}" if place < NAMED else None
     style = {"color": f"C{place % 10}", "linestyle": ("-", "--")[place // 10 % 2]}
     style = style if label else {"color": "0.8", "zorder": 1}
     axes.step(*curves[name], where="pre", linewidth=1.2, label=label, **style)

@@ -3,6 +3,8 @@
 import numpy as np
 from matplotlib.figure import Figure
 
+from cnnjax.visualise.text import legend
+
 
 def roofline(points: dict[str, tuple[float, float]], *, flops: float, bandwidth: float) -> Figure:
   """Draws points {name: (operations per byte, operations per second)} under the machine's roof.
@@ -23,7 +25,7 @@ def roofline(points: dict[str, tuple[float, float]], *, flops: float, bandwidth:
   label = f"{flops / 1e9:.0f} GFLOP/s, {bandwidth / 1e9:.1f} GB/s"
   axes.annotate(label, (x[-1], flops / 1e9), ha="right", va="bottom")
   for name, (intensity, reached) in points.items():
-    axes.scatter(intensity, reached / 1e9, label=f"{name}: {reached / 1e9:.0f}")
+    axes.scatter(intensity, reached / 1e9, label=f"{legend(name)}: {reached / 1e9:.0f}")
   axes.set(xscale="log", yscale="log", xlabel="operations a byte", ylabel="GFLOP/s")
   axes.grid(alpha=0.3)
   axes.legend(loc="lower right", frameon=False)

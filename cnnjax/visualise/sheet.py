@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from cnnjax.visualise.text import short
+
 
 def contact_sheet(images: Sequence[np.ndarray], captions: Sequence[str]) -> Figure:
   """Draws uint8 images [H, W] or [H, W, C] in a grid, their captions above."""
@@ -16,7 +18,8 @@ def contact_sheet(images: Sequence[np.ndarray], captions: Sequence[str]) -> Figu
   for axes in grid:
     axes.axis("off")
   for axes, image, caption in zip(grid, images, captions):
-    grey = image.ndim == 2 or image.shape[-1] == 1
-    axes.imshow(image.squeeze(), cmap="gray" if grey else None, vmin=0, vmax=255)
-    axes.set_title(caption, fontsize=8, parse_math=False)
+    shown = image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image
+    axes.imshow(shown, cmap="gray", vmin=0, vmax=255)
+    lines = [short(line, 28) for line in caption.splitlines()]  # as many letters as it is wide
+    axes.set_title("\n".join(lines), fontsize=8, parse_math=False)
   return figure

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 import cnnjax
-from cnnjax.data import catalogue, pipeline
+from cnnjax.data import pipeline
 from cnnjax.data.table import Table
 from cnnjax.engine.evaluate import evaluate, evaluator
 from cnnjax.engine.mesh import make_mesh
@@ -33,7 +33,7 @@ def _levels(trained, change):
   run = cnnjax.restore(trained.folder)
   mesh, kind = make_mesh(1), task(run.config.task.name)
   step = evaluator(run.model, kind, mesh)
-  test = catalogue.load(run.config.data, run.config.seed)["test"]
+  test = run.load_splits()["test"]
   tables = change(test, run.model.preprocessing)
   sums = (evaluate(step, run.variables, pipeline.eval_batches(t, BATCH), mesh) for t in tables)
   return [100 * kind.summarise(s)["accuracy"] for s in sums]

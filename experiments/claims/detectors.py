@@ -10,14 +10,14 @@ import numpy as np
 
 import cnnjax
 from cnnjax import tasks
-from cnnjax.data import catalogue, inputs
+from cnnjax.data import inputs
 from cnnjax.data.image import prepare
 from cnnjax.data.proposals import search
 from cnnjax.data.table import Table
 from cnnjax.engine import log
 from cnnjax.engine.compiler import compile_step
 from cnnjax.engine.mesh import make_mesh, shard
-from cnnjax.engine.run import write_json
+from cnnjax.engine.record import write_json
 from cnnjax.engine.step import predict_step
 from cnnjax.errors import unknown
 
@@ -212,7 +212,7 @@ def _timer(run: cnnjax.Run) -> Callable[[], float]:
 
 def _images(run: cnnjax.Run) -> Table:
   """Returns the first test images, prepared for the network."""
-  test = catalogue.load(run.config.data, run.config.seed)["test"]
+  test = run.load_splits()["test"]
   return prepare(test.take(np.arange(min(TIMED, len(test)))), run.model.preprocessing)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 import cnnjax
 from cnnjax.engine.config import load_config
-from cnnjax.engine.run import read_rows
+from cnnjax.engine.record import read_rows
 
 from ..evaluate import score
 from ..launch import read_config

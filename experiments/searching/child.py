@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cnnjax.engine.run import locked, read_rows
+from cnnjax.engine.record import read_rows
+from cnnjax.engine.run import locked
 from cnnjax.errors import UserError
 
 from .space import write_config

@@ -9,7 +9,7 @@ from typing import Any
 
 from cnnjax import keys
 from cnnjax.engine.config import tuples
-from cnnjax.engine.run import write_text
+from cnnjax.engine.record import write_text
 from cnnjax.errors import UserError, unknown
 from cnnjax.keys import flatten
 

@@ -20,7 +20,7 @@ TOP1 = {  # accuracy in %, ImageNet validation, one crop, of each model's first 
   **{
     name: next(iter(sets.values())).top1
     for name, sets in WEIGHTS.items()
-    if ZOO[name].task == "classification" and not name.endswith("_bn")
+    if ZOO[name].task == "classification" and not name.endswith("_bn") and "cifar" not in name
   },
   "seresnet50": 77.6,  # of its authors' weights; timm's state none
   "mobilenet_v1": 70.6,  # arXiv:1704.04861, table 8

@@ -14,6 +14,8 @@ from cnnjax.metrics.coco_results import pack, unpack
 from cnnjax.visualise import boxes
 from cnnjax.visualise.figure import save_pixels
 
+from .coco_ids import Ids, of_file, of_run
+
 LEAST = 0.5
 
 
@@ -40,21 +42,33 @@ def packed(answer: dict[str, Any], pixels: np.ndarray) -> dict[str, Any]:
   return {"size": list(pixels.shape[:2]), **answer, **masks}
 
 
-def draw(
-  files: Sequence[Path], answers: Sequence[dict[str, Any]], folder: Path, most: int, side: int
-) -> list[np.ndarray]:
-  """Draws `packed` answers on their images, and writes these as PNGs by number and name.
+def ids(run: cnnjax.Run, file: str | None, images: Sequence[Path]) -> Ids | None:
+  """Returns the ids for answers about images: of the COCO file of --annotations, else of the run's.
 
-  Returns: the first `most` of the pictures, scaled down so that no side is longer than `side`.
+  Raises: UserError for a file that lacks one of them, and for one with a run without a detector.
+  """
+  if run.config.task.name != "detection":
+    if file is not None:
+      raise UserError(
+        f"--annotations is for boxes, but {run.folder} is a run of the task {run.config.task.name}"
+      )
+    return None
+  return of_run(run, images) if file is None else of_file(file, images, run.config.data.classes)
+
+
+def draw(answers: Sequence[dict[str, Any]], folder: Path, side: int) -> list[np.ndarray]:
+  """Draws `packed` answers on their files' images, and writes these as PNGs by number and name.
+
+  Returns: the pictures, scaled down so that no side is longer than `side`.
   """
   folder.mkdir(exist_ok=True)
   small = []
-  for number, (path, answer) in enumerate(zip(files, answers), 1):
+  for number, answer in enumerate(answers, 1):
     texts = [f"{name} {score:.2f}" for name, score in zip(answer["classes"], answer["scores"])]
     masks = [unpack(mask) for mask in answer.get("masks", ())]
     colours = [boxes.colour(label) for label in answer["labels"]]
+    path = Path(answer["file"])
     pixels = boxes.draw(image.read(path), answer["boxes"], colours, texts, masks)
     save_pixels(pixels, folder / f"{number:04}_{path.stem}.png")
-    if number <= most:
-      small.append(image.thumbnail(pixels, side))
+    small.append(image.thumbnail(pixels, side))
   return small

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cnnjax.data.table import Table
-from cnnjax.metrics.detection import curve, falling, rankings
+from cnnjax.metrics.detection import curve, falling, present, rankings
 from cnnjax.metrics.errors import Errors
 from cnnjax.visualise.confusion import confusion
 from cnnjax.visualise.curves import curves
@@ -56,7 +56,7 @@ def of_boxes(
   ranked = zip(table.classes, rankings(found, truth, len(table.classes)))
   lines = {name: falling(*curve(*one)) for name, one in ranked if one[1]}
   yield "precision_recall.png", precision_recall(lines, "boxes found by an overlap of 0.5")
-  seen = {**found, "valid": (found["valid"] > 0) & (found["scores"] >= least)}
+  seen = {**found, "valid": present(found) & (found["scores"] >= least)}
   images = table.columns["image"]
   figure = mistakes(parts, lambda row: images[np.asarray([row])][0], seen, truth, table.classes)
   yield "errors.png", figure

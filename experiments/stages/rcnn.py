@@ -15,7 +15,7 @@ from cnnjax.data.table import Table
 from cnnjax.engine.compiler import compile_step
 from cnnjax.engine.fit import Plan
 from cnnjax.engine.mesh import replicated, shard
-from cnnjax.engine.run import writing
+from cnnjax.engine.record import writing
 from cnnjax.models.detection import svm
 from cnnjax.models.detection.rcnn import encode
 from cnnjax.tasks import detection

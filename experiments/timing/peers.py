@@ -99,11 +99,11 @@ PEERS = {  # peer: {model: our variables -> (apply, variables) of Flax, or PyTor
 }
 
 
-def undropped(name: str) -> Any:
+def undropped(name: str, **fields: Any) -> Any:
   """Returns a model of the zoo without dropout, whose random numbers differ between libraries."""
   model = zoo.create_model(name)
   off = {field: 0.0 for field in ("dropout", "aux_dropout") if hasattr(model, field)}
-  return zoo.create_model(name, **off)
+  return zoo.create_model(name, **off, **fields)
 
 
 def engine(name: str, batch_size: int, train: bool) -> Contestant:

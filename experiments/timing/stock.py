@@ -1,21 +1,19 @@
-"""Our networks with stock Flax's arithmetic: each layer computes what that of flax.linen does."""
+"""Our networks with stock Flax's layers: each layer is computed by that of flax.linen."""
 
 from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
-import jax.numpy as jnp
-from jax import lax
 
 from cnnjax.layers import BatchNorm, Conv, Dense, MaxPool
-from cnnjax.ops.conv import conv, each, pads
+from cnnjax.ops.conv import each, pads
 
 
 def stock(model: nn.Module) -> Callable:
   """Returns `model.apply` with stock convolutions, dense layers, batch norms and max pooling.
 
-  It takes our variables. Only the running variance differs, which Flax does not correct by
-  n/(n-1).
+  It takes our variables, and computes in the layers' own types. Only the running variance differs,
+  which Flax does not correct by n/(n-1).
   """
 
   def apply(*arguments: Any, **options: Any) -> Any:
@@ -34,37 +32,40 @@ def _replace(own, arguments, options, context):
 
 
 def _conv(layer, x):
-  """Computes what nn.Conv does: lax.conv_general_dilated and an addition of the bias."""
-  kernel = layer.get_variable("params", "kernel")
-  places = dict(strides=layer.strides, padding=layer.padding, dilation=layer.dilation)
-  y = conv(x, kernel, groups=layer.groups, form="plain", **places)
-  return y + layer.get_variable("params", "bias") if layer.use_bias else y
+  theirs = nn.Conv(
+    layer.features,
+    each(layer.kernel_size, x.ndim - 2),
+    strides=layer.strides,
+    padding=pads(layer.padding, x.ndim - 2),
+    kernel_dilation=layer.dilation,
+    feature_group_count=layer.groups,
+    use_bias=layer.use_bias,
+    dtype=layer.dtype,
+  )
+  return theirs.apply({"params": layer.variables["params"]}, x)
 
 
 def _dense(layer, x):
-  """Computes what nn.Dense does: a matrix product and an addition of the bias."""
-  y = x @ layer.get_variable("params", "kernel")
-  return y + layer.get_variable("params", "bias") if layer.use_bias else y
+  theirs = nn.Dense(layer.features, use_bias=layer.use_bias, dtype=layer.dtype)
+  return theirs.apply({"params": layer.variables["params"]}, x)
 
 
 def _batch_norm(layer, x, *, train, residual=None, activation=None):
-  """Computes what nn.BatchNorm does by default: variance is E[x^2] - E[x]^2."""
-  scale, bias = (layer.get_variable("params", name) for name in ("scale", "bias"))
-  mean, var = (layer.get_variable("batch_stats", name) for name in ("mean", "var"))
-  if train:
-    axes, keep = tuple(range(x.ndim - 1)), layer.momentum
-    now = x.mean(axes)
-    spread = jnp.maximum(0.0, jnp.square(x).mean(axes) - jnp.square(now))
-    layer.put_variable("batch_stats", "mean", keep * mean + (1 - keep) * now)
-    layer.put_variable("batch_stats", "var", keep * var + (1 - keep) * spread)
-    mean, var = now, spread
-  y = (x - mean) * (lax.rsqrt(var + layer.epsilon) * scale) + bias
+  theirs = nn.BatchNorm(
+    use_running_average=not train,
+    momentum=layer.momentum,
+    epsilon=layer.epsilon,
+    use_scale=layer.use_scale,
+    dtype=layer.dtype,
+  )
+  y, changed = theirs.apply(dict(layer.variables), x, mutable=["batch_stats"])
+  for name, value in changed["batch_stats"].items() if train else ():
+    layer.put_variable("batch_stats", name, value)
   y = y if residual is None else y + residual
   return activation(y) if activation else y
 
 
 def _max_pool(layer, x):
-  """Computes what nn.max_pool does: lax.reduce_window."""
   n = x.ndim - 2
   window, around = each(layer.window, n), pads(layer.padding, n)
   strides = window if layer.strides is None else each(layer.strides, n)

@@ -16,7 +16,8 @@ import numpy as np
 from cnnjax.engine import log
 from cnnjax.engine.compiler import compile_once
 from cnnjax.engine.mesh import shard
-from cnnjax.engine.run import open_folder, read_rows
+from cnnjax.engine.record import read_rows
+from cnnjax.engine.run import open_folder
 
 from .turns import Contestant, as_text, clock, ratio, take_turns
 

@@ -79,7 +79,7 @@ def state_of(folder):
   import orbax.checkpoint as ocp
 
   from cnnjax.engine.log import CLOCK
-  from cnnjax.engine.run import read_rows
+  from cnnjax.engine.record import read_rows
 
   steps = [int(p.name) for p in Path(folder, "checkpoints").iterdir() if p.name.isdecimal()]
   with ocp.PyTreeCheckpointer() as reader:

@@ -146,7 +146,10 @@ def test_a_save_that_a_lost_process_ends_is_no_failure_of_files(tmp_path, monkey
     for error in (RuntimeError("Barrier timed out"), ValueError("Gloo: closed by peer")):
       with pytest.raises(type(error)), store._raising_user_error(4):
         raise error
-    for error in (OSError(28, "No space left"), ValueError("[os_error_code='28'] w: No space left")):
+    for error in (
+      OSError(28, "No space left"),
+      ValueError("[os_error_code='28'] w: No space left"),
+    ):
       with pytest.raises(UserError, match="4 could not be written.*No space"):
         with store._raising_user_error(4):
           raise error

@@ -96,10 +96,10 @@ def test_tensors_that_do_not_fit_are_listed(saved, tmp_path, tensors, sentence):
 def test_weights_of_another_model(saved):
   with pytest.raises(UserError, match=r"does not fit resnet18: missing \d+ \(bn1.bias"):
     cnnjax.load_pretrained("resnet18", saved[2])
-  with pytest.raises(UserError, match="nobody has published weights of resnet20_cifar"):
-    cnnjax.load_pretrained("resnet20_cifar", saved[2])
+  with pytest.raises(UserError, match="plain20_cifar has no names in other libraries"):
+    cnnjax.load_pretrained("plain20_cifar", saved[2])
   with pytest.raises(UserError, match="CifarResNet has no names of others"):
-    export(cnnjax.create_model("resnet20_cifar"), {}, "x.safetensors")
+    export(cnnjax.create_model("plain20_cifar"), {}, "x.safetensors")
 
 
 @pytest.mark.parametrize("lie", ["longer", "cut", "nonsense", "header"])
@@ -123,18 +123,31 @@ def test_a_safetensors_file_that_lies_is_refused(saved, tmp_path, lie):
 
 def test_files_that_are_none(tmp_path):
   (tmp_path / "weights.npz").touch()
-  with pytest.raises(UserError, match="expected .safetensors or .pth"):
+  with pytest.raises(UserError, match="expected .safetensors, or a file of PyTorch's .*; it is em"):
     cnnjax.load_pretrained("resnet18", tmp_path / "weights.npz")
+  (tmp_path / "page.pth").write_text("<!DOCTYPE html><html>404</html>")
+  with pytest.raises(
+    UserError, match="page.pth is no weights file: .*begins with b'<!DOCTYPE html"
+  ):
+    cnnjax.load_pretrained("resnet18", tmp_path / "page.pth")
+  with pytest.raises(UserError, match="the folder holds no run and no model.safetensors"):
+    cnnjax.load_pretrained("resnet18", tmp_path)
+  (tmp_path / "config.json").write_text('{"architectures": ["ResNetForImageClassification"]}')
+  with pytest.raises(UserError, match="config.json is no run's config, or is damaged"):
+    cnnjax.load_pretrained("resnet18", tmp_path)
   with pytest.raises(UserError, match="neither a file nor a hub id"):
     cnnjax.load_pretrained("resnet18", tmp_path / "nowhere.safetensors")
   with pytest.raises(UserError, match="neither a file nor a hub id"):
     cnnjax.load_pretrained("resnet18", "weights/resnet18.pth")
 
 
-def test_a_file_named_by_its_checksum_must_have_it(saved, tmp_path):
-  path = tmp_path / "mobilenet_v2-01234567.pth"
+def test_only_a_published_file_must_have_the_checksum_in_its_name(saved, tmp_path):
+  for name in ("mobilenet_v2-20240115.pth", "mobilenet_v2-01234567.pth", "b0353104.pth"):
+    (tmp_path / name).write_bytes(saved[2].read_bytes())
+    assert same(cnnjax.load_pretrained("mobilenet_v2", tmp_path / name, **SMALL), saved[1])
+  path = tmp_path / "mobilenet_v2-b0353104.pth"
   path.write_bytes(saved[2].read_bytes())
-  with pytest.raises(UserError, match="is damaged: its SHA-256 is .*, expected 01234567"):
+  with pytest.raises(UserError, match="is damaged: its SHA-256 is .*, expected b0353104"):
     cnnjax.load_pretrained("mobilenet_v2", path, **SMALL)
 
 
@@ -194,7 +207,10 @@ def test_a_run_of_ours_is_a_source(tmp_path):
 
 def test_every_layer_of_every_ported_model_has_one_name():
   """And no two layers the same."""
-  for name in ("alexnet", "vgg11_bn", "googlenet", "seresnet18", "densenet121", "mobilenet_v1"):
+  for name in (
+    *("alexnet", "vgg11_bn", "googlenet", "seresnet18", "densenet121", "mobilenet_v1"),
+    *("resnet20_cifar", "resnet20_cifar_b"),
+  ):
     model = cnnjax.create_model(name)
     known = namings(model)
     x = jax.ShapeDtypeStruct((1, *ZOO[name].input), np.float32)
@@ -205,6 +221,46 @@ def test_every_layer_of_every_ported_model_has_one_name():
     for names in known.values():
       theirs = [translate(layer, names) for layer in layers]
       assert None not in theirs and len(set(theirs)) == len(layers), name
+
+
+@pytest.mark.parametrize(
+  ("name", "source", "more", "sentence"),
+  [
+    (object(), "x.pth", {}, "a model is asked for by its name, such as 'lenet5'; found <object"),
+    (np.array(["lenet5"]), "x.pth", {}, "by its name, such as 'lenet5'; found array.* of type nda"),
+    ("lenet5", {"fc.weight": 1}, {}, "from a file, a run folder or a hub id.*of type dict"),
+    ("lenet5", np.array(["a", "b"]), {}, "from a file, a run folder or a hub id.*of type ndarray"),
+    ("lenet5", "", {}, "from a file, a run folder or a hub id"),
+    ("lenet5", "x.pth", {"seed": "one"}, "seed must be an integer, found 'one'"),
+    ("lenet5", "x.pth", {"classes": ("a", "b")}, "name the 10 classes of the model"),
+    ("lenet5", "x.pth", {"classes": "abcdefghij"}, "name the 10 classes of the model"),
+    ("lenet5", "x.pth", {"num_classes": "ten"}, "num_classes must be int, found 'ten' of type str"),
+    ("lenet5", "x.pth", {"num_classes": 0}, "num_classes must be at least 1, found 0"),
+    ("lenet5", "x.pth", {"dtype": np.array(["a"])}, "dtype must be one of float32, .* found array"),
+    ("lenet5", "x.pth", {"preprocessing": "imagenet"}, "preprocessing must be a Preprocessing"),
+    ("resnet18", "x.pth", {"weights": np.ones(3)}, "weights are named by a word or a path"),
+    ("mobilenet_v2", "x.pth", {"width": "wide"}, "width must be float, found 'wide' of type str"),
+    ("ssd", "x.pth", {"trunk": "resnet18", "trunk_arguments": "n"}, "must be fields by name"),
+  ],
+)
+def test_other_kinds_of_things_are_answered_in_one_sentence(name, source, more, sentence):
+  with pytest.raises(UserError, match=sentence):
+    cnnjax.load_pretrained(name, source, **more)
+
+
+def test_what_is_exported_must_be_the_models(saved, tmp_path):
+  model, variables, _ = saved
+  path = tmp_path / "x.safetensors"
+  with pytest.raises(UserError, match=r"MobileNetV2: missing 0 \(none\), not wanted 1 \(text\)"):
+    export(model, {**variables, "text": np.array(["a"])}, path)
+  with pytest.raises(UserError, match=r"MobileNetV2: missing \d+ \(batch_stats/"):
+    export(model, np.array(["a"]), path)
+  words = jax.tree.map(lambda leaf: leaf.astype(str) if leaf.ndim == 1 else leaf, variables)
+  with pytest.raises(UserError, match="hold no numbers at batch_stats/trunk/.*/mean, but array"):
+    export(model, words, path)
+  with pytest.raises(UserError, match="export writes to a path, found 5"):
+    export(model, variables, 5)
+  assert not path.exists()
 
 
 def test_preprocessing_belongs_to_the_weights():

@@ -1,10 +1,14 @@
 """NumPy's files, zipped or memory-mapped, and what can be wrong with them."""
 
 import pickle
+import struct
+import zipfile
 
 import numpy as np
+import psutil
 import pytest
 
+from cnnjax.data.arrays import arrays_of
 from cnnjax.errors import UserError
 from tests.data import test_folder
 
@@ -180,3 +184,87 @@ def test_a_zip_that_is_cut_or_damaged(tmp_path):
       load(path)  # a byte that says nothing
     except UserError as error:
       assert "set.npz" in str(error)
+
+
+def test_names_of_any_spelling(place, capsys):
+  named = {"X_Train": X[:6], "Y_Train": Y[:6], "x_valid": X[6:9], "y_valid": Y[6:9]}
+  named |= {"TEST_images": X[9:], "ids": Y}
+  with pytest.raises(UserError, match="has an array TEST_images, but no test_labels"):
+    load(write(place, named))
+  place = place.with_name(f"other{place.suffix}")
+  splits = load(write(place, {**named, "Test_Labels": Y[9:]}))
+  assert {split: len(table) for split, table in splits.items()} == {
+    **{"train": 6, "validation": 3, "test": 3}
+  }
+  assert f"arrays of {place} that are not read: ids" in capsys.readouterr().err
+
+
+def test_two_arrays_of_one_split(place):
+  more = {"x_val": X, "y_val": Y, "x_dev": X, "y_dev": Y}
+  with pytest.raises(UserError, match="has both x_(val|dev) and x_(val|dev), of one split"):
+    load(write(place, {**KERAS, **more}))
+
+
+def test_labels_as_text_are_names(place):
+  spelt = np.asarray(["00", "0", "1.0"])
+  table = load(write(place, {**KERAS, "y_train": spelt[Y[:8]], "y_test": spelt[Y[8:]]}))["test"]
+  assert table.classes == ("0", "00", "1.0")
+
+
+def test_large_unsigned_labels_are_told_as_they_are(place):
+  with pytest.raises(UserError, match="labels from 0 to 18446744073709551615 in the test split"):
+    load(write(place, {**KERAS, "y_test": np.array([0, 1, 2, 2**64 - 1], "u8")}))
+
+
+def zipped(path, header, body, name="x_train.npy"):
+  """Writes a .npz whose array x_train has this header."""
+  write(path, {key: array for key, array in KERAS.items() if key != "x_train"})
+  head = header.encode().ljust(118) + b"\n"
+  with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as file:
+    file.writestr(name, b"\x93NUMPY\1\0" + struct.pack("<H", len(head)) + head + body)
+  return path
+
+
+@pytest.mark.parametrize(
+  "shape, sentence",
+  [
+    (
+      "(8, 1000000, 1000000)",
+      "is damaged: its header promises .*8,000,000,000,000 bytes, in a part",
+    ),
+    ("(8, -6, 5)", "x_train of .*set.npz"),
+    (f"({'9' * 50},)", "is damaged: its header promises"),
+    ("(8, 6, 5)", "is damaged: its header promises .*240 bytes, in a part of 129"),
+  ],
+)
+def test_headers_that_promise_more_than_there_is(tmp_path, shape, sentence):
+  header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}}}"
+  with pytest.raises(UserError, match=sentence):
+    load(zipped(tmp_path / "set.npz", header, b"x" * 239 if "8, 6" not in shape else b""))
+
+
+def test_arrays_that_unpack_to_more_than_the_memory(tmp_path, monkeypatch):
+  header = "{'descr': '|u1', 'fortran_order': False, 'shape': (8, 1000, 1000)}"
+  path = zipped(tmp_path / "set.npz", header, bytes(8_000_000))
+  memory = psutil.virtual_memory()._replace(total=10_000_000)
+  monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+  for read in (load, arrays_of):
+    with pytest.raises(
+      UserError, match="8 rows in x_train of .*set.npz of 1000x1000x1 take 0.0 GB"
+    ):
+      read(path)
+
+
+def test_a_member_that_is_no_array_is_not_unpacked(tmp_path):
+  path = write(tmp_path / "set.npz", {"y_train": Y})
+  with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as file:
+    file.writestr("x_train", bytes(10_000_000))
+    file.writestr("__MACOSX/._y_train.npy", b"x")
+  with pytest.raises(UserError, match="x_train of .*set.npz cannot be read as a NumPy array"):
+    load(path)
+
+
+def test_a_folder_from_a_mac(tmp_path):
+  path = write(tmp_path / "set", KERAS)
+  (path / "._x_train.npy").write_bytes(b"x")
+  assert len(load(path)["train"]) == 8

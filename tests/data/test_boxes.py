@@ -1,6 +1,7 @@
 """Folders with boxes of four kinds, read back, and what can be wrong with them."""
 
 import json
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -67,6 +68,8 @@ def test_a_voc_folder(folder):
   assert train.columns["labels"].tolist() == [[1, 0], [1, 0]]
   assert train.columns["valid"].tolist() == [[1, 0], [1, 1]]
   assert train.columns["difficult"].tolist() == [[0, 0], [0, 1]]
+  assert train.columns["areas"].tolist() == [[400, 0], [400, 2400]]
+  assert train.names.tolist() == ["JPEGImages/im0.png", "JPEGImages/im1.jpg"]
   assert not splits["test"].columns["valid"].any()  # background
   assert (
     train.columns["boxes"].dtype == np.float32 and train.columns["size"].tolist() == [[40, 60]] * 2
@@ -78,6 +81,7 @@ def test_boxes_are_resized_with_their_images(folder):
   assert splits["train"].columns["image"].shape == (2, 20, 30, 3)
   boxes = splits["train"].columns["boxes"]
   assert boxes.shape == (2, 5, 4) and boxes[1, :2].tolist() == [[5, 2, 15, 12], [0, 0, 30, 20]]
+  assert splits["train"].columns["areas"][1, :2].tolist() == [400, 2400]  # of the user's image
   stretched = read(folder, (80, 30))
   assert stretched["train"].columns["boxes"][0, 0].tolist() == [5, 8, 15, 48]
 
@@ -282,7 +286,8 @@ def test_what_can_be_wrong_with_coco(tmp_path, scene):
   row |= {"image_id": 7, "category_id": 1}
   assert "annotation 5 is of category 1, which is not among" in told(annotations=[row])
   row |= {"category_id": 3, "bbox": [1, 1, "x", 2]}
-  assert "is no COCO JSON of boxes" in told(annotations=[row])
+  said = "annotation 5: its bbox is [1, 1, 'x', 2]; expected four finite numbers"
+  assert said in told(annotations=[row])
   assert "is no COCO JSON of boxes" in told(images=7)
   missing = [*scene["images"], {"id": 1, "file_name": "1.png", "height": 40, "width": 60}]
   assert f"no image file at {tmp_path}/train2017/1.png" in told(images=missing)
@@ -340,6 +345,32 @@ def test_open_images(tmp_path):
     file.write_text(ROWS.replace(old, new, 1))
     with pytest.raises(UserError, match=sentence):
       read(tmp_path, HALF, "open_images")
+
+
+@pytest.mark.parametrize(
+  ("old", "new", "sentence"),
+  [
+    ("0.25,0.5,0,1", "nan,0.5,0,1", "row 2: the corners must be parts from 0 to 1"),
+    ("0.25,0.5,0,1", "0.5,0.25,0,1", "row 2: XMin and YMin must be below XMax and YMax"),
+    ("a,xclick", ",xclick", "row 2: ImageID is ''; expected a name"),
+    ("/m/1", "", "row 2: LabelName is ''; expected a name"),
+    ("0,0,0\n", "0,0,yes\n", "row 2: IsGroupOf is 'yes'; expected 0 or 1"),
+    ("a,xclick", "c,xclick", "no image file at "),
+  ],
+)
+def test_a_wrong_row_of_open_images_is_named_and_skipped(tmp_path, old, new, sentence, capsys):
+  for split in ("train", "test"):
+    rows = ROWS.replace(old, new, 1) if split == "train" else ROWS
+    (tmp_path / f"{split}-annotations-bbox.csv").write_text(rows, "utf-8-sig")
+    for name in "ab":
+      save(tmp_path / split / f"{name}.jpg", (40, 60))
+  with pytest.raises(UserError, match=re.escape(sentence)):
+    read(tmp_path, FULL, "open_images", classes=("/m/1", "/m/2"))
+  table = read(tmp_path, FULL, "open_images", classes=("/m/1", "/m/2"), on_error="skip")["train"]
+  assert "train/b.jpg" in table.names and sentence in capsys.readouterr().err
+  (tmp_path / "class-descriptions-boxable.csv").write_text("\ufeff/m/1,Tree\n/m/2,Tree\n", "utf-8")
+  with pytest.raises(UserError, match="calls both /m/1 and /m/2 Tree; expected two names"):
+    read(tmp_path, FULL, "open_images")
 
 
 def test_images_of_several_sizes_need_a_resize(folder):

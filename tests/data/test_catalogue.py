@@ -97,8 +97,12 @@ def test_unknown_source():
 
 
 def test_unknown_argument():
-  with pytest.raises(UserError, match="data.arguments of fake: .*'sizes'"):
+  with pytest.raises(UserError, match="data.arguments of fake: 'sizes'; did you mean size?"):
     load("fake", sizes=3)
+  with pytest.raises(UserError, match="of voc: 'anotations'; did you mean annotations"):
+    load("voc", anotations="annots")
+  with pytest.raises(UserError, match="data.arguments of voc: 'to'"):  # the run gives it
+    load("voc", to=3)
 
 
 def test_an_empty_split():

@@ -3,10 +3,12 @@
 import struct
 import zlib
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from cnnjax.errors import UserError
-from tests.data.test_folder import load, save
+from tests.data.test_folder import RNG, load, save
 
 
 @pytest.fixture
@@ -82,3 +84,50 @@ def test_the_root_may_be_a_link(given, tmp_path_factory):
   link = tmp_path_factory.mktemp("links") / "root"
   link.symlink_to(given)
   assert len(load(link)["test"]) == 6
+
+
+def test_the_few_of_another_size_are_left_out_on_request(given, capsys):
+  odd = save(given / "train" / "bee" / "0.png", (9, 7))
+  with pytest.raises(UserError, match="9x7; set data.resize"):
+    load(given)
+  assert len(load(given, on_error="skip")["train"]) == 11
+  assert f"{odd} has 9x7 pixels; expected 6x5, as most" in capsys.readouterr().err
+  for path in list(given.rglob("*.png"))[::2]:
+    save(path, (8, 8))
+  with pytest.raises(UserError, match="set data.resize"):
+    load(given, on_error="skip")
+
+
+@pytest.mark.parametrize("stream", ["", "threads"])
+def test_the_way_to_leave_a_broken_file_out_is_told(given, stream):
+  path = given / "test" / "bee" / "0.png"
+  path.write_bytes(path.read_bytes()[:-30])
+  with pytest.raises(UserError, match="0.png cannot be read.*data.arguments.on_error=skip"):
+    load(given, stream=stream)["test"].columns["image"][:]
+
+
+def test_many_faults_are_counted_and_some_named(given, capsys):
+  for number in range(30):
+    (given / "train" / "bee" / f"b{number}.png").write_bytes(b"x")
+  load(given, on_error="skip")
+  told = capsys.readouterr().err.splitlines()
+  assert told[0] == "left out 30 of 48 images:" and told[-1] == "and 10 more" and len(told) == 22
+
+
+def test_frames_that_are_not_read_are_told(given, capsys):
+  first = Image.fromarray(RNG.integers(0, 256, (6, 5), dtype=np.uint8))
+  for kind in ("gif", "tiff"):
+    path = given / "test" / "bee" / f"x.{kind}"
+    first.save(path, save_all=True, append_images=[first.rotate(180)])
+  table = load(given)["test"]
+  assert "2 images hold several frames or pages, of which the first" in capsys.readouterr().err
+  place = table.names.tolist().index("test/bee/x.tiff")
+  np.testing.assert_array_equal(table.columns["image"][place, ..., 0], first)
+
+
+def test_examples_have_the_names_of_their_files(given):
+  (given / "train" / "bee" / "2.png").write_bytes(b"no image")
+  splits = load(given, on_error="skip")
+  assert splits["train"].names[3:8].tolist() == [
+    *(f"train/{name}" for name in ("ant/3.png", "bee/0.png", "bee/1.png", "bee/3.png", "cat/0.png"))
+  ]

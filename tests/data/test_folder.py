@@ -1,5 +1,7 @@
 """Image folders of both layouts, of mixed sizes and kinds, and what can be wrong with them."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -202,9 +204,144 @@ def test_classes_that_differ(given):
 
 
 def test_a_test_folder_without_train(given):
-  (given / "train").rename(given / "Training")
+  (given / "train").rename(given / "learning")
   with pytest.raises(UserError, match="has a folder test, but none named train"):
     load(given)
+
+
+@pytest.mark.parametrize("names", [("Training", "VALID", "Testing"), ("TRAIN", "Dev", "test_set")])
+def test_splits_of_any_spelling(given, names):
+  (given / "train").rename(given / names[0])
+  (given / "test").rename(given / names[2])
+  for name in ("ant", "bee", "cat"):
+    save(given / names[1] / name / "x.png")
+  found = {split: len(table) for split, table in load(given).items()}
+  assert found == {"train": 12, "validation": 3, "test": 6}
+
+
+def test_a_split_of_two_spellings(given):
+  for name in ("val", "valid"):
+    (given / name).mkdir()
+  with pytest.raises(UserError, match="val and .*valid are both the validation split"):
+    load(given)
+
+
+def test_a_folder_in_a_folder_of_its_name(given):
+  for split in ("train", "test"):
+    (given / split).rename(given / "moved")
+    (given / split).mkdir()
+    (given / "moved").rename(given / split / split)
+  assert {split: len(table) for split, table in load(given).items()} == {"train": 12, "test": 6}
+
+
+def test_a_class_that_is_called_as_a_split(tmp_path, capsys):
+  for name in ("car", "plane", "train"):
+    for number in range(4):
+      save(tmp_path / name / f"{number}.png")
+  assert load(tmp_path, test=0.25)["train"].classes == ("car", "plane", "train")
+  assert "train holds no folders: it is read as a class" in capsys.readouterr().err
+
+
+def test_images_in_subfolders_of_a_class(given):
+  wanted = examples(load(given))
+  for place, path in enumerate(sorted(given.rglob("*.png"))):
+    new = path.parent / ("images", "more/deep", "")[place % 3] / path.name
+    new.parent.mkdir(parents=True, exist_ok=True)
+    path.rename(new)
+  splits = load(given)
+  assert examples(splits) == wanted
+  assert np.bincount(splits["train"].columns["label"]).tolist() == [4, 4, 4]
+  assert "train/ant/images/0.png" in splits["train"].names
+
+
+def test_links_in_a_circle_end(given):
+  (given / "train" / "ant" / "more").symlink_to(given / "train")
+  (given / "train" / "ant" / "self").symlink_to(given / "train" / "ant")
+  assert len(load(given, classes=("ant", "bee"))["test"]) == 4
+
+
+@pytest.mark.parametrize(
+  "suffix", ["ppm", "pgm", "pbm", "pnm", "jfif", "jp2", "tif", "TIFF", "jpe", "tga", "dib", "WebP"]
+)
+def test_suffixes(given, suffix):
+  plain = Image.new("1" if suffix == "pbm" else "L" if suffix == "pgm" else "RGB", (5, 6))
+  plain.save(given / "test" / "ant" / f"y.{suffix}")
+  assert len(load(given)["test"]) == 7
+
+
+def test_what_is_not_read_is_counted(given, capsys):
+  load(given)
+  assert capsys.readouterr().err == ""
+  for name in ("extra/a.png", "train/ant/a.heic", "train/ant/b.heic", "notes", "train/ant/.b.png"):
+    (given / name).parent.mkdir(exist_ok=True)
+    (given / name).write_bytes(b"x")
+  for name in ("._0.png", ".DS_Store", "Thumbs.db", "__MACOSX/x.png", ".git/x.png"):
+    (given / "train" / "ant" / name).parent.mkdir(exist_ok=True)
+    (given / "train" / "ant" / name).write_bytes(b"x")
+  table = load(given)["train"]
+  assert len(table) == 12
+  assert table.unread == {".heic": 2, ".png": 2, "without suffix": 1}  # for data.json
+  told = capsys.readouterr().err.splitlines()
+  assert told == [
+    f"not read below {given}: 2 .heic (such as train/ant/a.heic), 2 .png (such as extra/a.png), "
+    "1 without suffix (notes)"
+  ]
+
+
+def test_folders_that_systems_leave_are_no_classes(given):
+  for name in ("__MACOSX", "@eaDir", "._ant", ".ipynb_checkpoints"):
+    (given / "train" / name).mkdir()
+  save(given / "train" / "_other" / "x.png")
+  save(given / "test" / "_other" / "x.png")
+  assert load(given)["test"].classes == ("_other", "ant", "bee", "cat")
+
+
+def test_classes_of_another_form_of_unicode(given):
+  (given / "train" / "ant").rename(given / "train" / "caf\u00e9")
+  (given / "test" / "ant").rename(given / "test" / "cafe\u0301")
+  for classes in ((), ("bee", "cafe\u0301"), ("bee", "caf\u00e9")):
+    assert "caf\u00e9" in load(given, classes=classes)["test"].classes
+  save(given / "train" / "cafe\u0301" / "x.png")
+  assert np.bincount(load(given)["train"].columns["label"]).tolist() == [4, 5, 4]
+
+
+def test_a_class_whose_name_is_no_text(given):
+  os.mkdir(os.fsencode(given / "train") + b"/caf\xe9")
+  with pytest.raises(UserError, match=r"train holds a folder whose name is no UTF-8: 'caf.udce9'"):
+    load(given)
+
+
+def test_a_root_that_lies_one_folder_deeper(given):
+  (given / "set").mkdir()
+  for split in ("train", "test"):
+    (given / split).rename(given / "set" / split)
+  with pytest.raises(
+    UserError, match="set is no class: it holds the folders test, train; is it th"
+  ):
+    load(given)
+  save(given / "other" / "x.png")
+  with pytest.raises(UserError, match="set is no class"):
+    load(given)
+
+
+def test_classes_with_the_same_subfolders_are_told(given, capsys):
+  (given / "train").rename(given / "near")
+  (given / "test").rename(given / "far")
+  assert load(given)["test"].classes == ("far", "near")
+  assert "has the same subfolders ant, bee, cat, all of which are read" in capsys.readouterr().err
+  (given / "near").rename(given / "images")
+  (given / "far").rename(given / "masks")
+  with pytest.raises(UserError, match="holds the folders images, masks, which are no classes"):
+    load(given)
+
+
+def test_pipes_and_broken_links(given):
+  os.mkfifo(given / "train" / "ant" / "pipe.png")
+  assert len(load(given)["train"]) == 12
+  (given / "train" / "ant" / "link.png").symlink_to(given / "nothing.png")
+  with pytest.raises(UserError, match="no image file at .*link.png"):
+    load(given)
+  assert len(load(given, on_error="skip")["train"]) == 12
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,14 @@ def test_names_with_a_dot_are_found_too(folder):
   assert len(idx.load(str(folder), 0)["test"]) == 3
 
 
+def test_a_prefix_of_the_names(folder):
+  for path in list(folder.iterdir()):
+    path.rename(folder / f"emnist-digits-{path.name}")
+  assert len(idx.load(str(folder), 0, prefix="emnist-digits-")["train"]) == 6
+  with pytest.raises(UserError, match="'prefix' in data.arguments may be 'emnist-digits-'"):
+    idx.load(str(folder), 0)
+
+
 def test_colour_images_keep_their_channels(folder):
   colour = RNG.integers(0, 256, (6, 5, 4, 3), dtype=np.uint8)
   write(file(folder, "train-images"), colour)
@@ -176,3 +184,47 @@ def test_a_damaged_gz_never_gives_other_pixels(tmp_path):
       assert "damaged.gz" in str(error)
       refused += 1
   assert refused >= len(whole) - 10
+
+
+def test_other_spellings_of_splits(folder):
+  for path in list(folder.iterdir()):
+    path.rename(folder / path.name.replace("t10k", "Test").replace("train", "TRAIN"))
+  splits = idx.load(str(folder), 0)
+  assert {split: len(table) for split, table in splits.items()} == {"train": 6, "test": 3}
+  write(folder / "val-images-idx3-ubyte", IMAGES["test"])
+  with pytest.raises(UserError, match="has no validation-labels-idx1-ubyte.gz"):
+    idx.load(str(folder), 0)
+  write(folder / "val-labels-idx1-ubyte.gz", LABELS["test"])
+  assert len(idx.load(str(folder), 0)["validation"]) == 3
+
+
+@pytest.mark.parametrize(
+  "head, sentence",
+  [
+    (b"", "is no IDX file of bytes: it begins with 00000000"),
+    (
+      struct.pack(">4B3I", 0, 0, 8, 3, 10, 28, 28),
+      "promises .*7840 bytes, and at least 7841 follow",
+    ),
+    (
+      struct.pack(">4B3I", 0, 0, 8, 3, 2**32 - 1, 2**20, 28),
+      "promises .* and at most [0-9]+ can f",
+    ),
+    (struct.pack(">4B9I", 0, 0, 8, 255, *[9] * 9), "is no IDX file of bytes"),
+  ],
+)
+def test_a_small_file_of_many_zeros_is_refused_unread(tmp_path, head, sentence):
+  path = tmp_path / "zeros.gz"
+  path.write_bytes(gzip.compress(head + bytes(2**25), 9))
+  with pytest.raises(UserError, match=f"zeros.gz {sentence}|zeros.gz .*{sentence}"):
+    idx.read(path)
+
+
+def test_more_than_the_memory_is_refused(tmp_path, monkeypatch):
+  import psutil
+
+  path = write(tmp_path / "large.gz", np.zeros((1000, 10, 10), np.uint8))
+  memory = psutil.virtual_memory()._replace(total=150_000)
+  monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+  with pytest.raises(UserError, match="1,000 rows of .*large.gz of 10x10 take"):
+    idx.read(path)

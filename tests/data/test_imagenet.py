@@ -106,3 +106,32 @@ def test_refused_lists(root, text, sentence):
 def test_a_test_folder_that_is_none(root, test):
   with pytest.raises(UserError, match=f"name of a folder beside train; found '{test}'"):
     load(root, test=test)
+
+
+@pytest.fixture
+def tiny(tmp_path):
+  """Tiny ImageNet's own layout: every image in a folder `images`, and no classes in test."""
+  for name in CLASSES:
+    for number in range(4):
+      save(tmp_path / "train" / name / "images" / f"{name}_{number}.JPEG")
+    (tmp_path / "train" / name / f"{name}_boxes.txt").write_text("x 0 0 3 3\n")
+  lines = []
+  for number, place in enumerate(TRUTH):
+    save(tmp_path / "val" / "images" / f"val_{number}.JPEG")
+    lines.insert(0, f"val_{number}.JPEG\t{CLASSES[place]}\t0\t0\t3\t3\n")
+  (tmp_path / "val" / "val_annotations.txt").write_text("".join(lines))
+  save(tmp_path / "test" / "images" / "test_0.JPEG")
+  return tmp_path
+
+
+def test_tiny_imagenet_as_it_is(tiny, capsys):
+  with pytest.raises(UserError, match="test/images holds images, but .*such as 'test': 'val'"):
+    load(tiny)
+  splits = load(tiny, test="val")
+  assert {split: len(table) for split, table in splits.items()} == {"train": 12, "test": 5}
+  assert splits["test"].columns["label"].tolist() == sorted(TRUTH)
+  order = np.argsort(TRUTH, kind="stable")
+  want = [read(tiny / "val" / "images" / f"val_{n}.JPEG") for n in order]
+  np.testing.assert_array_equal(splits["test"].columns["image"], np.stack(want))
+  told = capsys.readouterr().err
+  assert "3 .txt (such as train/n01440764/n01440764_boxes.txt), 1 .jpeg (test/images/" in told

@@ -83,6 +83,28 @@ def test_broken_images_leave_with_their_maps(folder, capsys):
   assert "left out 1 of 4 images" in capsys.readouterr().err
 
 
+def test_broken_maps_leave_with_their_images(folder, capsys):
+  draw(folder / "train" / "instances" / "0.png", size=(60, 40))
+  (folder / "train" / "instances" / "2.png").unlink()
+  train = read(folder, on_error="skip")["train"]
+  assert (
+    train.columns["boxes"].tolist() == [[[4, 4, 5, 5]]] and train.names[0] == "train/images/1.jpg"
+  )
+  err = capsys.readouterr().err
+  assert "left out 1 of 4 images:" in err and "has no map of its objects at" in err
+  assert "left out 1 of 3 maps:" in err and "0.png is of 40x60 pixels, but " in err
+
+
+def test_two_images_of_one_map_and_a_map_of_none(folder, capsys):
+  save(folder / "train" / "images" / "0.jpg", SIZE)
+  with pytest.raises(UserError, match="0.jpg and .*0.png have one map, .*; expected one image"):
+    read(folder)
+  (folder / "train" / "images" / "0.jpg").unlink()
+  draw(folder / "train" / "instances" / "7.png", (1, 0, 0, 9, 9))
+  assert len(read(folder)["train"]) == 3
+  assert "not read below" in capsys.readouterr().err
+
+
 def test_what_can_be_wrong(folder, tmp_path_factory):
   file = folder / "train" / "instances" / "0.png"
 

@@ -70,6 +70,128 @@ def test_classes_that_are_named_by_integers(tmp_path, rows):
 
 
 @pytest.mark.parametrize(
+  "cells",
+  [("00", "0"), ("1", "01"), ("1.0", "1"), ("+1", "1"), ("1e0", "1"), ("0x1", "1"), ("-0", "0")]
+  + [("\u0661", "1"), ("1_0", "10"), (str(10**30), "1"), ("nan", "a"), ("none", "some")],
+)
+def test_a_label_is_a_number_only_where_it_is_written_as_one(tmp_path, rows, cells):
+  named = [[row[0], cells[n % 2], row[2]] for n, row in enumerate(rows)]
+  table = load(write(tmp_path, named))["test"]
+  assert table.classes == tuple(sorted(cells))
+  assert [table.classes[label] for label in table.columns["label"]] == [*cells, *cells]
+
+
+@pytest.mark.parametrize("cell", ["nan", "NaN", "null", "NA", "<NA>"])
+def test_a_label_that_was_not_known(tmp_path, rows, cell):
+  numbered = [[row[0], n % 2, row[2]] for n, row in enumerate(rows)]
+  numbered[3][1] = cell
+  with pytest.raises(UserError, match=f"list.csv has the label '{cell}' among numbers"):
+    load(write(tmp_path, numbered))
+
+
+@pytest.mark.parametrize("spelt", [("Train", "VALID", "Testing"), ("training", "dev", "TEST")])
+def test_splits_of_any_spelling(tmp_path, rows, spelt):
+  told = dict(zip(("train", "val", "test"), spelt))
+  splits = load(write(tmp_path, [[*row[:2], told[row[2]]] for row in rows]))
+  assert {s: len(t) for s, t in splits.items()} == {"train": 6, "validation": 2, "test": 4}
+
+
+@pytest.mark.parametrize(
+  "encoding, options",
+  [("utf-8-sig", {}), ("utf-16", {}), ("utf-32", {}), ("latin-1", {"encoding": "latin-1"})],
+)
+@pytest.mark.parametrize("parted", [",", ";", "\t"])
+def test_encodings_and_separators(tmp_path, rows, encoding, options, parted):
+  file = write(tmp_path, [[row[0], row[1].replace("a", "\u00e4"), row[2]] for row in rows])
+  file.write_bytes(file.read_text().replace(",", parted).encode(encoding))
+  table = load(file, **options)["test"]
+  assert table.classes == ("c\u00e4t", "\u00e4nt") and len(table) == 4
+
+
+def test_names_of_another_form_of_unicode(tmp_path, rows):
+  (tmp_path / "images").rename(tmp_path / "ima\u0301ges")
+  (tmp_path / "ima\u0301ges" / "0.png").rename(tmp_path / "ima\u0301ges" / "e\u0301.png")
+  rows = [[row[0].replace("images", "im\u00e1ges"), *row[1:]] for row in rows]
+  rows[0][0] = "im\u00e1ges/\u00e9.png"
+  for n, row in enumerate(rows):
+    row[1] = ("cat", ("\u00e9", "e\u0301")[n > 5])[n % 2]
+  splits = load(write(tmp_path, rows))
+  assert splits["train"].classes == ("cat", "\u00e9") and len(splits["train"]) == 6
+
+
+@pytest.mark.parametrize(
+  "header, sentence",
+  [
+    ("path,label,label", "has 2 columns named label; expected one"),
+    ("path,split,label,split", "has 2 columns named split; expected one"),
+  ],
+)
+def test_a_column_that_is_there_twice(tmp_path, rows, header, sentence):
+  with pytest.raises(UserError, match=f"list.csv {sentence}"):
+    load(write(tmp_path, [[*row, "x"] for row in rows], header))
+  twice = [[row[0], "x", "y", *row[1:]] for row in rows]
+  assert len(load(write(tmp_path, twice, "path,note,note,label ,split"))["test"]) == 4
+
+
+@pytest.mark.parametrize(
+  "cell, sentence",
+  [
+    ("images/\0.png", r"no image file at .*/images/\\0.png"),
+    ("x" * 5000, "no image file at"),
+    ("x" * 140_000, "cannot be read as a CSV file.*field larger than field limit"),
+    ("x," * 600_000, "cannot be read as a CSV file.*a line of more than 1,048,576 characters"),
+  ],
+)
+def test_hostile_cells(tmp_path, rows, cell, sentence):
+  rows[3][0] = cell
+  with pytest.raises(UserError, match=sentence):
+    load(write(tmp_path, rows))
+
+
+@pytest.mark.parametrize("encoding", ["klingon", "hex", "utf-7", "ascii"])
+def test_encodings_that_are_not_known_or_wrong(tmp_path, rows, encoding):
+  file = write(tmp_path, [[row[0], "\u00e4"] for row in rows], "path,label")
+  with pytest.raises(
+    UserError, match=f"list.csv cannot be read as a CSV file in {encoding.upper()}"
+  ):
+    load(file, encoding=encoding)
+
+
+def test_rows_with_faults_are_left_out_on_request(tmp_path, rows, capsys):
+  rows[0][0], rows[1][1], rows[2][2] = "", "", "trian"
+  rows[3].append("more")
+  rows[4][0] = "images/\0.png"
+  file = write(tmp_path, rows)
+  with pytest.raises(UserError, match="row 2 has no path; data.arguments.on_error=skip"):
+    load(file)
+  rows[0][0], rows[10][1] = "images/0.png", "ant"
+  rows[0][0] = ""
+  rows[9][1] = "cat"
+  splits = load(
+    write(tmp_path, [*rows, *([f"images/{n}.png", "cat", "train"] for n in (0, 1))]),
+    on_error="skip",
+  )
+  assert {s: len(t) for s, t in splits.items()} == {"train": 3, "validation": 2, "test": 4}
+  told = capsys.readouterr().err
+  assert "left out 4 of 14 rows of" in told and "row 5 has more cells than the header" in told
+  assert "left out 1 of 10 images" in told and "it holds a NUL" in told
+
+
+def test_a_relative_root_with_some_absolute_paths(tmp_path, rows, monkeypatch):
+  rows[0][0] = tmp_path / rows[0][0]
+  write(tmp_path, rows)
+  monkeypatch.chdir(tmp_path)
+  assert len(load("list.csv")["test"]) == 4
+
+
+def test_images_that_no_row_names_are_counted(tmp_path, rows, capsys):
+  save(tmp_path / "images" / "x.png")
+  (tmp_path / "images" / "x.txt").write_text("")
+  load(write(tmp_path, rows))
+  assert capsys.readouterr().err == f"not read below {tmp_path}/images: 1 .png (x.png)\n"
+
+
+@pytest.mark.parametrize(
   "row, cell, sentence",
   [
     ((3, 0), "images/30.png", "list.csv, row 5: no image file at .*/images/30.png"),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cnnjax.data.split import fold, hold_out
+from cnnjax.data.split import find_splits, fold, hold_out, of_split, split_of
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
 
@@ -85,3 +85,55 @@ def test_folds_without_labels():
 def test_more_folds_than_examples(table, sentence):
   with pytest.raises(UserError, match=sentence):
     fold(table, 5, 0, 0)
+
+
+@pytest.mark.parametrize(
+  "split, names",
+  [
+    ("train", "train Train TRAINING training_set train-set trainset train_data"),
+    ("validation", "val valid VALID Validation dev eval Val_Set development evaluation_data"),
+    ("test", "test Test TESTING test_set t10k testdata"),
+    ("", "trainval train2017 ._train tests set data vals extra unlabeled"),
+  ],
+)
+def test_spellings_of_splits(split, names):
+  assert {split_of(name) for name in names.split()} == {split}
+
+
+@pytest.mark.parametrize(
+  "pattern, there, want",
+  [
+    ("{split}", "Train valid Test.txt other", {"train": "Train", "validation": "valid"}),
+    ("{split}/images", "TRAIN/images val/labels", {"train": "TRAIN/images"}),
+    ("images/{split}", "images/dev images/Testing", {"validation": "dev", "test": "Testing"}),
+    ("a_{split}2017.json", "A_Val2017.json a_x2017.json", {"validation": "A_Val2017.json"}),
+    ("{split}/{split}.txt", "val/valid.txt test/train.txt", {"validation": "val/valid.txt"}),
+    ("one", "one train", {"train": "one"}),
+    ("none/{split}", "train", {}),
+  ],
+)
+def test_splits_are_found_by_a_pattern(tmp_path, pattern, there, want):
+  for name in there.split():
+    (tmp_path / name).mkdir(parents=True)
+  found = find_splits(tmp_path, pattern)
+  assert list(found) == list(want)
+  assert all(str(path).endswith(want[split]) for split, path in found.items())
+
+
+def test_two_folders_of_one_split(tmp_path):
+  (tmp_path / "val").mkdir()
+  (tmp_path / "valid").symlink_to(tmp_path / "val")
+  assert find_splits(tmp_path) == {"validation": tmp_path / "val"}
+  (tmp_path / "dev").mkdir()
+  with pytest.raises(UserError, match="dev and .*val are both the validation split; keep one"):
+    find_splits(tmp_path)
+
+
+def test_the_folder_of_one_split(tmp_path):
+  (tmp_path / "images" / "Val").mkdir(parents=True)
+  assert of_split(tmp_path, "images", "test") == tmp_path / "images"
+  assert of_split(tmp_path, "images/{split}", "validation") == tmp_path / "images" / "Val"
+  with pytest.raises(UserError, match="has no images/{split} of the test split; found .*Val"):
+    of_split(tmp_path, "images/{split}", "test")
+  with pytest.raises(UserError, match="has no img/{split} of the test split; expected img/test"):
+    of_split(tmp_path, "img/{split}", "test")

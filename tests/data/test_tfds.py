@@ -146,7 +146,8 @@ def test_objects_become_boxes(root, capsys):
   assert test["labels"][:4].tolist() == [[0, 0], [1, 0], [1, 2], [1, 2]]
   assert test["valid"].sum(1).tolist() == [0, 1, 2, 2, 0, 1, 2, 2, 0]
   assert test["crowd"][2].tolist() == [0, 1]
-  told = capsys.readouterr().err.splitlines()[0]
+  unread, told = capsys.readouterr().err.splitlines()[:2]
+  assert unread == "splits of boxed that are not read: extra"
   assert told == "left out 8 boxes of no area, the first in record 3 of train+test of boxed"
 
 

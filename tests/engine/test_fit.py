@@ -18,7 +18,8 @@ from cnnjax.engine.config import resolve
 from cnnjax.engine.fit import fit, plan
 from cnnjax.engine.log import CLOCK
 from cnnjax.engine.mesh import shard
-from cnnjax.engine.run import new_folder, open_folder, open_store, read_rows
+from cnnjax.engine.record import read_rows
+from cnnjax.engine.run import new_folder, open_folder, open_store
 from cnnjax.errors import UserError
 from configs.classification import lenet5_digits
 from experiments.evaluate import score

@@ -3,7 +3,7 @@
 import math
 
 from cnnjax.engine.log import LAG, Log
-from cnnjax.engine.run import read_rows
+from cnnjax.engine.record import read_rows
 
 
 class Sum:

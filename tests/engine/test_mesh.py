@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cnnjax.engine.mesh import check_batch, make_mesh, shard, split
-from cnnjax.engine.run import read_rows
+from cnnjax.engine.record import read_rows
 from cnnjax.errors import UserError
 from tests.experiments.test_scripts import command
 

@@ -9,7 +9,8 @@ import pytest
 
 import cnnjax
 from cnnjax.engine.fit import fit
-from cnnjax.engine.run import note_data, note_environment, open_folder, read_rows
+from cnnjax.engine.record import read_rows
+from cnnjax.engine.run import note_data, note_environment, open_folder
 from cnnjax.errors import UserError
 from experiments.evaluate import score
 from tests.engine.test_fit import LOGISTIC, cut_off, job_of, quick

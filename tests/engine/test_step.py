@@ -84,6 +84,13 @@ def test_parameters_are_updated_in_place_and_not_copied_before():
   assert not re.search(rf"[ _]copy\(%{parameter}", program)
 
 
+def test_a_barrier_before_the_update_is_the_cpus_alone():
+  now, step = setup(Net(norm=False), optax.sgd(0.1))
+  for platform, there in (("cpu", True), ("tpu", False), ("cuda", False)):
+    program = step.trace(now, batch()).lower(lowering_platforms=(platform,)).as_text()
+    assert ("optimization_barrier" in program) == there, platform
+
+
 def test_batch_statistics_move():
   now, step = setup(Net(), optax.sgd(0.1))
   after, _ = step(now, batch())

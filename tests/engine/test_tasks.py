@@ -8,7 +8,8 @@ import pytest
 import cnnjax
 from cnnjax.engine.config import resolve
 from cnnjax.engine.fit import fit, plan
-from cnnjax.engine.run import note_data, open_folder, read_rows
+from cnnjax.engine.record import read_rows
+from cnnjax.engine.run import note_data, open_folder
 from cnnjax.errors import UserError
 from experiments.evaluate import score
 from experiments.launch import read_config
@@ -114,7 +115,7 @@ def test_a_resumed_run_keeps_its_description_and_other_data_are_refused(finished
   [
     ("regression", {"data.arguments.label": "class"}, "task regression needs numbers"),
     ("multilabel", {"data.arguments.label": "numbers"}, "needs 0 or 1 for each label, .* train"),
-    ("regression", {"task.delta": -1.0}, "task.delta must be a number of at least 0"),
+    ("regression", {"task.delta": -1.0}, "task.delta must be a finite number of at least 0"),
     ("regression", {"data.sampling": "balanced"}, "balanced needs a class for each image"),
     ("multilabel", {"task.positive_weights": (1.0, 2.0)}, "above 0 for each of 3"),
     ("multilabel", {"task.label_smoothing": 0.1}, "a key of classification alone"),

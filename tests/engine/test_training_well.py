@@ -10,7 +10,7 @@ import pytest
 import cnnjax
 from cnnjax.checkpoints.store import Store
 from cnnjax.engine.fit import _in_vain
-from cnnjax.engine.run import read_rows
+from cnnjax.engine.record import read_rows
 from cnnjax.errors import UserError
 from experiments.evaluate import score
 from experiments.train import train

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnjax.engine.run import read_rows
+from cnnjax.engine.record import read_rows
 from experiments.predict import find
 from tests.experiments.test_scripts import command
 
@@ -31,10 +31,12 @@ def test_train_tells_the_parts_of_the_loss(run):
     assert row["loss"] == pytest.approx(row["class_loss"] + row["box_loss"], rel=1e-5)
 
 
-def test_evaluate_draws_curves_and_errors(run):
-  folder, _ = run
-  done = command("evaluate", f"--workdir={folder}", "--least=0.02")
+def test_evaluate_draws_curves_and_errors(run, tmp_path):
+  trained, folder = run[0], tmp_path / "out"
+  before = sorted(trained.rglob("*"))
+  done = command("evaluate", f"--workdir={trained}", f"--out={folder}", "--least=0.02")
   assert done.returncode == 0, done.stderr
+  assert sorted(trained.rglob("*")) == before
   figures = json.loads((folder / "evaluation.json").read_text())
   assert figures["least"] == 0.02 and len(figures["per_class"]) == len(figures["classes"])
   for kind, count in figures["errors"].items():
@@ -72,10 +74,42 @@ def test_predict_draws_each_image_at_its_size(run, tmp_path):
   assert json.loads((out / "predictions.json").read_text()) == answers  # all are written
 
 
+def test_predict_passes_over_what_is_broken(run, tmp_path):
+  images, out = tmp_path / "images", tmp_path / "out"
+  images.mkdir()
+  for name, shape in {"a.png": (8, 3000), "b.png": (1, 1), "d.png": (1, 1, 3)}.items():
+    Image.fromarray(np.full(shape, 9, np.uint8)).save(images / name)
+  (images / "c.png").write_text("no pixels")
+  (images / "._a.png").write_text("a companion file of macOS")
+  (images / "notes.txt").write_text("no image")
+  ask = ["predict", f"--workdir={run[0]}", images, f"--out={out}", "--least=1", "--pictures=2"]
+  done = command(*ask)
+  assert done.returncode == 1, done.stderr
+  assert "left out 1 of 5 files" in done.stderr and "notes.txt is no image" in done.stderr
+  assert "passed over: " in done.stderr and "1 of 4 files have no answer" in done.stderr
+  answers = json.loads((out / "predictions.json").read_text())
+  assert [a["file"][-5:] for a in answers] == ["a.png", "b.png", "d.png"]
+  for answer in answers:  # what there was, though none has a score of 1
+    best = f"nothing; the best is {answer['classes'][0]} {answer['scores'][0]:.2g}"
+    assert answer["scores"] and best in done.stdout
+  drawn = sorted(p.name for p in (out / "predictions").iterdir())
+  assert drawn == ["0001_a.png", "0002_b.png"] and "of the first 2" in done.stdout
+  assert Image.open(out / "predictions.png").size > (100, 100)
+
+
+def test_each_flag_is_shown_by_help():
+  for verb, flag in (("evaluate", "--least"), ("predict", "--least"), ("predict", "--checkpoint")):
+    done = command(verb, "--help")
+    assert f"{flag}:" in done.stdout, (verb, done.stdout, done.stderr)
+
+
 @pytest.mark.parametrize(
   ("arguments", "sentence"),
   [
     (["predict", "--workdir={run}", "{tmp}/text.png"], "is no image"),
+    (["predict", "--workdir={run}", "{tmp}/a.png", "--out={tmp}/text.png"], "--out=FOLDER"),
+    (["evaluate", "--workdir={run}", "--out={tmp}/text.png"], "--out=FOLDER"),
+    (["predict", "--workdir={run}", "{tmp}/a.png", "--annotations={tmp}/x.json"], "x.json"),
     (["predict", "--workdir={run}", "{tmp}/empty"], "holds no image"),
     (["predict", "--workdir={run}", "{tmp}/a.png", "--least=1.5"], "from 0 to 1; found 1.5"),
     (["evaluate", "--workdir={run}", "--least=nan"], "from 0 to 1; found nan"),

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from cnnjax.engine.run import read_rows
+from cnnjax.engine.record import read_rows
 
 ROOT = Path(__file__).parents[2]
 MNIST = "--config=configs/classification/lenet5_mnist.py"
@@ -192,7 +192,7 @@ def test_summarize():
     (["train", MNIST, "--config.data.root={tmp}/nowhere"], "nowhere is no folder"),
     (["train", MNIST, "--config.data.root={tmp}"], "has no train-images-idx3-ubyte.gz"),
     (["train", "--config.data.batch_size=5000"], "fewer than one batch of 5000"),
-    (["train", "--workdir={run}"], "holds another run (train.epochs: 4.0 there, 20.0 now)"),
+    (["train", "--workdir={run}"], "holds another run (train.epochs: 4.0 then, 20.0 now)"),
     (["evaluate", "--workdir={tmp}"], "holds no run"),
     (["evaluate", "--workdir={run}", "--checkpoint=3"], "has no checkpoint 3"),
     (["evaluate", "--workdir={run}", "--split=tset"], "did you mean test"),
@@ -317,4 +317,5 @@ def test_what_a_target_run_refuses(target_run):
   task, folder, _ = target_run
   done = command("evaluate", f"--workdir={folder / 'run'}", "--top_k=3")
   assert done.returncode == 2
-  assert f"unknown option of task {task} 'top_k'" in done.stderr and done.stderr.count("\n") == 1
+  unread, error = done.stderr.splitlines()  # what the run has drawn beside the images
+  assert unread.startswith("not read below ") and f"unknown option of task {task} 'top_k'" in error

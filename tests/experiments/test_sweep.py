@@ -12,7 +12,8 @@ from optuna.trial import TrialState
 from PIL import Image
 
 from cnnjax.engine.hosts import Stopped
-from cnnjax.engine.run import locked, read_rows
+from cnnjax.engine.record import read_rows
+from cnnjax.engine.run import locked
 from cnnjax.errors import UserError
 from experiments import sweep
 from experiments.launch import read_config

@@ -9,7 +9,20 @@ import numpy as np
 import pytest
 
 from cnnjax.layers import BatchNorm
+from cnnjax.models.classification.densenet import DenseNet
+from cnnjax.models.classification.resnet import BasicBlock, ResNet
 from cnnjax.ops.norm import batch_norm, moments
+
+
+@pytest.fixture(params=["cpu", "elsewhere"])
+def platform(request, monkeypatch):
+  """Runs a test as on the CPU, and with what GPUs and TPUs compute, on the CPU."""
+  if request.param == "elsewhere":
+    plain = lambda *values, default, **_: default(*values)  # noqa: E731
+    monkeypatch.setattr(jax.lax, "platform_dependent", plain)
+  jax.clear_caches()  # what was traced for the other
+  yield request.param
+  jax.clear_caches()
 
 
 def trained(norm, variables, x):
@@ -48,7 +61,7 @@ def test_statistics_are_float32_in_bfloat16():
 
 @pytest.mark.parametrize("within", [None, (0.0, math.inf), (0.0, 6.0)])
 @pytest.mark.parametrize("joined", [False, True])
-def test_gradients_are_those_of_the_formula(within, joined):
+def test_gradients_are_those_of_the_formula(within, joined, platform):
   """In float64, of norm, sum and clipping at once; an odd number of pixels, a large mean."""
   with jax.enable_x64(True):
     rng = np.random.default_rng(0)
@@ -62,7 +75,8 @@ def test_gradients_are_those_of_the_formula(within, joined):
       return y if within is None else jnp.clip(y, *within)
 
     def ours(x, scale, bias, residual):
-      return batch_norm(x, scale, bias, residual if joined else None, within=within)[0]
+      shift = jnp.full(3, 49.0)  # the running mean
+      return batch_norm(x, scale, bias, residual if joined else None, shift, within=within)[0]
 
     @jax.jit
     def both(gradient, *arguments):
@@ -75,8 +89,53 @@ def test_gradients_are_those_of_the_formula(within, joined):
       np.testing.assert_allclose(one, other, atol=1e-10)
 
 
-def test_moments_hold_at_a_large_mean():
+def test_moments_hold_at_a_large_mean(platform):
+  """Beside a shift, as the running mean is one, and without it."""
   x = np.random.default_rng(0).normal(1e4, 1, (8, 16, 16, 2)).astype(np.float32)
-  mean, var = jax.jit(moments)(x)
-  np.testing.assert_allclose(mean, x.astype(np.float64).mean((0, 1, 2)), rtol=1e-6)
-  np.testing.assert_allclose(var, x.astype(np.float64).var((0, 1, 2)), rtol=1e-3)
+  for shift in (None, np.float32([1e4 - 1, 1e4 + 2])):
+    mean, var = jax.jit(moments)(x, shift)
+    np.testing.assert_allclose(mean, x.astype(np.float64).mean((0, 1, 2)), rtol=1e-6)
+    np.testing.assert_allclose(var, x.astype(np.float64).var((0, 1, 2)), rtol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_training_holds_at_a_large_mean(dtype, platform):
+  """From the second step on, once the running mean has moved from 0 to the data."""
+  x = np.random.default_rng(0).normal(1000, 1, (8, 16, 16, 2))
+  x = jnp.asarray(x, dtype)
+  norm = BatchNorm(dtype=dtype, momentum=0.1)
+  variables = norm.init(jax.random.key(0), x, train=False)
+  for _ in range(3):
+    y, changed = trained(norm, variables, x)
+    variables = {**variables, **changed}
+  exact = np.asarray(x, np.float64)
+  want = (exact - exact.mean((0, 1, 2))) / exact.std((0, 1, 2))
+  one = {"float32": 1e-4, "bfloat16": 2e-2}[dtype]  # roundings of y
+  np.testing.assert_allclose(np.asarray(y, np.float64), want, rtol=one, atol=2e-4)
+  stats = variables["batch_stats"]
+  np.testing.assert_allclose(stats["mean"], 0.999 * exact.mean((0, 1, 2)), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+  "model",
+  [
+    ResNet((1, 1, 1, 1), BasicBlock, num_classes=3, dtype=jnp.bfloat16),
+    DenseNet((1,), num_classes=3),
+  ],
+  ids=lambda model: type(model).__name__,
+)
+def test_what_is_for_the_cpu_is_the_cpus_alone(model):
+  """A gradient's program has barriers on the CPU, and none for GPUs and TPUs."""
+  x = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
+  variables = jax.eval_shape(partial(model.init, jax.random.key(0), train=False), x)
+
+  @jax.jit
+  @jax.grad
+  def gradient(variables, x):
+    outputs, _ = model.apply(variables, x, train=True, mutable=["batch_stats"])
+    return outputs["logits"].astype(jnp.float32).sum()
+
+  traced = gradient.trace(variables, x)
+  for platform, there in (("cpu", True), ("tpu", False), ("cuda", False)):
+    program = traced.lower(lowering_platforms=(platform,)).as_text()
+    assert ("optimization_barrier" in program) == there, platform

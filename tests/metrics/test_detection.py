@@ -201,6 +201,78 @@ def test_pycocotools_counts_the_same(masks):
     assert each[3] is None and np.mean(each[:3]) == pytest.approx(ours["ap"])
 
 
+def counted(found, truth, label, threshold):
+  """COCO's AP of a class, written as a loop: a special box need not be found, nor counts it twice.
+
+  A crowd is met by the part of a detection inside it, a difficult box by its IoU, both by any
+  number of detections, which then count neither way.
+  """
+  outcome, total = [], 0
+  for n in range(len(truth["labels"])):
+    own = np.flatnonzero(truth["valid"][n] & (truth["labels"][n] == label))
+    free = [p for p in own if not (truth["difficult"][n, p] or truth["crowd"][n, p])]
+    total += len(free)
+    passed_over = [p for p in own if p not in free]
+    those = np.flatnonzero(found["valid"][n] & (found["labels"][n] == label))
+    for k in sorted(those, key=lambda k: -found["scores"][n, k])[:100]:
+      box = found["boxes"][n, k].astype(float)
+
+      def meets(p, box=box, n=n):
+        other = truth["boxes"][n, p].astype(float)
+        side = np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2])
+        both, own = np.prod(np.maximum(side, 0)), np.prod(box[2:] - box[:2])
+        whole = own + np.prod(other[2:] - other[:2]) - both
+        return both / (own if truth["crowd"][n, p] else whole)
+
+      best = max(free, key=meets, default=None)
+      if best is not None and meets(best) >= threshold:
+        free.remove(best)
+        outcome.append((found["scores"][n, k], 1))
+      elif not any(meets(p) >= threshold for p in passed_over):
+        outcome.append((found["scores"][n, k], 0))
+  won = np.asarray([hit for _, hit in sorted(outcome, key=lambda o: -o[0])])
+  recall, precision = np.cumsum(won) / total, np.cumsum(won) / np.arange(1, len(won) + 1)
+  return np.mean([max(precision[recall >= t], default=0) for t in np.linspace(0, 1, 101)])
+
+
+def test_coco_counts_no_special_box_either():
+  for seed in range(3):
+    found, truth = example(seed, images=20)
+    truth["crowd"] = (np.random.default_rng(seed).uniform(size=truth["labels"].shape) < 0.2) & (
+      truth["labels"] == 1
+    )
+    ours = coco.summarise(found, truth, CLASSES)
+    for label in range(3):
+      each = [counted(found, truth, label, t) for t in (0.5 + 0.05 * np.arange(10))]
+      row = ours["per_class"][label]
+      assert row["ap50"] == pytest.approx(each[0], abs=1e-9)
+      assert row["ap"] == pytest.approx(np.mean(each), abs=1e-9)
+  boxes = np.asarray([[[0, 0, 10, 10], [20, 0, 30, 10.0]]])
+  truth = {"boxes": boxes, "labels": np.zeros((1, 2), int), "valid": np.ones((1, 2))}
+  truth["difficult"] = np.asarray([[0, 1]])
+  again = {**truth, "boxes": boxes[:, [1, 1, 1, 0]], "labels": np.zeros((1, 4), int)}
+  again |= {"scores": np.asarray([[0.9, 0.8, 0.7, 0.6]]), "valid": np.ones((1, 4))}
+  assert coco.summarise(again, truth, ["a"])["ap"] == 1  # detected three times, or not at all
+  alone = {k: v[:, 3:] for k, v in again.items() if k != "difficult"}
+  assert coco.summarise(alone, truth, ["a"])["ap"] == 1
+  half = {
+    **again,
+    "boxes": np.asarray([[[20, 0, 24, 10], *([[20, 0, 30, 10]] * 2), [0, 0, 10, 10]]]),
+  }
+  assert coco.summarise(half, truth, ["a"])["ap50"] == pytest.approx(0.5)  # a part is no hit of it
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_no_detection(value):
+  found, truth = example(3)
+  left = {**found, "valid": found["valid"].copy()}
+  left["valid"][2, 3] = left["valid"][5, 1] = False
+  want = [m.summarise(left, truth, CLASSES) for m in (detection, coco)]
+  found["valid"][2, 3] = found["valid"][5, 1] = True
+  found["scores"][2, 3], found["boxes"][5, 1, 2] = value, value
+  assert [m.summarise(found, truth, CLASSES) for m in (detection, coco)] == want
+
+
 def blob(box, encoded=True):
   """Returns the ellipse in a box, of an image of 240 x 240."""
   y, x = np.mgrid[:240, :240] + 0.5

@@ -16,6 +16,7 @@ CLASSIFIERS = cnnjax.list_models("classification")
 SMALL = [name for name in CLASSIFIERS if ZOO[name].parameters < 1e5]  # computed, not only traced
 DEEPER = (  # differ from a shallower one by numbers of blocks only: counted, not traced again
   "vgg13 vgg19 vgg11_bn vgg13_bn vgg19_bn resnet34 resnet101 resnet152 resnet32_cifar "
+  "resnet32_cifar_b resnet44_cifar_b resnet56_cifar_b "
   "resnet44_cifar resnet56_cifar resnet110_cifar plain56_cifar seresnet34 seresnet101 seresnet152 "
   "densenet161 densenet169 densenet201"
 ).split()

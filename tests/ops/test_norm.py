@@ -52,6 +52,13 @@ def test_the_gradient_is_that_of_differences():
   check_grads(lambda x: local_response_norm(x, 3, 1.0, 0.2), (x,), 1, modes=["rev"], rtol=2e-2)
 
 
+def test_its_barrier_is_the_cpus_alone():
+  gradient = jax.jit(jax.grad(lambda x: local_response_norm(x).sum()))
+  for platform, there in (("cpu", True), ("tpu", False), ("cuda", False)):
+    program = gradient.trace(jnp.ones((2, 8))).lower(lowering_platforms=(platform,)).as_text()
+    assert ("optimization_barrier" in program) == there, platform
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 def test_the_dtype_is_kept(dtype):
   assert local_response_norm(jnp.ones((1, 2, 2, 8), dtype)).dtype == dtype

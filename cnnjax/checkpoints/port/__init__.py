@@ -17,6 +17,7 @@ from cnnjax.checkpoints.port import (
   mobilenet,
   rcnn,
   resnet,
+  resnet_cifar,
   senet,
   ssd,
   vgg,
@@ -26,6 +27,7 @@ from cnnjax.models.classification.densenet import DenseNet
 from cnnjax.models.classification.googlenet import GoogLeNet
 from cnnjax.models.classification.mobilenet import MobileNetV1, MobileNetV2
 from cnnjax.models.classification.resnet import ResNet
+from cnnjax.models.classification.resnet_cifar import CifarResNet
 from cnnjax.models.classification.senet import SENet
 from cnnjax.models.classification.vgg import VGG
 from cnnjax.models.detection.faster_rcnn import FasterRCNN
@@ -34,8 +36,9 @@ from cnnjax.models.detection.ssd import SSD
 
 Names = dict[str, str | tuple[str, tuple[int, int]]]
 
-PORTS = {  # class: model -> {"torchvision" or "timm": names}
+PORTS = {  # class: model -> {library: names}
   AlexNet: alexnet.names,
+  CifarResNet: resnet_cifar.names,
   DenseNet: densenet.names,
   FasterRCNN: rcnn.names,
   GoogLeNet: googlenet.names,

@@ -15,7 +15,24 @@ from cnnjax.errors import UserError
 from cnnjax.ops.preprocess import Preprocessing, normalize
 
 COLUMNS = ("image",)
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+SUFFIXES = (  # of the formats that Pillow reads, those in which people keep images
+  *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".avif", ".gif"),
+  *(
+    ".tif",
+    ".tiff",
+    ".bmp",
+    ".dib",
+    ".ppm",
+    ".pgm",
+    ".pbm",
+    ".pnm",
+    ".jp2",
+    ".j2k",
+    ".j2c",
+    ".jpx",
+  ),
+  *(".jpf", ".jpc", ".tga", ".pcx", ".sgi", ".ras", ".psd", ".dds", ".ico", ".qoi"),
+)
 
 
 def preprocessing(data: Any) -> Preprocessing:
@@ -35,6 +52,7 @@ def preprocessing(data: Any) -> Preprocessing:
     channels=data.channels,
     mean=tuple(data.mean),
     std=tuple(data.std),
+    interpolation=data.interpolation,
   )
 
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cnnjax.data.stream import check_memory
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
 from cnnjax.ops.series import SeriesPreprocessing, normalize
@@ -113,6 +114,8 @@ def as_series(array: np.ndarray, name: str, several: bool = False) -> np.ndarray
     rank, wanted = 2, "numbers, [N, L] or [N, L, C]"
   if array.ndim not in (rank, rank + 1) or 0 in array.shape or array.dtype.kind not in "biuf":
     raise UserError(f"{name} is {array.dtype} {array.shape}; expected {wanted}")
+  if isinstance(array, np.memmap):  # of any size; what else there is lies in the memory already
+    check_memory(f"rows in {name}", (*array.shape, 4), "shorter or fewer series need less")
   series = array.reshape(*array.shape[:rank], -1).astype(np.float32)
   if not np.isfinite(series).all():
     raise UserError(f"{name} holds a number that is not finite")

@@ -12,7 +12,6 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from cnnjax.layers import (
   KAIMING,
@@ -24,6 +23,7 @@ from cnnjax.layers import (
   MaxPool,
   check_size,
 )
+from cnnjax.ops.cpu.barrier import barrier
 from cnnjax.ops.preprocess import IMAGENET, Preprocessing
 
 DENSENET121 = (6, 12, 24, 16)  # layers a block
@@ -70,7 +70,7 @@ class Trunk(nn.Module):
       for i in range(1, depth + 1):
         y = layer(4 * growth, 1, name=f"stage{stage}_{i}_reduce", **options)(x, train)
         y = layer(growth, 3, name=f"stage{stage}_{i}", **options)(y, train)
-        x = lax.optimization_barrier(jnp.concatenate([x, y], axis=-1))
+        x = barrier(jnp.concatenate([x, y], axis=-1))
       if stage < len(self.depths):
         maps[f"stage{stage}"] = x
         half = x.shape[-1] // 2

@@ -1,12 +1,14 @@
 """Residual, plain and highway networks for 32x32 images.
 
 He et al., arXiv:1512.03385, section 4.2: three stages of n blocks at 32, 16 and 8 pixels with 16,
-32 and 64 channels, 6n + 2 layers, shortcuts without parameters (option A). `plain` leaves the
-shortcuts out. `highway` weighs block y and shortcut x by a learnt gate T, T y + (1 - T) x
+32 and 64 channels, 6n + 2 layers, shortcuts without parameters (option A); with resnet.py's
+`BasicBlock` they are projections where shapes differ (option B). `plain` leaves the shortcuts out.
+`highway` weighs block y and shortcut x by a learnt gate T, T y + (1 - T) x
 (Srivastava, Greff, Schmidhuber, arXiv:1505.00387); a residual network has both weights fixed at 1.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import flax.linen as nn
@@ -23,7 +25,9 @@ from cnnjax.layers import (
   check_size,
   death_rates,
 )
-from cnnjax.ops.preprocess import Preprocessing
+from cnnjax.ops.preprocess import IMAGENET, Preprocessing
+
+AT_32 = replace(IMAGENET, resize=(32, 32), crop=None)  # of the published weights with option A
 
 
 def option_a(x: jax.Array, shape: tuple[int, ...]) -> jax.Array:
@@ -137,7 +141,7 @@ class CifarResNet(nn.Module):
   stochastic_depth: float = 0.0
   num_classes: int = 10
   dtype: Any = jnp.float32
-  preprocessing: Preprocessing = Preprocessing(resize=(32, 32))
+  preprocessing: Preprocessing = AT_32
 
   @nn.nowrap
   def make_trunk(self) -> nn.Module:

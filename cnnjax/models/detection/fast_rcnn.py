@@ -3,6 +3,7 @@
 Girshick, "Fast R-CNN", arXiv:1504.08083.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,8 +15,8 @@ import jax.numpy as jnp
 from cnnjax.errors import UserError
 from cnnjax.layers import Dense, of_strides, wide
 from cnnjax.ops import boxes as ops
+from cnnjax.ops import losses
 from cnnjax.ops.detections import detections
-from cnnjax.ops.losses import smooth_l1
 from cnnjax.ops.matching import BETWEEN, match, sample
 from cnnjax.ops.preprocess import IMAGENET, Preprocessing
 from cnnjax.ops.roi import roi_pool
@@ -75,12 +76,12 @@ def encode(
 
 def loss_of_regions(outputs: Arrays, beta: float) -> dict[str, tuple[jax.Array, jax.Array]]:
   """Returns (sum, count) of class and box losses over the regions drawn (equation 1)."""
-  kind, count = outputs["kind"], jnp.maximum(outputs["taken"].sum(), 1)
+  kind, count = outputs["kind"], outputs["taken"].sum()
   scores = jax.nn.log_softmax(outputs["logits"])
   each = -jnp.take_along_axis(scores, kind[..., None], -1)[..., 0]
   own = jnp.maximum(kind - 1, 0)[..., None, None]
   offsets = jnp.take_along_axis(outputs["offsets"], own, 2)[..., 0, :]
-  box = smooth_l1(offsets - outputs["target"], beta).sum(-1)
+  box = losses.smooth_l1(offsets - outputs["target"], beta).sum(-1)
   return {
     "class_loss": (jnp.where(outputs["taken"], each, 0).sum(), count),
     "box_loss": (jnp.where(outputs["taken"] & (kind > 0), box, 0).sum(), count),
@@ -198,11 +199,13 @@ class FastRCNN(nn.Module):
     return {**outputs, **head(features, train=train)}
 
   @nn.nowrap
-  def loss(self, outputs: Arrays, truth: Arrays) -> tuple[jax.Array, dict[str, Any]]:
+  def loss(
+    self, outputs: Arrays, truth: Arrays, counts: Mapping[str, jax.Array] | None = None
+  ) -> tuple[jax.Array, dict[str, Any]]:
     """Returns the mean loss of a batch's regions, and its parts."""
     del truth  # the targets are among the outputs
     parts = loss_of_regions(outputs, self.beta)
-    total = sum(value / count for value, count in parts.values())
+    total = losses.total(parts, counts)
     return total, {"loss": (total, 1.0), **parts}
 
   @nn.nowrap

@@ -6,7 +6,7 @@ torchvision does: no gradient passes through the coordinates of proposals, and a
 out of the image are kept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -21,8 +21,8 @@ from cnnjax.layers import Conv, FeaturePyramid, of_strides, wide
 from cnnjax.models.detection import fast_rcnn
 from cnnjax.models.detection.fast_rcnn import Arrays, BoxHead, extent_of
 from cnnjax.ops import boxes as ops
+from cnnjax.ops import losses
 from cnnjax.ops.anchors import anchors
-from cnnjax.ops.losses import smooth_l1
 from cnnjax.ops.matching import match, sample
 from cnnjax.ops.nms import nms
 from cnnjax.ops.preprocess import IMAGENET, Preprocessing
@@ -223,18 +223,20 @@ class FasterRCNN(nn.Module):
     return roi_align(maps, regions, (size, size), [1 / s for s in self.taken], levels=levels)
 
   @nn.nowrap
-  def loss(self, outputs: Arrays, truth: Arrays) -> tuple[jax.Array, dict[str, Any]]:
+  def loss(
+    self, outputs: Arrays, truth: Arrays, counts: Mapping[str, jax.Array] | None = None
+  ) -> tuple[jax.Array, dict[str, Any]]:
     """Returns the sum of four losses, and each (equation 1, for anchors and for regions)."""
     del truth  # the targets are among the outputs
-    count = jnp.maximum(outputs["sampled"].sum(), 1)
+    count = outputs["sampled"].sum()
     each = optax.sigmoid_binary_cross_entropy(outputs["objectness"], outputs["is_object"])
-    box = smooth_l1(outputs["anchor_offsets"] - outputs["anchor_target"], BETA).sum(-1)
+    box = losses.smooth_l1(outputs["anchor_offsets"] - outputs["anchor_target"], BETA).sum(-1)
     parts = {
       "objectness_loss": (jnp.where(outputs["sampled"], each, 0).sum(), count),
       "anchor_loss": (jnp.where(outputs["is_object"], box, 0).sum(), count),
       **fast_rcnn.loss_of_regions(outputs, BETA),
     }
-    total = sum(value / number for value, number in parts.values())
+    total = losses.total(parts, counts)
     return total, {"loss": (total, 1.0), **parts}
 
   @nn.nowrap

@@ -3,7 +3,7 @@
 He, Gkioxari, Dollar, Girshick, "Mask R-CNN", arXiv:1703.06870.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -14,6 +14,7 @@ import optax
 from cnnjax.layers import KAIMING, Conv, wide
 from cnnjax.models.detection.fast_rcnn import Arrays
 from cnnjax.models.detection.faster_rcnn import FasterRCNN
+from cnnjax.ops import losses
 from cnnjax.ops.roi_align import roi_align
 
 
@@ -108,15 +109,16 @@ class MaskRCNN(FasterRCNN):
     return outputs
 
   @nn.nowrap
-  def loss(self, outputs: Arrays, truth: Arrays) -> tuple[jax.Array, dict[str, Any]]:
+  def loss(
+    self, outputs: Arrays, truth: Arrays, counts: Mapping[str, jax.Array] | None = None
+  ) -> tuple[jax.Array, dict[str, Any]]:
     """Returns Faster R-CNN's loss and that of the masks (section 3)."""
-    total, parts = FasterRCNN.loss(self, outputs, truth)
+    total, logs = FasterRCNN.loss(self, outputs, truth, counts)
     each = optax.sigmoid_binary_cross_entropy(outputs["masks"], outputs["mask_target"])
     is_object = outputs["kind"][:, : each.shape[1]] > 0
-    mask = jnp.where(is_object, each.mean((2, 3)), 0).sum()
-    count = jnp.maximum(is_object.sum(), 1)
-    total = total + mask / count
-    return total, {**parts, "loss": (total, 1.0), "mask_loss": (mask, count)}
+    part = {"mask_loss": (jnp.where(is_object, each.mean((2, 3)), 0).sum(), is_object.sum())}
+    total = total + losses.total(part, counts)
+    return total, {**logs, "loss": (total, 1.0), **part}
 
   @nn.nowrap
   def decode(self, outputs: Arrays) -> Arrays:

@@ -21,6 +21,7 @@ from cnnjax.errors import unknown
 from cnnjax.layers import AdaptiveAvgPool, Dense, wide
 from cnnjax.models.detection import fast_rcnn
 from cnnjax.ops import boxes as geometry
+from cnnjax.ops import losses
 from cnnjax.ops.crop import crop
 from cnnjax.ops.detections import detections
 from cnnjax.ops.preprocess import IMAGENET, Preprocessing
@@ -86,7 +87,9 @@ def decode(outputs: Arrays, places: int, suppression: float) -> Arrays:
   return jax.vmap(rule)(moved, scores)
 
 
-def loss(outputs: Arrays, truth: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, Any]]:
+def loss(
+  outputs: Arrays, truth: dict[str, jax.Array], counts: Mapping[str, jax.Array] | None = None
+) -> tuple[jax.Array, dict[str, Any]]:
   """Returns the mean cross-entropy of the regions that were drawn, and the sums to log."""
   kind, logits = outputs["kind"], outputs["logits"]
   weight = outputs["taken"] * truth["mask"][:, None]
@@ -94,7 +97,7 @@ def loss(outputs: Arrays, truth: dict[str, jax.Array]) -> tuple[jax.Array, dict[
   total, count = jnp.sum(each * weight), jnp.sum(weight)
   hits = jnp.sum((logits.argmax(-1) == kind) * weight)
   logs = {"loss": (total, count), "accuracy": (hits, count)}
-  return total / jnp.maximum(count, 1), logs
+  return losses.total({"loss": logs["loss"]}, counts), logs
 
 
 def regions_of(x: Arrays, key: jax.Array | None, count: int, fraction: float) -> Arrays:
@@ -217,9 +220,14 @@ class RCNN(nn.Module):
     return head(pooled.reshape(len(pooled), math.prod(pooled.shape[1:])), train=train)
 
   @nn.nowrap
-  def loss(self, outputs: Arrays, truth: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, Any]]:
+  def loss(
+    self,
+    outputs: Arrays,
+    truth: dict[str, jax.Array],
+    counts: Mapping[str, jax.Array] | None = None,
+  ) -> tuple[jax.Array, dict[str, Any]]:
     """Returns the loss of the fine-tuning and the sums to log."""
-    return loss(outputs, truth)
+    return loss(outputs, truth, counts)
 
   @nn.nowrap
   def decode(self, outputs: Arrays) -> Arrays:

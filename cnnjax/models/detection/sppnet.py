@@ -7,7 +7,7 @@ fine-tunes the two layers only: `optim.rates=(("trunk/", 0.0),)` with a pretrain
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -57,9 +57,14 @@ class SPPNet(nn.Module):
     return {**found, **head(pooled.reshape(*pooled.shape[:2], -1), train=train)}
 
   @nn.nowrap
-  def loss(self, outputs: Arrays, truth: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, Any]]:
+  def loss(
+    self,
+    outputs: Arrays,
+    truth: dict[str, jax.Array],
+    counts: Mapping[str, jax.Array] | None = None,
+  ) -> tuple[jax.Array, dict[str, Any]]:
     """Returns the loss of the fine-tuning and the sums to log."""
-    return rcnn.loss(outputs, truth)
+    return rcnn.loss(outputs, truth, counts)
 
   @nn.nowrap
   def decode(self, outputs: Arrays) -> Arrays:

@@ -3,7 +3,7 @@
 Liu et al., "SSD: Single shot multibox detector", arXiv:1512.02325.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,9 +14,9 @@ import numpy as np
 
 from cnnjax.layers import Conv, L2Norm, MaxPool, of_strides, wide
 from cnnjax.ops import boxes as ops
+from cnnjax.ops import losses
 from cnnjax.ops.anchors import default_boxes
 from cnnjax.ops.detections import detections
-from cnnjax.ops.losses import smooth_l1
 from cnnjax.ops.matching import match_ssd
 from cnnjax.ops.preprocess import IMAGENET, Preprocessing
 
@@ -147,24 +147,27 @@ class SSD(nn.Module):
 
   @nn.nowrap
   def loss(
-    self, outputs: dict[str, jax.Array], truth: dict[str, jax.Array]
+    self,
+    outputs: dict[str, jax.Array],
+    truth: dict[str, jax.Array],
+    counts: Mapping[str, jax.Array] | None = None,
   ) -> tuple[jax.Array, dict[str, Any]]:
     """Returns the loss of a batch over its number of positives, and its parts (equation 1)."""
     target = partial(encode, outputs["references"], overlap=self.overlap)
     valid = truth["valid"] * truth["mask"][:, None]
     kind, offsets = jax.vmap(target)(truth["boxes"], truth["labels"], valid)
     positive = kind > 0
-    box = smooth_l1(outputs["offsets"] - offsets).sum(-1)
+    box = losses.smooth_l1(outputs["offsets"] - offsets).sum(-1)
     scores = jax.nn.log_softmax(outputs["logits"])
     each = -jnp.take_along_axis(scores, kind[..., None], -1)[..., 0]
     counted = positive | hardest(each, positive, self.negatives)
-    count = jnp.maximum(positive.sum(), 1)
+    count = positive.sum()
     parts = {
       "class_loss": (jnp.where(counted, each, 0).sum(), count),
       "box_loss": (jnp.where(positive, box, 0).sum(), count),
     }
-    total = sum(part for part, _ in parts.values())
-    return total / count, {"loss": (total, count), **parts}
+    total = sum(part for part, _ in parts.values()), count
+    return losses.total({"loss": total}, counts), {"loss": total, **parts}
 
   @nn.nowrap
   def decode(self, outputs: dict[str, jax.Array]) -> dict[str, jax.Array]:

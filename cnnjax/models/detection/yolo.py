@@ -4,7 +4,7 @@ Redmon et al., "You only look once: Unified, real-time object detection", arXiv:
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from cnnjax.errors import UserError
 from cnnjax.layers import Conv, ConvNorm, Dense, Flatten, MaxPool, check_size, wide
 from cnnjax.ops import boxes as ops
+from cnnjax.ops import losses
 from cnnjax.ops.detections import detections
 from cnnjax.ops.preprocess import Preprocessing
 
@@ -186,7 +187,10 @@ class YOLOv1(nn.Module):
 
   @nn.nowrap
   def loss(
-    self, outputs: dict[str, jax.Array], truth: dict[str, jax.Array]
+    self,
+    outputs: dict[str, jax.Array],
+    truth: dict[str, jax.Array],
+    counts: Mapping[str, jax.Array] | None = None,
   ) -> tuple[jax.Array, dict[str, Any]]:
     """Returns the mean loss of a batch's images, and its parts (equation 3).
 
@@ -214,8 +218,9 @@ class YOLOv1(nn.Module):
       "background_loss": self.background * (jnp.square(confidence) * empty).sum(),
       "class_loss": (wrong * there).sum(),
     }
-    total, count = sum(sums.values()), jnp.maximum(mask.sum(), 1)
-    return total / count, {k: (v, count) for k, v in {"loss": total, **sums}.items()}
+    total = sum(sums.values()), mask.sum()
+    logs = {"loss": total, **{name: (value, total[1]) for name, value in sums.items()}}
+    return losses.total({"loss": total}, counts), logs
 
   @nn.nowrap
   def decode(self, outputs: dict[str, jax.Array]) -> dict[str, jax.Array]:

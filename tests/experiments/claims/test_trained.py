@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnjax.engine.run import read_rows
+from cnnjax.engine.record import read_rows
 from cnnjax.errors import UserError
 from cnnjax.visualise.overlay import overlay
 from experiments.claims import any_size, changed, degradation, squeeze, tumor

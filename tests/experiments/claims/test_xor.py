@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from cnnjax.engine.run import read_rows
+from cnnjax.engine.record import read_rows
 from experiments.claims.xor import points, xor
 
 

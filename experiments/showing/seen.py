@@ -1,0 +1,70 @@
+"""What people are shown of the first answers: a table, and pictures."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import cnnjax
+from cnnjax.data import inputs
+from cnnjax.engine import log
+from cnnjax.visualise.answers import above, as_text, ranked
+from cnnjax.visualise.figure import save
+from cnnjax.visualise.sheet import contact_sheet
+from cnnjax.visualise.text import short
+
+from . import detections
+
+LISTED, SIDE = 100, 256  # answers that are printed, and the longest side of a picture on the sheet
+
+
+class Seen:
+  """The first answers of a run, and small pictures of their examples; `add` each answer once.
+
+  Args:
+    run: that answers.
+    least: smallest score of a detector's boxes that are seen.
+    pictures: how many answers are drawn.
+  """
+
+  def __init__(self, run: cnnjax.Run, least: float, pictures: int):
+    self.run, self.least, self.pictures = run, least, pictures
+    self.count, self.rows = 0, {}
+    self.answers, self.captions, self.small = [], [], []
+
+  def add(self, answer: dict[str, Any], example: np.ndarray) -> dict[str, Any]:
+    """Returns the answer, with the most probable classes of a classifier's as `top`."""
+    classes, seen = self.run.config.data.classes, answer
+    if "probabilities" in answer:
+      answer = {**answer, "top": ranked(answer, classes)}
+    self.count += 1
+    if self.count <= max(LISTED, self.pictures):
+      seen = above(answer, self.least) if "boxes" in answer else answer
+      row, caption = as_text(seen, classes, answer)
+      if self.count <= LISTED:
+        self.rows[short(answer["file"], 200)] = row
+      if self.count <= self.pictures:
+        self.captions.append(f"{caption}\n{Path(answer['file']).name}")
+        self.answers.append(seen)
+        if "boxes" not in answer:
+          kind = inputs.kind(self.run.config.data.input)
+          self.small.append(kind.picture(example, SIDE))
+    return answer
+
+  def table(self) -> None:
+    """Prints the first answers."""
+    log.grid(f"{self.run.folder}, checkpoint {self.run.step}", self.rows)
+    if self.count > LISTED:
+      print(f"these are the first {LISTED:,} of {self.count:,} answers")
+
+  def draw(self, out: Path) -> None:
+    """Writes predictions.png, and a detector's images with boxes into the folder predictions."""
+    if not self.answers:
+      return
+    if "boxes" in self.answers[0]:
+      self.small = detections.draw(self.answers, out / "predictions", SIDE)
+      print(f"wrote {len(self.small):,} images in {out / 'predictions'}")
+    save(contact_sheet(self.small, self.captions), out / "predictions.png")
+    rest = len(self.small) < self.count
+    more = f" of the first {len(self.small):,} (--pictures=N: of the first N)" if rest else ""
+    print(f"wrote {out / 'predictions.png'}{more}")
