@@ -16,6 +16,6 @@ def get_config(mode: str = "full") -> Any:
   config = defaults()
   config.data.update(name="folder", batch_size=64)
   if mode == "quick":
-    config.data.update(name="fake", batch_size=32)
+    config.data.update(name="fake", batch_size=32, resize=(32, 32))
     config.train.epochs = 2.0
   return config

@@ -147,15 +147,28 @@ def load_config(folder: str | Path) -> Any:
   try:
     config = ConfigDict(keys.fill(tuples(read_json(path, dict)))).lock()
     check(config)
-    if config.data.channels < 1 or config.model.num_classes != len(config.data.classes):
-      raise UserError(
-        f"data.channels is {config.data.channels}, model.num_classes {config.model.num_classes} "
-        f"and data.classes has {len(config.data.classes)} names"
-      )
-    _check_measured(config.data)
     inputs.kind(config.data.input).preprocessing(config.data)
   except (ValueError, TypeError, AttributeError) as error:
     raise UserError(f"{path} is damaged: {error}") from error
+  return config
+
+
+def load_completed(folder: str | Path) -> Any:
+  """Returns the config of a run folder, with all that its data have told.
+
+  Raises: UserError where there is none, or it is damaged.
+  """
+  config = load_config(folder)
+  data, count = config.data, config.model.num_classes
+  try:
+    if data.channels < 1 or count != len(data.classes):
+      raise UserError(
+        f"data.channels is {data.channels}, model.num_classes {count}, and data.classes has "
+        f"{len(data.classes)} names"
+      )
+    _check_measured(data)
+  except UserError as error:
+    raise UserError(f"{Path(folder) / 'config.json'} is damaged: {error}") from error
   return config
 
 

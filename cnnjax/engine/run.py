@@ -16,7 +16,7 @@ from cnnjax import keys
 from cnnjax.checkpoints.store import Store
 from cnnjax.data import inputs
 from cnnjax.data.table import Table
-from cnnjax.engine.config import build, load_config, tuples
+from cnnjax.engine.config import build, load_completed, load_config, tuples
 from cnnjax.engine.environment import environment
 from cnnjax.engine.mesh import make_mesh, replicated
 from cnnjax.engine.predict import predict
@@ -197,7 +197,7 @@ def restore(folder: str | Path, checkpoint: str | int = "latest", parameters: st
 
   Raises: UserError where the folder, the checkpoint or the average is not there.
   """
-  config = load_config(folder)
+  config = load_completed(folder)
   if parameters not in ("auto", "raw", "ema"):
     raise UserError(f'parameters must be "auto", "raw" or "ema", found {parameters!r}')
   if parameters == "ema" and not config.train.ema:

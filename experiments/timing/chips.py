@@ -90,7 +90,7 @@ def mesh_of(chip: str) -> Mesh:
     extra = {"tpu": "tpu", "cuda": "cuda12"}[CHIPS[chip]["platform"]]
     why = str(error).splitlines()[0]
     raise UserError(
-      f"{chip}'s compiler does not start; install it with pip install 'jax[{extra}]': {why}"
+      f"{chip}'s compiler, of pip install 'jax[{extra}]', does not start: {why}"
     ) from error
   return Mesh(np.array(devices).reshape(-1), ("data",))
 
@@ -158,6 +158,7 @@ def moved(program: str) -> int:
 
 def main(argv: list[str]) -> None:
   """Prints a row for each model, with each kind of layers."""
+  jax.config.update("jax_enable_compilation_cache", False)  # it cannot read such programs
   if argv[1:]:
     raise UserError(f"unexpected argument {argv[1]!r}; models are named by --models=NAME,NAME")
   mesh = mesh_of(FLAGS.chip)

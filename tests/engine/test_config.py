@@ -8,7 +8,7 @@ import pytest
 from cnnjax import keys, tasks
 from cnnjax.data import inputs
 from cnnjax.data.augment import KINDS
-from cnnjax.engine.config import load_config
+from cnnjax.engine.config import load_completed, load_config
 from cnnjax.errors import UserError
 from configs.classification import lenet5_digits
 
@@ -41,7 +41,7 @@ def test_a_run_of_before_some_keys(tmp_path):
   ):
     path.write_text(json.dumps({**tree, **broken}))
     with pytest.raises(UserError, match="config.json is damaged: .*"):
-      load_config(tmp_path)
+      load_completed(tmp_path)
   for text in ("", '{"data', "3", "[" * 100_000):
     path.write_text(text)
     with pytest.raises(UserError, match="config.json is damaged: .*"):

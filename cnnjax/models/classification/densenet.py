@@ -3,8 +3,9 @@
 Huang, Liu, van der Maaten, Weinberger, "Densely connected convolutional networks",
 arXiv:1608.06993, table 1 (DenseNet-BC). Each layer normalises a copy of all maps before it, and
 keeping these for the backward pass takes memory that grows with the square of the depth;
-`rematerialise` recomputes them instead (arXiv:1707.06990). A barrier after each concatenation makes
-XLA sum the gradients of a block's layers one by one: else it holds them all and sums at the end.
+`rematerialise` recomputes them instead (arXiv:1707.06990). On the CPU a barrier after each
+concatenation makes XLA sum the gradients of a block's layers one by one: else it holds them all and
+sums at the end. On an H100 it takes memory (docs/lab-book.md).
 """
 
 from typing import Any

@@ -49,3 +49,12 @@ def test_a_report_of_a_step():
 def test_an_unknown_chip():
   with pytest.raises(UserError, match="unknown chip 'v5'; did you mean v5e"):
     mesh_of("v5")
+
+
+def test_a_compiler_that_is_not_installed(monkeypatch):
+  def refuse(**_):
+    raise RuntimeError("JAX TPU support not installed\nmore")
+
+  monkeypatch.setattr("experiments.timing.chips.topologies.get_topology_desc", refuse)
+  with pytest.raises(UserError, match=r"of pip install 'jax\[tpu\]', does not start: JAX.*led$"):
+    mesh_of("v5e")
