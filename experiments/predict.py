@@ -3,7 +3,8 @@
 A FILE is an image, or a file of the run's kind of input, or a folder, or a "glob*.png". It prints
 the answers and writes predictions.json and predictions.png into the run folder, or into --out. A
 detector's answers are also written as COCO's JSON, predictions.coco.json, and boxes whose score is
---least or more are drawn on each image, at its full size, in the folder predictions.
+--least or more are drawn on each image, at its full size, in the folder predictions. Of clips it
+writes an animated GIF with each answer there; a FILE may be a folder of frames.
 """
 
 import glob
@@ -20,6 +21,7 @@ from cnnjax.errors import UserError
 from cnnjax.metrics.coco_results import results
 from cnnjax.visualise.answers import above, as_text, ranked
 from cnnjax.visualise.figure import save
+from cnnjax.visualise.film import save_film
 from cnnjax.visualise.sheet import contact_sheet
 
 from . import launch
@@ -40,10 +42,11 @@ def find(patterns: list[str], out: Path, input: str = "image") -> list[Path]:
   Raises: UserError for a pattern that names no file.
   """
   drawn, suffixes = out.resolve() / "predictions", inputs.kind(input).SUFFIXES
+  whole = getattr(inputs.kind(input), "whole", lambda path: False)
   found = []
   for pattern in patterns:
     path = Path(pattern).expanduser()
-    if path.is_dir():
+    if path.is_dir() and not whole(path):
       inside = (p for p in path.rglob("*") if p.suffix.lower() in suffixes)
       files = sorted(p for p in inside if p.is_file() and not _within(p, drawn))
       if not files:
@@ -74,7 +77,7 @@ def main(argv: list[str]) -> None:
   run = cnnjax.restore(FLAGS.workdir, FLAGS.checkpoint, FLAGS.parameters)
   classes, least = run.config.data.classes, detections.least(run, FLAGS.least)
   boxes = run.config.task.name == "detection"
-  answers, shown = [], []
+  answers, shown, films = [], [], []
   many = FEW if boxes else CHUNK
   for start in range(0, len(files), many):  # all files, before anything is written
     chunk = files[start : start + many]
@@ -85,7 +88,9 @@ def main(argv: list[str]) -> None:
       found = {name: kind.invert(example) for name, example in found.items()}
     examples = list(found.values())
     if not boxes:
-      shown += [kind.picture(one, SIDE) for one in examples[: SHOWN - len(shown)]]
+      new = examples[: SHOWN - len(shown)]
+      shown += [kind.picture(one, SIDE) for one in new]
+      films += [kind.film(one, SIDE // 2) for one in new if hasattr(kind, "film")]
     for name, one, answer in zip(found, examples, run.predict(examples)):
       top = {"top": ranked(answer, classes)} if "probabilities" in answer else {}
       answer = detections.packed(answer, one) if boxes else answer
@@ -100,6 +105,13 @@ def main(argv: list[str]) -> None:
     shown = detections.draw(files, seen, out / "predictions", SHOWN, SIDE)
     print(f"wrote {out / 'predictions.coco.json'} and {len(files)} images in {out / 'predictions'}")
   captions = [f"{caption}\n{Path(row).name[-24:]}" for (_, caption), row in zip(answer_texts, rows)]
+  for number, (film, caption) in enumerate(zip(films, captions)):
+    (out / "predictions").mkdir(exist_ok=True)
+    save_film(
+      film, caption, out / "predictions" / f"{number}_{Path(answers[number]['file']).stem}.gif"
+    )
+  if films:
+    print(f"wrote {len(films)} films in {out / 'predictions'}")
   save(contact_sheet(shown, captions[:SHOWN]), out / "predictions.png")
   write_json(out / "predictions.json", answers)
   more = f" (the first {SHOWN} of {len(answers)})" if len(answers) > SHOWN else ""

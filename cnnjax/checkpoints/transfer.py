@@ -17,6 +17,7 @@ from cnnjax.checkpoints.store import Store
 from cnnjax.errors import UserError
 from cnnjax.layers.norm import EPSILON
 from cnnjax.models import weights, zoo
+from cnnjax.models.classification.i3d import inflated
 
 LEAVES = {  # our name: PyTorch's
   "kernel": "weight",
@@ -41,7 +42,8 @@ def load_pretrained(
     name: of a model of the zoo.
     source: a .safetensors file, a PyTorch file, a run folder of ours, or a Hugging Face hub id.
       Names of tensors may be torchvision's or timm's, which is detected. With trunk_only the source
-      of a detector may also be the classifier whose trunk it has.
+      of a detector may also be the classifier whose trunk it has; I3D's is that of images, whose
+      kernels are inflated.
     seed: of the layers that keep their initial weights.
     trunk_only: whether all layers but the trunk keep their initial weights.
     **arguments: of `create_model`.
@@ -61,10 +63,13 @@ def load_pretrained(
     path = files.fetch(source)
     tensors = files.read(path)
     whose = _whose(model, tensors, input) if trunk_only else model
-    asked = wanted if whose is model else _shapes(whose, input)
+    asked = wanted if whose is model else _shapes(whose, input[-3:])  # a classifier of images
     optional = {p for p in asked if p[1] != "trunk"} if trunk_only else set()
     found = _theirs(name, path, tensors, namings(whose), asked, optional)
     found = _with_epsilon(found, weights.epsilon(name, arguments.get("weights") or source))
+  for path, leaf in found.items():
+    if leaf.ndim == 4 and path in wanted and wanted[path].ndim == 5:
+      found[path] = inflated(leaf)
   fits = {p for p in wanted if p in found and found[p].shape == wanted[p].shape}
   left = outside or set(wanted) - fits
   if left and not trunk_only:
@@ -94,7 +99,7 @@ def _whose(model: Any, tensors: files.Tensors, input: tuple[int, ...]) -> Any:
   """Returns the model whose weights a file holds: this one, or the classifier with its trunk."""
 
   def known(one):
-    known_as, paths = namings(one).values(), _shapes(one, input)
+    known_as, paths = namings(one).values(), _shapes(one, input if one is model else input[-3:])
     return len({_key(p, names)[0] for names in known_as for p in paths} & set(tensors))
 
   return max([*filter(None, [getattr(model, "classifier", None)]), model], key=known)

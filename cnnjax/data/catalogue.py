@@ -5,12 +5,14 @@ from typing import Any
 
 from cnnjax.data import (
   arrays,
+  clips,
   coco,
   digits,
   fake,
   folder,
   idx,
   instances,
+  moving_digits,
   open_images,
   proposals,
   scenes,
@@ -24,6 +26,7 @@ from cnnjax.data.table import Table
 from cnnjax.errors import UserError, unknown
 
 SOURCES = {  # name: (root, seed, **arguments) -> {"train": Table, "test": Table, ...}
+  "clips": clips.load,
   "coco": coco.load,
   "csv": sheet.load,
   "digits": digits.load,
@@ -31,6 +34,7 @@ SOURCES = {  # name: (root, seed, **arguments) -> {"train": Table, "test": Table
   "folder": folder.load,
   "idx": idx.load,
   "instances": instances.load,
+  "moving_digits": moving_digits.load,
   "npz": arrays.load,
   "open_images": open_images.load,
   "scenes": scenes.load,
