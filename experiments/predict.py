@@ -45,10 +45,11 @@ def find(patterns: list[str], out: Path, input: str = "image") -> list[Path]:
   Raises: UserError for a pattern that names no file.
   """
   drawn, suffixes = out.resolve() / "predictions", inputs.kind(input).SUFFIXES
+  whole = getattr(inputs.kind(input), "whole", lambda path: False)  # a folder of frames is a clip
   found = []
   for pattern in patterns:
     path = Path(pattern).expanduser()
-    if path.is_dir():
+    if path.is_dir() and not whole(path):
       inside = (p for p in path.rglob("*") if p.is_file() and not _hidden(p.relative_to(path)))
       inside = sorted(p for p in inside if not _within(p, drawn))
       files = [p for p in inside if p.suffix.lower() in suffixes]

@@ -6,12 +6,14 @@ from typing import Any
 from cnnjax.data import (
   arrays,
   boxes_csv,
+  clips,
   coco,
   digits,
   fake,
   folder,
   idx,
   instances,
+  moving_digits,
   open_images,
   proposals,
   scenes,
@@ -27,6 +29,7 @@ from cnnjax.errors import UserError, unknown
 
 SOURCES = {  # name: (root, seed, **arguments) -> {"train": Table, "test": Table, ...}
   "boxes_csv": boxes_csv.load,
+  "clips": clips.load,
   "coco": coco.load,
   "csv": sheet.load,
   "digits": digits.load,
@@ -34,6 +37,7 @@ SOURCES = {  # name: (root, seed, **arguments) -> {"train": Table, "test": Table
   "folder": folder.load,
   "idx": idx.load,
   "instances": instances.load,
+  "moving_digits": moving_digits.load,
   "npz": arrays.load,
   "open_images": open_images.load,
   "scenes": scenes.load,
