@@ -22,6 +22,7 @@ from cnnjax.engine.compiler import jit
 from cnnjax.engine.config import resolve
 from cnnjax.errors import UserError
 from cnnjax.visualise import boxes
+from cnnjax.visualise.class_maps import overlay
 from cnnjax.visualise.figure import save
 from cnnjax.visualise.grid import grid
 
@@ -71,6 +72,8 @@ def shown(
     times.append(time.perf_counter() - start)
   some = {key: np.asarray(value[:SHOWN]) for key, value in found.items()}
   images = list(some["image"])
+  if "segments" in some:
+    images = [overlay(*one) for one in zip(images, some["segments"])]
   if "boxes" in some:
     images = [_with_boxes(*one) for one in zip(*(some[k] for k in COLUMNS))]
   return images, 1e3 * float(np.median(times))
@@ -108,7 +111,7 @@ def main(argv: list[str]) -> None:
     raise UserError(f"unexpected argument {argv[1]!r}; show_data takes flags only")
   options = {name: value for name, value in FLAGS.config.augment.items() if value}
   if FLAGS.all:
-    without = STILL if FLAGS.config.task.name == "detection" else ()
+    without = STILL if FLAGS.config.task.name in ("detection", "segmentation") else ()
     options = {name: USUAL[name] for name in KINDS if name not in without}
   out = Path(FLAGS.out)
   out.parent.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from cnnjax.data import (
   boxes_csv,
   clips,
   coco,
+  coco_segments,
   digits,
   fake,
   folder,
@@ -17,6 +18,7 @@ from cnnjax.data import (
   open_images,
   proposals,
   scenes,
+  segmentation,
   sheet,
   tfds,
   voc,
@@ -29,8 +31,10 @@ from cnnjax.errors import UserError, unknown
 
 SOURCES = {  # name: (root, seed, **arguments) -> {"train": Table, "test": Table, ...}
   "boxes_csv": boxes_csv.load,
+  "camvid": segmentation.camvid,
   "clips": clips.load,
   "coco": coco.load,
+  "coco_segmentation": coco_segments.load,
   "csv": sheet.load,
   "digits": digits.load,
   "fake": fake.load,
@@ -41,8 +45,11 @@ SOURCES = {  # name: (root, seed, **arguments) -> {"train": Table, "test": Table
   "npz": arrays.load,
   "open_images": open_images.load,
   "scenes": scenes.load,
+  "segmentation": segmentation.load,
   "tfds": tfds.load,
   "voc": voc.load,
+  "voc_segmentation": segmentation.voc,
+  "white_blood_cells": segmentation.white_blood_cells,
   "yolo": yolo.load,
 }
 

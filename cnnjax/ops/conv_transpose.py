@@ -12,7 +12,6 @@ from cnnjax.errors import UserError
 from cnnjax.ops.conv import (
   Padding,
   Sizes,
-  barrier,
   choose,
   convolved,
   each,
@@ -20,6 +19,7 @@ from cnnjax.ops.conv import (
   kernel_gradient,
   pads,
 )
+from cnnjax.ops.cpu.barrier import barrier
 from cnnjax.ops.geometry import Geometry
 
 

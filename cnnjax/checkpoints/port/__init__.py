@@ -18,8 +18,8 @@ from cnnjax.checkpoints.port import (
   mobilenet,
   rcnn,
   resnet,
-  resnet_cifar,
   resnet3d,
+  resnet_cifar,
   senet,
   ssd,
   vgg,
@@ -29,8 +29,8 @@ from cnnjax.models.classification.densenet import DenseNet
 from cnnjax.models.classification.googlenet import GoogLeNet
 from cnnjax.models.classification.mobilenet import MobileNetV1, MobileNetV2
 from cnnjax.models.classification.resnet import ResNet
-from cnnjax.models.classification.resnet_cifar import CifarResNet
 from cnnjax.models.classification.resnet3d import ResNet3D
+from cnnjax.models.classification.resnet_cifar import CifarResNet
 from cnnjax.models.classification.senet import SENet
 from cnnjax.models.classification.vgg import VGG
 from cnnjax.models.detection.faster_rcnn import FasterRCNN
