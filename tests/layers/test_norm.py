@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnnjax.layers import BatchNorm
+from cnnjax.layers import BatchNorm, InstanceNorm
 from cnnjax.ops.norm import batch_norm, moments
 
 
@@ -80,3 +80,28 @@ def test_moments_hold_at_a_large_mean():
   mean, var = jax.jit(moments)(x)
   np.testing.assert_allclose(mean, x.astype(np.float64).mean((0, 1, 2)), rtol=1e-6)
   np.testing.assert_allclose(var, x.astype(np.float64).var((0, 1, 2)), rtol=1e-3)
+
+
+@pytest.mark.parametrize("space", [(6, 5), (4, 3, 5)])
+def test_instance_norm_by_its_formula_and_its_gradients(space):
+  with jax.enable_x64(True):
+    rng = np.random.default_rng(0)
+    x, gradient = rng.normal(20, 3, (3, *space, 4)), rng.normal(size=(3, *space, 4))
+    params = {"scale": rng.normal(1, 2, 4), "bias": rng.normal(0, 3, 4)}
+    layer, axes = InstanceNorm(dtype=jnp.float64), tuple(range(1, len(space) + 1))
+
+    def ours(params, x):
+      return layer.apply({"params": params}, x, train=True, activation=jax.nn.relu)
+
+    def formula(params, x):
+      mean, var = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
+      return jax.nn.relu((x - mean) / jnp.sqrt(var + 1e-5) * params["scale"] + params["bias"])
+
+    @jax.jit
+    def both(params, x):
+      values = [jax.vjp(function, params, x) for function in (ours, formula)]
+      return [(value, back(gradient)) for value, back in values]
+
+    found, want = both(params, x)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-9), found, want)
+    assert jax.tree.leaves(layer.init(jax.random.key(0), x))[0].shape == (4,)
