@@ -84,7 +84,7 @@ KEYS = {
   "data.fold": Key(0, "the fold that is the test split, from 0", FROM_0),
   "data.resize": Key((), "(height, width), or the shorter side; (): as it is", (), PICTURES, int),
   "data.crop": Key((), "(height, width) cut from the centre; (): none", (), PICTURES, int),
-  "data.interpolation": Key("bilinear", "of the resize", ("bilinear", "bicubic"), IMAGE),
+  "data.interpolation": Key("bilinear", "of the resize", ("bilinear", "bicubic"), PICTURES),
   "data.frames": Key(0, "of a clip; 0: as many as the data have", FROM_0, CLIP),
   "data.frame_stride": Key(1, "frames of a video from one of a clip to the next", FROM_1, CLIP),
   "data.clips": Key(1, "of a video, whose probabilities are averaged in evaluation", FROM_1, CLIP),

@@ -15,11 +15,11 @@ line says why. --fold adds `folded` to inference: our model with its batch norms
 convolutions beforehand, as is usual in serving (`cnnjax.fold`). With --onednn our convolutions use
 oneDNN on a CPU where that is faster (`cnnjax.use_onednn`).
 
---models names the models; "all" is the whole zoo but the networks of clips. Dropout is off, because each library draws
-different random numbers. All contestants begin with the same weights, and are timed only if their
-results agree. They take turns in an order that rotates, so that the machine's noise affects all
-equally; a ratio is the median over the rounds, with the least and the largest. The time of a first
-step includes compilation, since the persistent cache is off.
+--models names the models; "all" is the whole zoo but the networks of clips. Dropout is off, because
+each library draws different random numbers. All contestants begin with the same weights, and are
+timed only if their results agree. They take turns in an order that rotates, so that the machine's
+noise affects all equally; a ratio is the median over the rounds, with the least and the largest.
+The time of a first step includes compilation, since the persistent cache is off.
 
 Of the detectors ssd300 and faster_rcnn_fpn, trunk and heads are compared with torchvision's;
 non-maximum suppression and RoI operators are timed separately.

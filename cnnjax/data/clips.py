@@ -3,21 +3,21 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from cnnjax.data import video
-from cnnjax.data.files import check_inside, resize_only
+from cnnjax.data.faults import attempt, kept
+from cnnjax.data.files import check_inside, names_below, resize_only
 from cnnjax.data.labels import listed
-from cnnjax.data.split import SPLITS, with_test
+from cnnjax.data.split import find_splits, with_test
 from cnnjax.data.stream import BY, Stream, by_threads
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError, unknown
 from cnnjax.ops.clip import ClipPreprocessing, drawn, spread
-
-SHOWN = 8  # videos that are named
 
 
 def load(
@@ -74,14 +74,16 @@ def load(
   _tell_short(videos)
   splits, start = {}, 0
   for split, of_class in found.items():
-    kept = [[path for path in part if lengths[path]] for part in of_class]
-    lost = [name for name, part in zip(names, kept) if not part]
+    whole = [[path for path in part if lengths[path]] for part in of_class]
+    lost = [name for name, part in zip(names, whole) if not part]
     if lost:
       raise UserError(f"no video of class {lost[0]} in the {split} split can be read")
-    label = np.repeat(np.arange(len(names), dtype=np.int32), [len(part) for part in kept])
+    label = np.repeat(np.arange(len(names), dtype=np.int32), [len(part) for part in whole])
     places = np.arange(start, start + len(label))
     column = Stream(videos, places, videos.row, stream, draw=videos.draw)
-    splits[split], start = Table({"clip": column, "label": label}, names), start + len(label)
+    called = names_below(place, list(chain.from_iterable(whole)))
+    splits[split] = Table({"clip": column, "label": label}, names, called)
+    start += len(label)
   return with_test(splits, test, seed)
 
 
@@ -143,25 +145,17 @@ def _opened(
 def _lengths(paths: Sequence[Path], skip: bool) -> list[int]:
   """Returns each video's number of frames, with `skip` 0 for those that cannot be decoded."""
 
+  def length(path: Path) -> int:
+    count = video.count(path)
+    if skip:
+      video.read(path, np.asarray([count - 1]), ClipPreprocessing(resize=(1, 1)))
+    return count
+
   def one(path: Path) -> int | UserError:
-    try:
-      length = video.count(path)
-      if skip:
-        video.read(path, np.asarray([length - 1]), ClipPreprocessing(resize=(1, 1)))
-      return length
-    except UserError as error:
-      if not skip:
-        raise UserError(f"{error}; data.arguments.on_error=skip leaves such videos out") from error
-      return error
+    return attempt(partial(length, path), "skip" if skip else "raise")
 
   found = by_threads(one, paths)
-  errors = [str(one) for one in found if isinstance(one, UserError)]
-  if errors and len(errors) == len(found):
-    raise UserError(f"none of the {len(found)} videos can be read; {errors[0]}")
-  if errors:
-    more = [f"and {len(errors) - SHOWN} more"] if len(errors) > SHOWN else []
-    text = [f"left out {len(errors)} of {len(found)} videos:", *errors[:SHOWN], *more]
-    print("\n".join(text), file=sys.stderr, flush=True)
+  kept(found, "videos")  # tells those that are none
   return [0 if isinstance(one, UserError) else one for one in found]
 
 
@@ -189,8 +183,7 @@ def _splits(root: str) -> dict[str, Path]:
   folder = Path(root).expanduser()
   if not folder.is_dir():
     raise UserError(f"data.root {root} is no folder; expected one with a folder for each class")
-  spelt = ((split, folder / name) for split, names in SPLITS.items() for name in names)
-  found = {split: path for split, path in spelt if path.is_dir()}
+  found = {split: path for split, path in find_splits(folder).items() if path.is_dir()}
   if found and "train" not in found:
     raise UserError(f"data.root {root} has a folder {next(iter(found))}, but none named train")
   return found or {"train": folder}

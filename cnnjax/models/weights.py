@@ -23,9 +23,9 @@ from cnnjax.ops.preprocess import IMAGENET, Preprocessing
 class Weights(NamedTuple):
   """A published set: its file (torchvision's) or hub id (timm's), preprocessing, published top-1.
 
-  The accuracy is the publisher's, in per cent on ImageNet's validation or CIFAR-10's test images, or
-  by five clips of each of Kinetics-400's validation videos. `epsilon` is what batch norm adds to the
-  variance: 0 in torchvision's detectors.
+  The accuracy is the publisher's, in per cent on ImageNet's validation or CIFAR-10's test images,
+  or by five clips of each of Kinetics-400's validation videos. `epsilon` is what batch norm adds
+  to the variance: 0 in torchvision's detectors.
   """
 
   file: str

@@ -230,7 +230,7 @@ ZOO = {
     (572, 572, 1), 31_029_698, "arXiv:1505.04597", "segmentation",
   ),
   "unet3d": Row(
-    partial(UNet, UNET3D, halved=True, norm="batch", preprocessing=VOLUME),
+    partial(UNet, widths=UNET3D, halved=True, norm="batch", preprocessing=VOLUME),
     (64, 64, 64, 1), 19_070_498, "arXiv:1606.06650", "segmentation",
   ),
 }  # fmt: skip

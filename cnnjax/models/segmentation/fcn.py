@@ -12,6 +12,7 @@ arXiv:1411.4038, figure 3 and section 4. Against the authors' Caffe files:
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import flax.linen as nn
@@ -27,6 +28,8 @@ MARGIN = 99  # VGG's first convolution adds one more
 FCN32S = ("pool5",)  # maps that scores are computed of, each twice the size of the one before
 FCN16S = ("pool5", "pool4")
 FCN8S = ("pool5", "pool4", "pool3")
+
+WHOLE = replace(IMAGENET, resize=None, crop=None)
 
 
 def bilinear(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
@@ -58,7 +61,7 @@ class FCN(nn.Module):
   padded: bool = True
   num_classes: int = 21
   dtype: Any = jnp.float32
-  preprocessing: Preprocessing = IMAGENET
+  preprocessing: Preprocessing = WHOLE
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:

@@ -2,9 +2,9 @@
 
 They compute float32 convolutions of images, in one group or depthwise: forward; the input gradient,
 of a strided convolution by `strided_gradient`; and 1x1 convolutions with both gradients, as matrix
-products. There is no such call for the kernel gradient of a larger window, which `direct`,
-`narrow` or `depthwise` computes. Of volumes they compute the forward convolution, and without strides the input
-gradient.
+products. There is no such call for the kernel gradient of a larger window, which other forms
+compute. Of volumes they compute the forward convolution, and the input gradient where there are no
+strides.
 
 Only jaxlib's wheels for x86 hold oneDNN, and it is off until `use_onednn`: XLA cannot save a
 program with such a call in its compilation cache, so that each start compiles anew. The settings of

@@ -49,7 +49,8 @@ def test_the_3_d_papers_figure_and_its_number_of_parameters():
 @pytest.mark.parametrize("space", [(37, 50), (8, 9), (13, 9, 22)])
 @pytest.mark.parametrize("norm", ["none", "batch", "instance"])
 def test_same_padding_keeps_any_size_in_any_number_of_dimensions(space, norm):
-  logits, _, _ = traced(cnnjax.create_model("unet", norm=norm, **TINY), 2, *space, 4)
+  name = "unet3d" if len(space) == 3 else "unet"
+  logits, _, _ = traced(cnnjax.create_model(name, norm=norm, **TINY), 2, *space, 4)
   assert logits == (2, *space, 3)
 
 
