@@ -12,7 +12,6 @@ from configs import weights
 from experiments.evaluate import adopt, score
 from tests.experiments.test_scripts import command
 
-
 ONE_BLOCK = {"n": 1}
 
 

@@ -80,7 +80,9 @@ def test_a_killed_sweep_goes_on_to_its_number_of_trials(resumed):
   cut_off, again = study.trials[:2]
   assert (again.params, again.user_attrs["run"]) == (cut_off.params, "0")
   assert {p.name for p in (folder / "trials").iterdir() if p.is_dir()} == {"0", "2"}
-  assert "learning_rate must be a finite number of at least 0" in (folder / "trials/3.log").read_text()
+  assert (
+    "learning_rate must be a finite number of at least 0" in (folder / "trials/3.log").read_text()
+  )
   for trial in study.trials[1:3]:
     run = folder / "trials" / trial.user_attrs["run"]
     rows = [row for row in read_rows(run / "metrics.jsonl") if row["split"] == "validation"]
