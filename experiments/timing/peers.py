@@ -84,7 +84,11 @@ def torch_zoo(name: str, variables: Any) -> Any:
 
 
 OWN = {"lenet5": "LeNet5", "resnet20_cifar": "ResNet20"}  # of torch_nets
-PORTED = [n for n in zoo.list_models("classification") if namings(zoo.create_model(n))]
+PORTED = [  # those that PyTorch's libraries have
+  n
+  for n in zoo.list_models("classification")
+  if {"torchvision", "timm"} & {*namings(zoo.create_model(n))}
+]
 PAPERS = ("alexnet_2012", "googlenet_2014", "resnet50_2015")  # not in torchvision or timm
 PEERS = {  # peer: {model: our variables -> (apply, variables) of Flax, or PyTorch's module}
   "flax": {
