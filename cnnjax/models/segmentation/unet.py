@@ -19,6 +19,7 @@ from cnnjax.ops.resize import centre, fit
 
 UNET = (64, 128, 256, 512, 1024)  # arXiv:1505.04597, figure 1: channels of each level
 UNET3D = (64, 128, 256, 512)  # arXiv:1606.06650, figure 2: of the second convolution of each level
+MULTIPLE = 32  # to which images are filled up for a classifier's trunk, so that its maps halve
 NORMS = {"none": None, "batch": BatchNorm, "instance": InstanceNorm}
 HE = nn.initializers.variance_scaling(2.0, "fan_in", "normal")  # arXiv:1505.04597, section 3
 
@@ -117,20 +118,19 @@ class UNet(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-    image = x
+    own, size = self.classifier is None, x.shape[1:-1]
+    x = image = x if own else fit(x, [-(-side // MULTIPLE) * MULTIPLE for side in size])
     maps = self.make_trunk()(x, train=train)
     sizes = {m.shape[1:-1]: m for m in maps.values() if m.ndim == x.ndim}  # the deepest of a size
     *skips, x = sizes.values()
-    if self.classifier is not None and image.shape[1:-1] not in sizes:
+    if not own and image.shape[1:-1] not in sizes:  # the trunk begins with strides
       skips = [None, *skips]
     x = nn.Dropout(self.dropout, deterministic=not train)(x)
     for n, skip in reversed(list(enumerate(skips, 1))):
       width = self.widths[min(n, len(self.widths)) - 1]
       width = width if skip is None else min(width, skip.shape[-1])
       target = (image if skip is None else skip).shape[1:-1]
-      grow = tuple(max(round(m / n), 1) for m, n in zip(target, x.shape[1:-1]))
-      if self.padding == "valid":
-        grow = (2,) * len(grow)
+      grow = 2 if own else tuple(round(a / b) for a, b in zip(target, x.shape[1:-1]))
       features = x.shape[-1] if self.halved else width
       options = dict(use_bias=False, dtype=self.dtype, kernel_init=HE, name=f"up{n}")
       x = ConvTranspose(features, grow, grow, **options)(x)
@@ -141,7 +141,8 @@ class UNet(nn.Module):
       x = x if skip is None else jnp.concatenate([skip, x], -1)
       level = Level((width, width), self.padding, self.norm, dtype=self.dtype, name=f"back{n}")
       x = _call(level, self.rematerialise, train)(x)
-    return {"logits": wide(Conv(self.num_classes, 1, dtype=self.dtype, name="head")(x))}
+    logits = wide(Conv(self.num_classes, 1, dtype=self.dtype, name="head")(x))
+    return {"logits": logits if own else fit(logits, size)}
 
 
 def check_sides(sides: Sequence[int], levels: int, padding: str) -> None:

@@ -63,8 +63,18 @@ def test_any_trunk_as_encoder(name):
   assert logits == (1, 75, 90, 3)
   ups = sum(key.startswith("up") for key in params)
   sizes = {m[:-1] for m in maps.values() if len(m) == 3}
-  assert ups == len(sizes) - ((75, 90) in sizes)
+  assert ups == len(sizes) - ((96, 96) in sizes)  # images are filled up
   assert max(params[f"back{n}"]["conv2"]["kernel"].shape[-1] for n in range(1, ups + 1)) <= 16
+
+
+@pytest.mark.parametrize(
+  "trunk, sides", [("", (4, 7, 8)), ("vgg11", (63, 64, 97)), ("resnet18", (33, 64, 95))]
+)
+def test_parameters_do_not_depend_on_the_images_size(trunk, sides):
+  """A side of 7 is 3 and 1 after pooling, of 97 by strides 49, 25, 13, 7 and 4."""
+  model = cnnjax.create_model("unet", **TINY, **(dict(trunk=trunk) if trunk else {}))
+  shapes = [jax.tree.map(lambda p: p.shape, traced(model, 1, n, n, 3)[2]) for n in sides]
+  assert shapes[0] == shapes[1] == shapes[2]
 
 
 def test_it_learns_nothing_from_beyond_its_receptive_field_without_padding():
