@@ -53,8 +53,8 @@ def preprocessing(data: Any) -> Preprocessing:
     mean=tuple(data.mean),
     std=tuple(data.std),
     interpolation=data.interpolation,
-    tile=_size("tile", data.get("tile", ()), (0, 2)) or None,
-    overlap=data.get("overlap", 0.5),
+    tile=_size("tile", getattr(data, "tile", ()), (0, 2)) or None,
+    overlap=getattr(data, "overlap", 0.5),
   )
 
 
@@ -73,7 +73,7 @@ def complete(data: Any, table: Table) -> dict[str, Any]:
   Raises: UserError for windows that are larger than the images.
   """
   height, width, channels = table.columns["image"].shape[1:]
-  found, tile = {"channels": data.channels or channels}, data.get("tile", ())
+  found, tile = {"channels": data.channels or channels}, getattr(data, "tile", ())
   if tile and (tile[0] > height or tile[1] > width):
     raise UserError(
       f"data.tile {tuple(tile)} is larger than the images, {height}x{width}; expected at most that"

@@ -106,7 +106,9 @@ def test_what_it_cannot_take_is_a_user_error(arguments, space, sentence):
 
 def test_rematerialised_gradients_are_the_same():
   x = np.random.default_rng(0).normal(size=(2, 8, 8, 1)).astype(np.float32)
-  models = [cnnjax.create_model("unet", norm="batch", rematerialise=r, **TINY) for r in (0, 1)]
+  models = [
+    cnnjax.create_model("unet", norm="batch", rematerialise=r, **TINY) for r in (False, True)
+  ]
   variables = jax.jit(partial(models[0].init, train=False))(jax.random.key(0), x)
 
   @partial(jax.jit, static_argnums=0)
