@@ -113,6 +113,10 @@ def main(argv: list[str]) -> None:
     raise UserError(f"unexpected argument {argv[1]!r}; evaluate takes flags only")
   if bool(FLAGS.weights) != bool(FLAGS.model) or not (FLAGS.weights or FLAGS.workdir):
     raise UserError("evaluate needs --workdir=RUN, or --model=NAME and --weights=FILE")
+  if "config" in FLAGS and not FLAGS.weights:
+    raise UserError(
+      "--config is for --weights: a run has its own; --data_root says where its data lie now"
+    )
   folder_for(FLAGS.out or FLAGS.workdir or ".", "evaluation.json")
   folder = FLAGS.workdir
   if FLAGS.weights:
