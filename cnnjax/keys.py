@@ -33,6 +33,8 @@ FROM_0, FROM_1 = (0, inf), (1, inf)
 OPEN = {}  # a section with any names: the arguments of a model, a source or an optimiser
 LOGITS = ("classification", "multilabel", "regression")  # the tasks whose outputs are logits
 IMAGE, SERIES, BALANCED = ("image",), ("series",), ("balanced",)
+SEGMENTS, WEIGHTED = ("segmentation",), ("classification", "segmentation")
+CLIP, PICTURES = ("clip",), ("image", "clip")
 
 AUGMENT = {  # random changes of training images, on the device (data/augment.py)
   "flip": (False, "mirror half of the images, left to right"),
@@ -60,6 +62,7 @@ AUGMENT = {  # random changes of training images, on the device (data/augment.py
   "mixup": (0.0, "alpha of mixup's Beta(alpha, alpha)"),
   "cutmix": (0.0, "alpha of CutMix's Beta(alpha, alpha)"),
 }
+FLAT = ("ssd_crop", "rand_augment", "cut_out", "cutmix")  # of images, not of the frames of a clip
 KEYS = {
   "seed": Key(0, "of initialisation, order of examples and random draws", (0, 2**32)),
   # the network
@@ -71,7 +74,7 @@ KEYS = {
   "data.name": Key("digits", "the source, a name of data/catalogue.py"),
   "data.root": Key("", "the file or folder of the data"),
   "data.arguments": Key(OPEN, "options of the source"),
-  "data.input": Key("image", "kind of the examples, a name of data/inputs: image, series"),
+  "data.input": Key("image", "kind of the examples: image, series, clip (data/inputs)"),
   "data.proposals": Key(OPEN, "how windows are proposed to a detector", only=IMAGE),
   "data.batch_size": Key(32, "examples of a step, over all devices", FROM_1),
   "data.fraction": Key(1.0, "part of the training split that is used, at most 1", FROM_0),
@@ -79,25 +82,34 @@ KEYS = {
   "data.validation": Key(0.0, "part of the training split that is held out", (0, 1)),
   "data.folds": Key(0, "folds of a cross-validation; 0: none", FROM_0),
   "data.fold": Key(0, "the fold that is the test split, from 0", FROM_0),
-  "data.resize": Key((), "(height, width), or the shorter side; (): as they are", (), IMAGE, int),
-  "data.crop": Key((), "(height, width) cut from the centre; (): none", (), IMAGE, int),
-  "data.interpolation": Key("bilinear", "of the resize", ("bilinear", "bicubic"), IMAGE),
+  "data.resize": Key((), "(height, width), or the shorter side; (): as it is", (), PICTURES, int),
+  "data.crop": Key((), "(height, width) cut from the centre; (): none", (), PICTURES, int),
+  "data.interpolation": Key("bilinear", "of the resize", ("bilinear", "bicubic"), PICTURES),
+  "data.frames": Key(0, "of a clip; 0: as many as the data have", FROM_0, CLIP),
+  "data.frame_stride": Key(1, "frames of a video from one of a clip to the next", FROM_1, CLIP),
+  "data.clips": Key(1, "of a video, whose probabilities are averaged in evaluation", FROM_1, CLIP),
+  "data.tile": Key((), "window that the network sees; (): the whole", (), SEGMENTS, int),
+  "data.overlap": Key(0.5, "part of a window that the next one covers too", (0, 1), SEGMENTS),
   "data.length": Key(0, "steps of a series, cut or filled to it; 0: as they are", FROM_0, SERIES),
   "data.channels": Key(0, "1 grey, 3 colour, or what the data have; 0: as they are", (0, 1 << 16)),
   "data.mean": Key((), "subtracted; one number, or one a channel; (): of the training split"),
   "data.std": Key((), "divided by; one number, or one a channel; (): of the training split"),
   "data.classes": Key((), "names of the outputs; (): those of the data", parts=str),
-  **{f"augment.{name}": Key(*row, only=IMAGE) for name, row in AUGMENT.items()},
+  **{f"augment.{n}": Key(*r, only=IMAGE if n in FLAT else PICTURES) for n, r in AUGMENT.items()},
   # the task: loss and metrics
   "task.name": Key("classification", "a name of tasks/__init__.py"),
   "task.label_smoothing": Key(0.0, "part of a label spread over all classes", (0, 1), LOGITS[:1]),
-  "task.class_weights": Key((), 'of the loss, one a class, or "balanced"', BALANCED, LOGITS[:1]),
+  "task.class_weights": Key((), 'of the loss, one a class, or "balanced"', BALANCED, WEIGHTED),
   "task.positive_weights": Key((), 'of labels there are, or "balanced"', BALANCED, LOGITS[1:2]),
-  "task.aux_weight": Key(0.3, "of the loss of auxiliary heads", FROM_0, LOGITS),
+  "task.aux_weight": Key(0.3, "of the loss of auxiliary heads", FROM_0, (*LOGITS, *SEGMENTS)),
   "task.views": Key("", "averaged in evaluation: mirrored, mirrored_moved; empty: one", (), LOGITS),
   "task.delta": Key(0.0, "of the Huber loss, in deviations; 0: squares", FROM_0, LOGITS[2:]),
   "task.mean": Key((), "of the targets, one each; (): of the training split", (), LOGITS[2:]),
   "task.std": Key((), "deviation of the targets; (): of the training split", (), LOGITS[2:]),
+  "task.cross_entropy": Key(1.0, "weight of the cross-entropy in the loss", FROM_0, SEGMENTS),
+  "task.focal": Key(0.0, "weight of the focal loss", FROM_0, SEGMENTS),
+  "task.focal_gamma": Key(2.0, "how much less it counts what is answered well", FROM_0, SEGMENTS),
+  "task.dice": Key(0.0, "weight of the Dice loss", FROM_0, SEGMENTS),
   # the optimiser (engine/optim.py)
   "optim.name": Key("adam", "an optimiser of optax"),
   "optim.arguments": Key(OPEN, "of the optimiser, such as momentum"),

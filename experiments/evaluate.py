@@ -2,7 +2,8 @@
 
 It prints the figures and writes them as evaluation.json into the run folder, or into --out; then
 losses.png and the pictures of the task: for classes confusion.png and calibration.png; for numbers
-pairs.png, of predicted and true ones; for boxes precision_recall.png, and errors.png with the worst
+pairs.png, of predicted and true ones; for class maps worst.png, the worst examples beside the
+truth, and confusion.png, of pixels; for boxes precision_recall.png, and errors.png with the worst
 errors among boxes whose score is --least or more. Of more than 100 classes the confusion matrix is
 written apart, as confusion.csv with a row for each pair of classes that occurs.
 
@@ -11,6 +12,7 @@ run folder of it, which predict and train --config.init.source take. The data ar
 class; --config=FILE, such as ssd300_voc, says another source and task.
 """
 
+import math
 import re
 import sys
 from itertools import chain
@@ -34,7 +36,7 @@ from cnnjax.tasks.detection import split_rows
 from cnnjax.visualise.figure import save
 
 from . import launch
-from .showing import detections
+from .showing import detections, segments
 from .showing import evaluation as pictures
 from .showing.figures import grid, tell, write
 from .showing.written import folder_for
@@ -61,13 +63,16 @@ def examine(
   kind = tasks.task(**config.task, **options, model=run.model)
   size = -(-config.data.batch_size // mesh.size) * mesh.size
   table = inputs.kind(config.data.input).prepare(splits[split], run.model.preprocessing)
-  rows = len(table) * len(splits[split].classes) <= ROWS
+  maps = table.columns.get("segments")  # of which answer and truth are kept, a byte a pixel each
+  numbers = len(table) * len(table.classes) if maps is None else math.prod(maps.shape) // 2
+  rows = numbers <= ROWS
   step = evaluator(run.model, kind, mesh, rows=rows)
   sums = evaluate(step, run.variables, pipeline.eval_batches(table, size), mesh)
   figures = kind.summarise(sums)
   figures["zero_weights"] = float(zeros(run.variables["params"]))
   if not rows:
-    what = "pairs" if config.task.name == "regression" else "roc_auc, average_precision"
+    what = {"regression": "pairs", "segmentation": "hd95, boundary_f1"}.get(config.task.name)
+    what = what or "roc_auc, average_precision"
     figures["undefined"] = {what: f"more than {ROWS:,} answers"}
   return figures, sums, table
 
@@ -108,6 +113,10 @@ def main(argv: list[str]) -> None:
     raise UserError(f"unexpected argument {argv[1]!r}; evaluate takes flags only")
   if bool(FLAGS.weights) != bool(FLAGS.model) or not (FLAGS.weights or FLAGS.workdir):
     raise UserError("evaluate needs --workdir=RUN, or --model=NAME and --weights=FILE")
+  if "config" in FLAGS and not FLAGS.weights:
+    raise UserError(
+      "--config is for --weights: a run has its own; --data_root says where its data lie now"
+    )
   folder_for(FLAGS.out or FLAGS.workdir or ".", "evaluation.json")
   folder = FLAGS.workdir
   if FLAGS.weights:
@@ -131,6 +140,8 @@ def main(argv: list[str]) -> None:
     title = f"errors among boxes of a score of {least:g} or more"
     grid(title, {**dict(zip(names, each)), "all": figures["errors"]}, by=KINDS[0])
     drawn.append(pictures.of_boxes(found, truth, table, parts, least))
+  if run.config.task.name == "segmentation" and "rows" in sums:
+    drawn.append(segments.of_maps(sums["rows"], table))
   write(out, {**header, **figures}, names)
   for name, figure in chain.from_iterable(drawn):
     save(figure, out / name)

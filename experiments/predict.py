@@ -4,7 +4,9 @@ A FILE is an image, or a file of the run's kind of input, or a folder, or a "glo
 are written into the run folder, or into --out, as predictions.json; those of a detector also in
 COCO's format, predictions.coco.json, with --annotations=FILE.json in the ids of that COCO file.
 Then the first --pictures of them are drawn: all on one sheet, predictions.png, and a detector's
-boxes of a score of --least or more on each image at its full size, in the folder predictions.
+boxes of a score of --least or more on each image at its full size, in the folder predictions. Class
+maps are written as PNGs of the classes' numbers, with a palette, in the folder predictions/masks,
+and drawn over their images in predictions.
 
 Files are read a few at a time, so that there may be any number of them. A file that cannot be read
 is named and passed over; then the exit status is 1.
@@ -26,7 +28,7 @@ from cnnjax.engine.config import load_config
 from cnnjax.errors import UserError
 
 from . import launch
-from .showing import detections
+from .showing import detections, segments
 from .showing.seen import Seen
 from .showing.written import Answers, folder_for
 
@@ -45,10 +47,11 @@ def find(patterns: list[str], out: Path, input: str = "image") -> list[Path]:
   Raises: UserError for a pattern that names no file.
   """
   drawn, suffixes = out.resolve() / "predictions", inputs.kind(input).SUFFIXES
+  whole = getattr(inputs.kind(input), "whole", lambda path: False)  # a folder of frames is a clip
   found = []
   for pattern in patterns:
     path = Path(pattern).expanduser()
-    if path.is_dir():
+    if path.is_dir() and not whole(path):
       inside = (p for p in path.rglob("*") if p.is_file() and not _hidden(p.relative_to(path)))
       inside = sorted(p for p in inside if not _within(p, drawn))
       files = [p for p in inside if p.suffix.lower() in suffixes]
@@ -151,10 +154,12 @@ def main(argv: list[str]) -> None:
   out = folder_for(out, "predictions.json")
   least, ids = detections.least(run, FLAGS.least), detections.ids(run, FLAGS.annotations, files)
   boxes, faults = run.config.task.name == "detection", Faults(len(files))
-  seen = Seen(run, least, FLAGS.pictures)
+  seen = Seen(run, least, FLAGS.pictures, out)
   with Answers(out, run.config.data.classes, boxes, ids) as written:
     for part in loaded(files, kind, run.model.preprocessing, FEW if boxes else MANY, faults):
       for name, one, answer in answered(run, part, faults):
+        if "segments" in answer:
+          answer = segments.written(answer, name, out, written.count + 1)
         answer = {"file": name, **(detections.packed(answer, one) if boxes else answer)}
         written.add(seen.add(answer, one))
     if not written.count:

@@ -15,20 +15,22 @@ import jax
 import numpy as np
 from absl import flags
 
-from cnnjax.data import pipeline
-from cnnjax.data.augment import KINDS, STILL, augment
+from cnnjax import keys
+from cnnjax.data import inputs, pipeline
+from cnnjax.data.augment import KINDS, STILL
 from cnnjax.engine import log
 from cnnjax.engine.compiler import jit
 from cnnjax.engine.config import resolve
 from cnnjax.errors import UserError
 from cnnjax.visualise import boxes
+from cnnjax.visualise.class_maps import overlay
 from cnnjax.visualise.figure import save
 from cnnjax.visualise.grid import grid
 
 from . import launch
 
 FLAGS = flags.FLAGS
-SHOWN = 8  # images
+SHOWN, SIDE = 8, 160  # examples, and pixels of a picture
 COLUMNS = ("image", "boxes", "labels", "valid")
 USUAL = {  # strengths of --all
   "flip": True,
@@ -61,8 +63,9 @@ USUAL = {  # strengths of --all
 def shown(
   key: jax.Array, batch: dict, options: dict, repetitions: int
 ) -> tuple[list[np.ndarray], float]:
-  """Returns some augmented images of a batch, and the milliseconds that the batch takes."""
-  run = jit(partial(augment, **options))
+  """Returns pictures of some augmented examples, and the milliseconds that the batch takes."""
+  kind = inputs.kind(inputs.of_columns(batch))
+  run = jit(partial(kind.augment, **options))
   found = jax.block_until_ready(run(key, batch))
   times = []
   for _ in range(repetitions):
@@ -70,7 +73,11 @@ def shown(
     jax.block_until_ready(run(key, batch))
     times.append(time.perf_counter() - start)
   some = {key: np.asarray(value[:SHOWN]) for key, value in found.items()}
+  if "image" not in some:
+    return [kind.picture(one, SIDE) for one in some[kind.COLUMNS[0]]], 1e3 * float(np.median(times))
   images = list(some["image"])
+  if "segments" in some:
+    images = [overlay(*one) for one in zip(images, some["segments"])]
   if "boxes" in some:
     images = [_with_boxes(*one) for one in zip(*(some[k] for k in COLUMNS))]
   return images, 1e3 * float(np.median(times))
@@ -78,7 +85,7 @@ def shown(
 
 def _with_boxes(image, corners, labels, valid):
   there = valid > 0
-  return boxes.draw(image, corners[there], [boxes.colour(n) for n in labels[there]], side=160)
+  return boxes.draw(image, corners[there], [boxes.colour(n) for n in labels[there]], side=SIDE)
 
 
 def show(config: Any, options: dict[str, Any], out: Path, repetitions: int) -> dict[str, float]:
@@ -88,7 +95,8 @@ def show(config: Any, options: dict[str, Any], out: Path, repetitions: int) -> d
   size, seed = config.data.batch_size, config.seed
   places = pipeline.train_indices(table, size, seed)
   turned = pipeline.train_mirrored(table, places, size, seed)(0)
-  batch = pipeline.gather(table.columns, places(0), turned=turned)
+  epoch = pipeline.train_epochs(table, size)(0)
+  batch = pipeline.gather(table.columns, places(0), turned=turned, epoch=epoch)
   key, rows, cost = jax.random.key(config.seed), {}, {}
   cases = {"as read": {}, **{name: {name: value} for name, value in options.items()}}
   for name, some in {**cases, "all of them": options}.items():
@@ -108,8 +116,9 @@ def main(argv: list[str]) -> None:
     raise UserError(f"unexpected argument {argv[1]!r}; show_data takes flags only")
   options = {name: value for name, value in FLAGS.config.augment.items() if value}
   if FLAGS.all:
-    without = STILL if FLAGS.config.task.name == "detection" else ()
-    options = {name: USUAL[name] for name in KINDS if name not in without}
+    without = STILL if FLAGS.config.task.name in ("detection", "segmentation") else ()
+    known = keys.of(FLAGS.config.task.name, FLAGS.config.data.input)
+    options = {n: USUAL[n] for n in KINDS if n not in without and f"augment.{n}" in known}
   out = Path(FLAGS.out)
   out.parent.mkdir(parents=True, exist_ok=True)
   show(FLAGS.config, options, out, FLAGS.repetitions)

@@ -110,19 +110,21 @@ def _describe(job, config, facts, folder):
 
 def _describe_classes(names, splits):
   """Prints the number of images or boxes of each class, or the range of each target."""
-  boxes = "boxes" in splits["train"]
+  what = next((key for key in ("boxes", "pixels") if key in splits["train"]), "")
   cells = {
     split: of.get("boxes")
+    or of.get("pixels")
     or of.get("counts")
     or [f"{m:.4g} ± {s:.4g}" for m, s in zip(of["mean"], of["std"])]
     for split, of in splits.items()
   }
   if len(names) <= SHOWN:
     rows = {name: {s: cells[s][place] for s in splits} for place, name in enumerate(names)}
-    log.grid("boxes in each split" if boxes else "in each split", rows)
+    log.grid(f"{what} in each split".strip(), rows)
   elif "mean" not in splits["train"]:
-    counts, what = cells["train"], "training boxes" if boxes else "training examples"
-    print(f"classes  {len(counts)}, with {min(counts)} to {max(counts)} {what} each")
+    counts = cells["train"]
+    few, many = min(counts), max(counts)
+    print(f"classes  {len(counts)}, with {few} to {many} training {what or 'examples'} each")
 
 
 def main(argv: list[str]) -> None:

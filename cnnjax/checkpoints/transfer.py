@@ -22,6 +22,7 @@ from cnnjax.data import inputs
 from cnnjax.errors import UserError
 from cnnjax.layers.norm import EPSILON
 from cnnjax.models import weights, zoo
+from cnnjax.models.classification.i3d import inflated
 
 
 def load_pretrained(
@@ -43,7 +44,8 @@ def load_pretrained(
     name: of a model of the zoo.
     source: a .safetensors file, a PyTorch file, a run folder of ours, or a Hugging Face hub id.
       Names of tensors may be torchvision's, timm's or another's of `port/`, which is detected. With
-      trunk_only the source of a detector may also be the classifier whose trunk it has.
+      trunk_only the source of a detector may also be the classifier whose trunk it has; I3D's is
+      that of images, whose kernels are inflated.
     seed: of the layers that keep their initial weights.
     trunk_only: whether all layers but the trunk keep their initial weights.
     classes: names of the model's classes in their order; () where they are not known.
@@ -68,6 +70,9 @@ def load_pretrained(
   else:
     which = arguments.get("weights") or source
     found, theirs = from_file(name, model, source, which, trunk_only), _labels(name, which, classes)
+  for path, leaf in found.items():
+    if leaf.ndim == 4 and path in wanted and wanted[path].ndim == 5:
+      found[path] = inflated(leaf)
   classes, misfits = tuple(classes), _misfits(found, wanted)
   if not trunk_only and (misfits or (classes and classes != theirs)):
     head = head_of(model, wanted, input)
@@ -136,11 +141,15 @@ def from_file(
   path, input = files.fetch(source), input_of(name, model)
   tensors = files.read(path)
   classifier = getattr(model, "classifier", None) if trunk_only else None
+
+  def seen(one: Any) -> tuple[int, ...]:
+    return input if one is model else input[-3:]  # I3D's classifier is of images
+
   whose = max(
     [one for one in (classifier, model) if one],  # of a detector the classifier whose trunk it has
-    key=lambda one: overlap(tensors, namings(one), shapes(one, input)) if classifier else 0,
+    key=lambda one: overlap(tensors, namings(one), shapes(one, seen(one))) if classifier else 0,
   )
-  asked = shapes(whose, input)
+  asked = shapes(whose, seen(whose))
   optional = {p for p in asked if p[1] != "trunk"} if trunk_only else set()
   found = take(name, path, tensors, namings(whose), asked, optional)
   more = weights.epsilon(name, which or source) - EPSILON  # our epsilon then gives what theirs gave

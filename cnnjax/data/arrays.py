@@ -37,15 +37,15 @@ def load(
 ) -> dict[str, Table]:
   """Returns the splits of FILE.npz, or of a folder with a .npy file for each array.
 
-  Images are [N, H, W] or [N, H, W, C], uint8 or float from 0 to 1; series [N, L] or [N, L, C], any
-  numbers. Labels are classes, [N] or [N, 1], as integers from 0 or names; or targets, floats [N] or
-  numbers of any type [N, T]. Arrays of uint8 in a folder stay on disk until a batch, or a resize,
-  needs them.
+  Images are [N, H, W] or [N, H, W, C], uint8 or float from 0 to 1; clips [N, T, H, W] or
+  [N, T, H, W, C] alike; series [N, L] or [N, L, C], any numbers. Labels are classes, [N] or [N, 1],
+  as integers from 0 or names; or targets, floats [N] or numbers of any type [N, T]. Arrays of uint8
+  in a folder stay on disk until a batch, or a resize, needs them.
 
   Args:
     root: the file or the folder.
     seed: of the test split, where it has to be made.
-    input: what the arrays hold, "image" or "series".
+    input: what the arrays hold, "image", "series" or "clip".
     classes: the names of the classes, or of the numbers, in order; by default those of the array
       `classes`, if any.
     test: the part of each class that becomes the test split, where there is no array of it.
@@ -212,4 +212,12 @@ def _images(image: np.ndarray, what: str) -> np.ndarray:
     raise UserError(f"{what}: {error}") from error
 
 
-READERS = {"image": _images, "series": partial(as_series, several=True)}
+def _clips(clip: np.ndarray, what: str) -> np.ndarray:
+  """Returns clips as uint8 [N, T, H, W, C]."""
+  if clip.ndim not in (4, 5) or 0 in clip.shape:
+    raise UserError(f"{what} has shape {clip.shape}; expected [N, T, H, W] or [N, T, H, W, C]")
+  frames = _images(clip.reshape(-1, *clip.shape[2:]), what)
+  return frames.reshape(*clip.shape[:2], *frames.shape[1:])
+
+
+READERS = {"image": _images, "series": partial(as_series, several=True), "clip": _clips}

@@ -49,10 +49,10 @@ def _alternate(key, batch, chosen):
 
 def _mirror(batch, mirrored, axis):
   image, found = batch["image"], dict(batch)
-  for name, first in {"image": image.ndim - 3, **MASKS}.items():
+  for name in ("image", *MASKS):
     if name in batch:
       value = batch[name]
-      turned = jnp.flip(value, first + axis)
+      turned = jnp.flip(value, value.ndim - (3 if name == "image" else 2) + axis)
       found[name] = jnp.where(_beside(mirrored, value), turned, value)
   for name in BOXES.keys() & batch.keys():
     boxes, size = jnp.asarray(batch[name]), image.shape[image.ndim - 3 + axis]

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from cnnjax.data.masks import pixels
 from cnnjax.data.table import Table
 
 
@@ -13,7 +14,8 @@ def describe(splits: Mapping[str, Table]) -> dict[str, dict[str, Any]]:
 
   For classes these are `counts` [C], the examples of each class; for targets that are all 0 or 1,
   `counts` of the examples that have each label; for other targets the `mean`, standard deviation
-  (`std`), `min` and `max` [T]; for boxes the number of boxes of each class (`boxes` [C]).
+  (`std`), `min` and `max` [T]; for boxes the number of boxes of each class (`boxes` [C]), for class
+  maps that of pixels (`pixels` [C]).
   """
   targets = [t.columns["target"] for t in splits.values() if "target" in t.columns]
   flags = all(np.isin(target, (0, 1)).all() for target in targets)
@@ -27,6 +29,8 @@ def _of(table: Table, flags: bool) -> dict[str, list]:
   if "boxes" in table.columns:
     labels = table.columns["labels"][table.columns["valid"] > 0]
     return {"boxes": np.bincount(labels, minlength=len(table.classes)).tolist()}
+  if "segments" in table.columns:
+    return {"pixels": pixels(table.columns["segments"], len(table.classes)).tolist()}
   if "target" not in table.columns:
     return {}
   target = table.columns["target"].astype(np.float64)

@@ -1,11 +1,12 @@
-"""Generated images or series, which need no download and can be learnt in a few steps."""
+"""Generated images, series or clips, which need no download and can be learnt in a few steps."""
 
 import numpy as np
 
 from cnnjax.data.table import Table
 from cnnjax.errors import unknown
 
-LABELS = ("class", "flags", "numbers")
+LABELS = ("class", "flags", "numbers", "segments")
+KEYS = {"class": "label", "segments": "segments"}  # columns of the answers; of others `target`
 
 
 def load(
@@ -18,33 +19,39 @@ def load(
   size: int = 28,
   channels: int = 1,
   label: str = "class",
+  frames: int = 8,
 ) -> dict[str, Table]:
   """Returns splits of noisy gratings in several directions, or of waves of several frequencies.
+
+  In a clip the gratings drift by an eighth of a period from frame to frame.
 
   Args:
     root: not used.
     seed: of all random draws.
-    input: "image" for gratings, "series" for waves.
+    input: "image" or "clip" for gratings, "series" for waves.
     examples: number of examples in each split.
     classes: number of directions, or frequencies.
     size: sides of the images, in pixels, or length of the series.
     channels: of the examples.
     label: "class": an example has one direction, its class; "flags": it has any number of them,
-      each marked by 1, else 0; "numbers": it has all, each with a strength from 0 to 100.
+      each marked by 1, else 0; "numbers": it has all, each with a strength from 0 to 100;
+      "segments": an image has two of them, to the left and the right of a line, and a class map.
+    frames: of a clip.
   """
   del root
-  if label not in LABELS:
-    raise unknown("data.arguments.label", str(label), LABELS)
+  known = LABELS if input == "image" else LABELS[:-1]
+  if label not in known:
+    raise unknown("data.arguments.label", str(label), known)
   rng = np.random.default_rng([seed, 0xFA4E])
-  if input == "image":
+  if input in ("image", "clip"):
     names = tuple(f"{180 * c // classes} degrees" for c in range(classes))
   elif input == "series":
     names = tuple(f"{c + 1} periods" for c in range(classes))
   else:
-    raise unknown("data.input of fake", input, ("image", "series"))
+    raise unknown("data.input of fake", input, ("image", "series", "clip"))
 
   def split() -> Table:
-    if label == "class":
+    if label in ("class", "segments"):
       answer = rng.permutation(np.arange(examples) % classes).astype(np.int32)
       strength = (answer[:, None] == np.arange(classes)).astype(np.float32)
     elif label == "flags":
@@ -59,11 +66,18 @@ def load(
       series = wave[..., None] + rng.normal(0, 0.3, (examples, size, channels))
       columns = {"series": series.astype(np.float32)}
     else:
-      wave = _gratings(strength, phase, size)
-      noise = rng.normal(0, 0.3, (examples, size, size, channels))
-      image = 127.5 + 80 * (wave[..., None] + noise)
-      columns = {"image": np.clip(image, 0, 255).astype(np.uint8)}
-    return Table({**columns, "label" if label == "class" else "target": answer}, names)
+      moves = np.pi / 4 * np.arange(frames if input == "clip" else 1)
+      wave = np.stack([_gratings(strength, phase + move, size) for move in moves], 1)
+      if label == "segments":
+        left = np.arange(size) < rng.integers(size // 4, 3 * size // 4 + 1, (examples, 1, 1))
+        right = _gratings(np.roll(strength, 1, 0), phase, size)
+        wave = np.where(left, wave[:, 0], right)[:, None]
+        answer = np.where(left, answer[:, None, None], np.roll(answer, 1)[:, None, None])
+        answer = answer.repeat(size, 1).astype(np.uint8)
+      noise = rng.normal(0, 0.3, (*wave.shape, channels))
+      clip = np.clip(127.5 + 80 * (wave[..., None] + noise), 0, 255).astype(np.uint8)
+      columns = {input: clip if input == "clip" else clip[:, 0]}
+    return Table({**columns, KEYS.get(label, "target"): answer}, names)
 
   return {"train": split(), "test": split()}
 

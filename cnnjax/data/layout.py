@@ -63,8 +63,11 @@ def near_file(root: Path, argument: str, suffixes: Sequence[str]) -> str:
   return _sentence(file, {argument: file, "images": images})
 
 
-def near_maps(root: Path) -> str:
-  """Returns the end of a message: which arguments read images with a map of ids beside each."""
+def near_maps(root: Path, argument: str = "instances") -> str:
+  """Returns the end of a message: which arguments read images with a map of ids beside each.
+
+  `argument` is that of the folder of the maps.
+  """
   found = _folders(root, SUFFIXES)
   maps = {
     pattern: stems for pattern, stems in _folders(root, (".png",)).items() if pattern in found
@@ -77,7 +80,7 @@ def near_maps(root: Path) -> str:
   if not pairs:
     return ""
   count, _, where, images = max(pairs)
-  return _sentence(f"{where}/ with maps of {count} images", {"images": images, "instances": where})
+  return _sentence(f"{where}/ with maps of {count} images", {"images": images, argument: where})
 
 
 def near_images(root: Path) -> str:

@@ -1,6 +1,9 @@
-"""Masks of objects: resized, or as one map of ids where they do not overlap."""
+"""Masks of objects, as one map of ids where they do not overlap; maps of classes."""
 
 import numpy as np
+
+from cnnjax.data.stream import Stream
+from cnnjax.ops.segmentation import VOID
 
 
 def nearest(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -26,3 +29,11 @@ def bounds(ids: np.ndarray) -> np.ndarray:
 
   found = [(x.start, y.start, x.stop, y.stop) for y, x in find_objects(ids)]
   return np.asarray(found, np.float32).reshape(-1, 4)
+
+
+def pixels(segments: np.ndarray | Stream, classes: int) -> np.ndarray:
+  """Returns the number of pixels of each class [C] in class maps [N, *S]; void ones are of none."""
+  if isinstance(segments, Stream):
+    return np.sum(segments.each(lambda start, rows: pixels(rows, classes)), 0)
+  each = (np.bincount(one.ravel(), minlength=VOID + 1) for one in segments)
+  return sum(each, np.zeros(VOID + 1, np.int64))[:classes]

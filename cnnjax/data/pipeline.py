@@ -58,6 +58,18 @@ def train_indices(
   return indices
 
 
+def train_epochs(table: Table, batch_size: int, rows: np.ndarray | None = None) -> ByStep:
+  """Returns k -> [B], the epoch that each example of batch k belongs to.
+
+  Args:
+    table: of examples.
+    batch_size: B, over all hosts.
+    rows: of each batch that this host holds; all by default.
+  """
+  count, rows = len(table), np.arange(batch_size) if rows is None else rows
+  return lambda step: (step * batch_size + rows) // count
+
+
 def train_mirrored(
   table: Table,
   indices: ByStep,
@@ -131,9 +143,21 @@ def _batch(
 
 
 def gather(columns: Mapping[str, Any], indices: Any, **more: Any) -> Batch:
-  """Returns a full batch of the examples at these indices, and `more`, on the host or a device."""
-  batch = {key: column[indices] for key, column in columns.items()}
+  """Returns a full batch of the examples at these indices, and `more`, on the host or a device.
+
+  With `epoch` [B], the examples of a column that draws them are those of these epochs.
+  """
+  epochs = more.pop("epoch", None)
+  batch = {
+    key: column[indices] if epochs is None or not draws(column) else column.drawn(indices, epochs)
+    for key, column in columns.items()
+  }
   return {**batch, **more, "mask": np.ones(len(indices), np.float32)}
+
+
+def draws(column: Any) -> bool:
+  """Returns whether a column gives a training other examples than an evaluation."""
+  return bool(getattr(column, "draw", None))
 
 
 def eval_batches(table: Table, batch_size: int, rows: np.ndarray | None = None) -> Iterator[Batch]:

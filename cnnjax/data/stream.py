@@ -27,6 +27,8 @@ class Stream:
     row: shape of a row.
     by: "threads" or "processes", which read the batches of a training.
     changes: functions of rows, applied one after the other to the rows that are read.
+    draw: (indices in the source [B], epochs [B]) -> rows [B, ...] of a training, which may differ
+      from epoch to epoch, in shape from `row` too; None where they are those of `read`.
   """
 
   read: Callable[[np.ndarray], np.ndarray]
@@ -34,13 +36,20 @@ class Stream:
   row: tuple[int, ...]
   by: str = "threads"
   changes: tuple[Callable[[np.ndarray], np.ndarray], ...] = ()
+  draw: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
   dtype = np.dtype(np.uint8)
 
   def __len__(self) -> int:
     return len(self.indices)
 
   def __getitem__(self, index: np.ndarray | slice) -> np.ndarray:
-    rows = self.read(self.indices[index])
+    return self._changed(self.read(self.indices[index]))
+
+  def drawn(self, index: np.ndarray, epochs: np.ndarray) -> np.ndarray:
+    """Returns the rows that a training sees in these epochs."""
+    return self._changed(self.draw(self.indices[index], epochs))
+
+  def _changed(self, rows: np.ndarray) -> np.ndarray:
     for change in self.changes:
       rows = change(rows)
     return rows

@@ -7,8 +7,11 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.ndimage import map_coordinates
 
+from cnnjax.ops.segmentation import VOID
+
 Batch = dict[str, Any]
-MASKS = {"segments": 1, "ids": 1, "instances": 2}  # columns of pixels' labels: the axis of rows
+MASKS = ("segments", "ids", "instances")  # columns of pixels' labels, [..., H, W]
+OUTSIDE = {"segments": VOID}  # label of what comes from outside of the image; of others 0
 BOXES = {"boxes": "valid", "proposals": "proposed"}  # column: the column that says which are real
 
 
@@ -107,8 +110,8 @@ def move_boxes(boxes: jax.Array, maps: jax.Array, size: tuple[int, int]) -> jax.
 def warp_batch(batch: Batch, maps: jax.Array) -> Batch:
   """Returns the batch with image, masks and boxes transformed by maps [B, 2, 3].
 
-  All slices of a volume [B, D, H, W, C] are transformed by the same map. A box of which nothing is
-  left in the image is no longer valid.
+  All slices of a volume [B, D, H, W, C] are transformed by the same map. Where the image's pixels
+  come from outside, class maps are void. A box of which nothing is left is no longer valid.
   """
   image = batch["image"]
   size, found = image.shape[-3:-1], dict(batch)
@@ -117,13 +120,15 @@ def warp_batch(batch: Batch, maps: jax.Array) -> Batch:
   if image.ndim == 5:
     moved = jnp.moveaxis(moved.reshape(len(image), *size, *image.shape[1::3]), -2, 1)
   found["image"] = moved
-  for name, axes in MASKS.items():
+  for name in MASKS:
     if name in batch:
-      mask = batch[name].astype(jnp.float32)
-      mask = mask[..., None] if axes == 1 else jnp.moveaxis(mask, 1, -1)
+      outside = OUTSIDE.get(name, 0)
+      mask = batch[name].astype(jnp.float32) - outside
+      flat = mask.ndim == 3
+      mask = mask[..., None] if flat else jnp.moveaxis(mask, 1, -1)
       mask = warp(mask, maps, order=0)
-      mask = mask[..., 0] if axes == 1 else jnp.moveaxis(mask, -1, 1)
-      found[name] = mask.astype(batch[name].dtype)
+      mask = mask[..., 0] if flat else jnp.moveaxis(mask, -1, 1)
+      found[name] = (mask + outside).astype(batch[name].dtype)
   for name, there in BOXES.items():
     if name in batch:
       found[name] = boxes = move_boxes(batch[name], maps, size)

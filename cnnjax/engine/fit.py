@@ -112,6 +112,8 @@ def plan(config: Any, splits: dict[str, Table]) -> Plan:
   more = {}
   if config.augment.get("alternate_flip"):
     more["turned"] = pipeline.train_mirrored(table, indices, batch_size, config.seed, rows)
+  if any(map(pipeline.draws, table.columns.values())):
+    more["epoch"] = pipeline.train_epochs(table, batch_size, rows)
   batches = pipeline.Batches(table, indices, more)
   limit = dispatch.steps_per_dispatch(train.steps_per_dispatch, table, mesh)
   many = None

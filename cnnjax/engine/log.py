@@ -23,7 +23,10 @@ from cnnjax.engine.record import read_rows, write_text, writing
 from cnnjax.errors import UserError
 
 CLOCK = ("images_per_second", "seconds")  # fields of a row that differ between equal runs
-SHOWN = ("loss", "accuracy", "mae", "rmse", "r2", "map50", "ap", "mask_ap")
+SHOWN = (
+  *("loss", "accuracy", "mae", "rmse", "r2", "map50", "ap", "mask_ap"),
+  *("pixel_accuracy", "mean_iou", "case_dice"),
+)
 LAG = 2  # steps whose logs are not fetched yet, so that the host does not wait for the device
 
 

@@ -14,6 +14,7 @@ from cnnjax.data import inputs, pipeline
 from cnnjax.engine.compiler import compile_step
 from cnnjax.engine.config import tuples
 from cnnjax.engine.mesh import make_mesh, shard
+from cnnjax.engine.segment import segment_all
 from cnnjax.engine.step import predict_step
 from cnnjax.errors import UserError
 from cnnjax.metrics.masks import paste
@@ -41,8 +42,9 @@ def predict(
   An answer of classification holds `label`, `probability` and `probabilities` [C]; of multilabel
   `labels` [L] of 0 and 1 and `probabilities` [L]; of regression `values` [T]; of detection, best
   first, `boxes` [K, 4] in pixels of that image, `labels` [K], `scores` [K], and, where the network
-  predicts them, `masks`, an array bool [K, H, W]. With names in `classes` an answer also holds
-  `class`, `classes`, or `targets` by name.
+  predicts them, `masks`, an array bool [K, H, W]; of segmentation `segments`, the class of each
+  pixel of that image, an array uint8 [H, W]. With names in `classes` an answer also holds `class`,
+  `classes`, or `targets` or `pixels` by name.
 
   Args:
     model: of the zoo.
@@ -67,9 +69,12 @@ def predict(
     return jax.device_get(compiled(variables, shard(pipeline.pad(batch, size), mesh)))
 
   ask = partial(_boxes, proposals=proposals) if task == "detection" else _values
+  ask = partial(ask, step, to=model.preprocessing, most=batch_size)
+  if task == "segmentation":
+    ask = partial(segment_all, model, variables)
   answers = []
   for part in _parts(examples, model.preprocessing):
-    answers += ask(step, part, model.preprocessing, batch_size)
+    answers += ask(part)
   names = labels(model.preprocessing.labels)
   if not classes and len(names) == model.num_classes:
     classes = names
@@ -119,7 +124,7 @@ def _found(value: Any) -> str:
   return f"{type(value).__name__}{told}"
 
 
-def _values(step: Callable, examples: Any, to: Any, most: int) -> Answers:
+def _values(step: Callable, examples: Any, *, to: Any, most: int) -> Answers:
   """Returns the answers of a network whose input has one fixed shape."""
   columns, answers = inputs.kind(to.input).fit(examples, to), []
   count = len(next(iter(columns.values())))
@@ -131,7 +136,7 @@ def _values(step: Callable, examples: Any, to: Any, most: int) -> Answers:
   return answers
 
 
-def _boxes(step: Callable, images: Any, to: Any, most: int, proposals: Any) -> Answers:
+def _boxes(step: Callable, images: Any, *, to: Any, most: int, proposals: Any) -> Answers:
   """Returns a detector's answer for each image, with boxes in pixels of that image."""
   from cnnjax.data.frame import frames
   from cnnjax.data.proposals import find

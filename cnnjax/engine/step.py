@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from cnnjax.data.inputs import parts as parts_of
+from cnnjax.engine import tiles
 from cnnjax.engine.state import State
 from cnnjax.ops.cpu.barrier import barrier
 from cnnjax.tasks import Task
@@ -169,7 +171,19 @@ def predict_step(
 
 
 def _outputs(variables, batch, model, task):
-  """Returns the model's outputs for a batch; of several views, the weighted mean of the logits."""
+  """Returns the model's outputs for a batch; of several views, the weighted mean of the logits.
+
+  Of examples in several parts, such as the clips of a video, the logits are the task's average.
+  Where the model sees windows, the outputs are what is kept of their logits at each pixel.
+  """
+  to = getattr(model, "preprocessing", None)
+  if getattr(to, "tile", None):
+    apply = partial(model.apply, variables, train=False)
+    return tiles.found(apply, task.inputs(batch), batch["segments"], to.tile, to.overlap)
+  parts = parts_of(batch)
+  if parts:
+    one = lambda part: _outputs(variables, {**batch, **part}, model, task)["logits"]  # noqa: E731
+    return {"logits": task.average(jax.lax.map(one, parts))}
   seen = [
     (weight, model.apply(variables, task.inputs(view), train=False))
     for weight, view in task.views(batch)

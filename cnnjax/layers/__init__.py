@@ -1,9 +1,9 @@
 """Layers that two papers or more use, each with the count of its multiply-adds."""
 
-from cnnjax.layers.conv import Conv, Dense
+from cnnjax.layers.conv import Conv, ConvTranspose, Dense
 from cnnjax.layers.conv_norm import KAIMING, ConvNorm
 from cnnjax.layers.heads import LinearHead, wide
-from cnnjax.layers.norm import BatchNorm, L2Norm, LocalResponseNorm
+from cnnjax.layers.norm import BatchNorm, InstanceNorm, L2Norm, LocalResponseNorm
 from cnnjax.layers.pool import (
   AdaptiveAvgPool,
   AvgPool,

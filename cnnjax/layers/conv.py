@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from cnnjax.errors import UserError
 from cnnjax.ops.conv import Padding, Sizes, conv, each
+from cnnjax.ops.conv_transpose import conv_transpose
 from cnnjax.ops.dense import dense
 
 
@@ -61,6 +62,44 @@ class Conv(nn.Module):
   def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
     """Returns the multiply-adds from an input to an output of these shapes."""
     return math.prod(each(self.kernel_size, len(x) - 2)) * x[-1] // self.groups * math.prod(y)
+
+
+class ConvTranspose(nn.Module):
+  """Transposed convolution [B, *space, C] -> [B, *space', features]; n pixels (n - 1) s + k - 2 p.
+
+  The kernel is `transposed` [*window, C, features]: its name tells what PyTorch's files have in
+  another order.
+
+  Attributes:
+    features: output channels.
+    kernel_size: k of the window, for each spatial dimension, or one int for all.
+    strides: s, by which the map grows.
+    padding: p, pixels cut off on each side (as in PyTorch).
+    dtype: of the computation; parameters stay float32.
+  """
+
+  features: int
+  kernel_size: Sizes
+  strides: Sizes = 1
+  padding: int = 0
+  use_bias: bool = True
+  dtype: Any = jnp.float32
+  kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+  bias_init: nn.initializers.Initializer = nn.initializers.zeros
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    shape = (*each(self.kernel_size, x.ndim - 2), x.shape[-1], self.features)
+    kernel = self.param("transposed", self.kernel_init, shape).astype(self.dtype)
+    x = x.astype(self.dtype)
+    y = conv_transpose(x, kernel, strides=self.strides, padding=self.padding)
+    if self.use_bias:
+      y = y + self.param("bias", self.bias_init, (self.features,)).astype(self.dtype)
+    return y
+
+  def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
+    """Returns the multiply-adds from an input to an output of these shapes."""
+    return math.prod(each(self.kernel_size, len(x) - 2)) * math.prod(x) * y[-1]
 
 
 class Dense(nn.Module):

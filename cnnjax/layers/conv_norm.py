@@ -29,6 +29,7 @@ class ConvNorm(nn.Module):
   kernel_size: Sizes
   strides: Sizes = 1
   padding: Padding = 0
+  dilation: Sizes = 1
   groups: int = 1
   activation: Callable[[jax.Array], jax.Array] | None = nn.relu
   epsilon: float = 1e-5
@@ -41,6 +42,7 @@ class ConvNorm(nn.Module):
       self.kernel_size,
       strides=self.strides,
       padding=self.padding,
+      dilation=self.dilation,
       groups=self.groups,
       use_bias=False,
       dtype=self.dtype,

@@ -68,6 +68,40 @@ class BatchNorm(nn.Module):
     return 0
 
 
+class InstanceNorm(nn.Module):
+  """x [B, *space, C] normalised over the space of each example alone (arXiv:1607.08022).
+
+  It has no running statistics, so that evaluation is as training. Attributes as in `BatchNorm`.
+  """
+
+  epsilon: float = EPSILON
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(
+    self,
+    x: jax.Array,
+    *,
+    train: bool = False,
+    activation: Callable[[jax.Array], jax.Array] | None = None,
+  ) -> jax.Array:
+    """Returns activation(norm(x)); `train`, which `BatchNorm` takes too, changes nothing."""
+    del train
+    scale = self.param("scale", nn.initializers.ones, x.shape[-1:])
+    bias = self.param("bias", nn.initializers.zeros, x.shape[-1:])
+
+    def alone(example):
+      options = dict(epsilon=self.epsilon, within=RANGES.get(activation))
+      return batch_norm(example[None], scale, bias, **options)[0][0]
+
+    y = jax.vmap(alone)(x)
+    return (y if activation in RANGES else activation(y)).astype(self.dtype)
+
+  def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
+    """Returns 0, as for the other norms."""
+    return 0
+
+
 class L2Norm(nn.Module):
   """x [..., C] -> x / its L2 norm, times a learnt `scale` [C] (arXiv:1506.04579)."""
 

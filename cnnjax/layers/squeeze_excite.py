@@ -10,7 +10,7 @@ from cnnjax.layers.conv import Dense
 
 
 class SqueezeExcite(nn.Module):
-  """x [B, H, W, C] -> x * sigmoid(fc2(relu(fc1(mean of x)))), [B, H, W, C] (arXiv:1709.01507).
+  """x [B, *space, C] -> x * sigmoid(fc2(relu(fc1(mean of x)))) (arXiv:1709.01507).
 
   Attributes:
     features: channels between the two layers, C / 16 in the paper.
@@ -24,6 +24,7 @@ class SqueezeExcite(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     options = dict(use_bias=self.use_bias, dtype=self.dtype)
-    gate = nn.relu(Dense(self.features, name="fc1", **options)(x.mean((1, 2))))
+    space = tuple(range(1, x.ndim - 1))
+    gate = nn.relu(Dense(self.features, name="fc1", **options)(x.mean(space)))
     gate = nn.sigmoid(Dense(x.shape[-1], name="fc2", **options)(gate))
-    return x * gate[:, None, None]
+    return x * jnp.expand_dims(gate, space)

@@ -15,14 +15,17 @@ from cnnjax.layers.norm import EPSILON
 from cnnjax.models.classification.resnet_cifar import AT_32
 from cnnjax.models.detection.faster_rcnn import AT_800
 from cnnjax.models.detection.ssd import CAFFE300
+from cnnjax.models.segmentation.deeplab import AT_520
+from cnnjax.ops.clip import KINETICS
 from cnnjax.ops.preprocess import IMAGENET, Preprocessing
 
 
 class Weights(NamedTuple):
   """A published set: its file (torchvision's) or hub id (timm's), preprocessing, published top-1.
 
-  The accuracy is the publisher's, in per cent on ImageNet's validation or CIFAR-10's test images.
-  `epsilon` is what batch norm adds to the variance: 0 in torchvision's detectors.
+  The accuracy is the publisher's, in per cent on ImageNet's validation or CIFAR-10's test images,
+  or by five clips of each of Kinetics-400's validation videos. `epsilon` is what batch norm adds
+  to the variance: 0 in torchvision's detectors.
   """
 
   file: str
@@ -42,8 +45,10 @@ def _coco(preprocessing: Preprocessing) -> Preprocessing:
 
 _V1, _V2 = _at(256), _at(232)  # torchvision's first and second recipes
 _HALF = _at(256, mean=(0.5,) * 3, std=(0.5,) * 3)  # equal to GoogLeNet's `transform_input`
+_400 = replace(KINETICS, labels="kinetics400", clips=5, stride=2)  # of videos of 30 frames a second
 _RA, _A1 = _at(256, interpolation="bicubic"), _at(235, interpolation="bicubic")
 _RA4 = _at(256, interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3)
+_VOC = replace(AT_520, labels="voc")
 
 CIFAR_B = replace(AT_32, mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010))
 
@@ -126,6 +131,9 @@ WEIGHTS = {
     "IMAGENET1K_V2": Weights("mobilenet_v2-7ebf99e0.pth", _V2, 72.154),
     "ra_in1k": Weights("", _RA, None, "timm/mobilenetv2_100.ra_in1k"),
   },
+  "r3d_18": {"KINETICS400_V1": Weights("r3d_18-b3b3357e.pth", _400, 63.200)},
+  "mc3_18": {"KINETICS400_V1": Weights("mc3_18-a90a0ba3.pth", _400, 63.960)},
+  "r2plus1d_18": {"KINETICS400_V1": Weights("r2plus1d_18-91a641e6.pth", _400, 67.463)},
   "faster_rcnn_fpn": {
     "COCO_V1": Weights(
       "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth", _coco(AT_800), None, epsilon=0.0
@@ -133,6 +141,12 @@ WEIGHTS = {
   },
   "mask_rcnn": {
     "COCO_V1": Weights("maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth", _coco(AT_800), None, epsilon=0.0)
+  },
+  "fcn_resnet50": {
+    "COCO_WITH_VOC_LABELS_V1": Weights("fcn_resnet50_coco-1167a1af.pth", _VOC, None)
+  },
+  "deeplabv3_resnet50": {
+    "COCO_WITH_VOC_LABELS_V1": Weights("deeplabv3_resnet50_coco-cd0a2569.pth", _VOC, None)
   },
   "ssd300": {"COCO_V1": Weights("ssd300_vgg16_coco-b556d3b4.pth", _coco(CAFFE300), None)},
 }

@@ -15,6 +15,7 @@ from cnnjax.errors import UserError, unknown
 from cnnjax.models import weights as published
 from cnnjax.models.classification.airbench import Airbench
 from cnnjax.models.classification.alexnet import ALEXNET_2012, AlexNet
+from cnnjax.models.classification.c3d import C3D
 from cnnjax.models.classification.classroom import MLP, ClassroomCNN, LocalNet, Logistic
 from cnnjax.models.classification.densenet import (
   DENSENET121,
@@ -24,10 +25,12 @@ from cnnjax.models.classification.densenet import (
   DenseNet,
 )
 from cnnjax.models.classification.googlenet import GoogLeNet, Original
+from cnnjax.models.classification.i3d import I3D
 from cnnjax.models.classification.lenet import LeNet5
 from cnnjax.models.classification.lenet_1998 import LeNet51998
 from cnnjax.models.classification.mobilenet import MobileNetV1, MobileNetV2
 from cnnjax.models.classification.resnet import BasicBlock, Bottleneck, ResNet
+from cnnjax.models.classification.resnet3d import Factored, ResNet3D, factored_stem, flat, full
 from cnnjax.models.classification.resnet_cifar import CifarResNet, Highway, Plain, Residual
 from cnnjax.models.classification.senet import SENet
 from cnnjax.models.classification.series_cnn import SeriesCNN
@@ -39,13 +42,16 @@ from cnnjax.models.detection.rcnn import RCNN
 from cnnjax.models.detection.sppnet import SPPNet
 from cnnjax.models.detection.ssd import CAFFE300, CAFFE512, SSD, SSD300, SSD512
 from cnnjax.models.detection.yolo import FAST_YOLO, YOLOv1
+from cnnjax.models.segmentation.deeplab import DeepLab, FCNHead
+from cnnjax.models.segmentation.fcn import FCN, FCN8S, FCN16S, FCN32S
+from cnnjax.models.segmentation.unet import AT_572, UNET3D, VOLUME, UNet
 from cnnjax.ops.preprocess import IMAGENET, Preprocessing
 
 
 class Row(NamedTuple):
   """A model: its constructor, input [*space, C], published parameter count, paper, and task.
 
-  `trunk` is the classifier whose trunk a detector has by default, with its arguments.
+  `trunk` is the classifier whose trunk the model has by default, with its arguments.
   """
 
   make: Callable[..., nn.Module]
@@ -57,7 +63,7 @@ class Row(NamedTuple):
 
 
 _28, _32 = (28, 28, 1), (32, 32, 3)
-_224 = (224, 224, 3)
+_224, _CLIP = (224, 224, 3), (16, 112, 112, 3)
 _TUMOR = Preprocessing(resize=(128, 128), channels=1)
 _AT_227 = replace(IMAGENET, crop=(227, 227))
 _SE = partial(BasicBlock, squeeze=16)
@@ -65,6 +71,7 @@ _SE_BOTTLENECK = partial(Bottleneck, squeeze=16)
 _SE_RESIDUAL = partial(Residual, squeeze=16)
 _OPTION_B = dict(block=BasicBlock, preprocessing=published.CIFAR_B)  # projections as shortcuts
 _CHENYAOFO = "arXiv:1512.03385, option B"
+_VGG16, _DILATED50 = ("vgg16", {"ceil": True}), ("resnet50", {"output_stride": 8})
 _STRIDE_FIRST = partial(Bottleneck, stride_first=True)
 
 ZOO = {
@@ -148,6 +155,15 @@ ZOO = {
   "mobilenet_v1": Row(MobileNetV1, _224, 4_231_976, "arXiv:1704.04861"),
   "mobilenet_v2": Row(MobileNetV2, _224, 3_504_872, "arXiv:1801.04381"),
   "series_cnn": Row(SeriesCNN, (128, 1), 265_994, "arXiv:1611.06455"),
+  "c3d": Row(C3D, _CLIP, 79_991_015, "arXiv:1412.0767"),
+  "r3d_18": Row(partial(ResNet3D, (full,) * 4), _CLIP, 33_371_472, "arXiv:1711.11248"),
+  "mc3_18": Row(partial(ResNet3D, (full, flat, flat, flat)), _CLIP, 11_695_440, "arXiv:1711.11248"),
+  "r2plus1d_18": Row(
+    partial(ResNet3D, (Factored,) * 4, factored_stem), _CLIP, 31_505_325, "arXiv:1711.11248"
+  ),
+  "i3d": Row(
+    I3D, (64, 224, 224, 3), 12_697_264, "arXiv:1705.07750", trunk=("googlenet", {}),
+  ),
   "rcnn": Row(RCNN, (500, 500, 3), 57_909_177, "arXiv:1311.2524", "detection", ("alexnet", {})),
   "sppnet": Row(SPPNet, (500, 500, 3), 72_875_961, "arXiv:1406.4729", "detection", ("alexnet", {})),
   "fast_rcnn": Row(
@@ -189,6 +205,33 @@ ZOO = {
   "fast_yolo": Row(
     partial(YOLOv1, table=FAST_YOLO, hidden=(256, 4096)),
     (448, 448, 3), 45_089_374, "arXiv:1506.02640", "detection",
+  ),
+  "fcn32s": Row(
+    partial(FCN, taken=FCN32S), _224, 134_346_581, "arXiv:1411.4038", "segmentation", _VGG16,
+  ),
+  "fcn16s": Row(
+    partial(FCN, taken=FCN16S), _224, 134_364_410, "arXiv:1411.4038", "segmentation", _VGG16,
+  ),
+  "fcn8s": Row(
+    partial(FCN, taken=FCN8S), _224, 134_376_863, "arXiv:1411.4038", "segmentation", _VGG16,
+  ),
+  "fcn_resnet50": Row(
+    partial(DeepLab, make_head=FCNHead), _224, 35_322_218, "arXiv:1706.05587", "segmentation",
+    _DILATED50,
+  ),
+  "deeplabv3_resnet50": Row(
+    DeepLab, _224, 42_004_074, "arXiv:1706.05587", "segmentation", _DILATED50,
+  ),
+  "unet": Row(
+    partial(UNet, norm="batch"), (256, 256, 3), 31_036_738, "arXiv:1505.04597", "segmentation",
+  ),
+  "unet_2015": Row(
+    partial(UNet, padding="valid", dropout=0.5, preprocessing=AT_572),
+    (572, 572, 1), 31_029_698, "arXiv:1505.04597", "segmentation",
+  ),
+  "unet3d": Row(
+    partial(UNet, widths=UNET3D, halved=True, norm="batch", preprocessing=VOLUME),
+    (64, 64, 64, 1), 19_070_498, "arXiv:1606.06650", "segmentation",
   ),
 }  # fmt: skip
 
@@ -241,8 +284,8 @@ def create_model(name: str, *, weights: str = "", **arguments: Any) -> nn.Module
     name: of the zoo.
     weights: a published set ("IMAGENET1K_V2"), its file or hub id, whose preprocessing and labels
       the model gets; `load_pretrained` loads the tensors.
-    **arguments: fields of the model, such as num_classes and dtype; of a detector also `trunk`, the
-      name of the classifier whose trunk it uses, and `trunk_arguments`, that classifier's fields.
+    **arguments: fields of the model, such as num_classes and dtype; of a network on
+      another's trunk also `trunk`, that classifier's name, and `trunk_arguments`, its fields.
 
   Raises: UserError for an unknown name, an unknown set, a dtype that no model computes in, or an
     argument that this model does not have.
@@ -255,7 +298,7 @@ def create_model(name: str, *, weights: str = "", **arguments: Any) -> nn.Module
     arguments = {"preprocessing": published.find(name, str(weights)).preprocessing, **arguments}
   if "dtype" in arguments:
     arguments["dtype"] = _dtype(arguments["dtype"])
-  if entry.task == "detection":
+  if entry.task != "classification" or entry.trunk[0]:
     arguments = _with_trunk(entry.trunk, **arguments)
   try:
     return entry.make(**arguments)
@@ -278,7 +321,7 @@ def _check(name: str, make: Callable[..., nn.Module], arguments: Mapping[str, An
 
 
 def _with_trunk(default, *, trunk="", trunk_arguments=None, **arguments):
-  """Returns a detector's fields with `classifier`. Raises: UserError for one without a trunk."""
+  """Returns a model's fields with `classifier`. Raises: UserError for one without a trunk."""
   name, more = (trunk, trunk_arguments or {}) if trunk else default
   if not hasattr(more, "keys"):  # a part of a config is no Mapping to Python
     raise UserError(f"trunk_arguments must be fields by name, found {shown(more)}")
@@ -286,6 +329,6 @@ def _with_trunk(default, *, trunk="", trunk_arguments=None, **arguments):
     dtype = {k: v for k, v in arguments.items() if k == "dtype"}
     classifier = create_model(name, **{**more, **dtype})
     if not hasattr(classifier, "make_trunk"):
-      raise UserError(f"{name} has no trunk that a detector could take")
+      raise UserError(f"{name} has no trunk that another network could take")
     arguments["classifier"] = classifier
   return arguments

@@ -18,6 +18,7 @@ from cnnjax.ops.cpu import (
   depthwise,
   direct,
   grouped,
+  narrow,
   onednn,
   patches,
   pointwise,
@@ -31,14 +32,15 @@ Sizes = int | Sequence[int]
 Padding = str | int | Sequence[int | tuple[int, int]]
 
 FORMS = {  # in the order in which `choose` tries them
-  "volume": volume,
   "onednn": onednn,
+  "volume": volume,
   "pointwise": pointwise,
   "depthwise": depthwise,
   "grouped": grouped,
   "patches": patches,
   "winograd": winograd,
   "columns": columns,
+  "narrow": narrow,
   "direct": direct,
   "plain": direct,
 }
@@ -141,11 +143,13 @@ def _computes(name, x_shape, kernel_shape, geometry, dtype):
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _formed(x, kernel, geometry, form):
-  return _computed(x, kernel, geometry, form)
+  return convolved(x, kernel, geometry, form)
 
 
 @partial(jax.jit, static_argnums=(2, 3))
-def _computed(x, kernel, geometry, form):  # jitted, so that equal layers are traced once
+def convolved(x: jax.Array, kernel: jax.Array, geometry: Geometry, form: str) -> jax.Array:
+  """Returns the convolution; it and its gradients are jitted, so that equal layers trace once."""
+
   def cpu(x, kernel):
     return lax.optimization_barrier(FORMS[form].forward(x, kernel, geometry))
 
@@ -153,36 +157,44 @@ def _computed(x, kernel, geometry, form):  # jitted, so that equal layers are tr
     return lax.platform_dependent(x, kernel, cpu=cpu, default=partial(plain, geometry=geometry))
 
 
+@partial(jax.jit, static_argnums=(2, 3, 4))
+def input_gradient(
+  gradient: jax.Array, kernel: jax.Array, x_shape: tuple[int, ...], geometry: Geometry, form: str
+) -> jax.Array:
+  """Returns the gradient with respect to x [B, *space, C] from that with respect to the result."""
+
+  def by(form, gradient, kernel):
+    return form.input_gradient(gradient, kernel, x_shape, geometry)
+
+  with jax.named_scope("conv_input_gradient"):
+    cpu, default = partial(by, FORMS[form]), partial(by, direct)
+    return lax.platform_dependent(gradient, kernel, cpu=cpu, default=default)
+
+
+@partial(jax.jit, static_argnums=(2, 3, 4))
+def kernel_gradient(
+  x: jax.Array, gradient: jax.Array, kernel_shape: tuple[int, ...], geometry: Geometry, form: str
+) -> jax.Array:
+  """Returns the gradient with respect to the kernel [*window, C/groups, D]."""
+
+  def by(form, x, gradient):
+    return form.kernel_gradient(x, gradient, kernel_shape, geometry)
+
+  with jax.named_scope("conv_kernel_gradient"):
+    cpu, default = partial(by, FORMS[form]), partial(by, direct)
+    return lax.platform_dependent(x, gradient, cpu=cpu, default=default)
+
+
 def _forward(x, kernel, geometry, form):
   return _formed(x, kernel, geometry, form), (x, kernel)
 
 
 def _backward(geometry, form, kept, gradient):
-  return _gradients(*kept, gradient, geometry, form)
-
-
-@partial(jax.jit, static_argnums=(3, 4))
-def _gradients(x, kernel, gradient, geometry, form):
-  ours = FORMS[form]
-
-  def cpu_input(kernel, gradient):
-    return ours.input_gradient(gradient, kernel, x.shape, geometry)
-
-  def cpu_kernel(x, gradient):
-    return ours.kernel_gradient(x, gradient, kernel.shape, geometry)
-
-  def xla_input(kernel, gradient):
-    return direct.input_gradient(gradient, kernel, x.shape, geometry)
-
-  def xla_kernel(x, gradient):
-    return direct.kernel_gradient(x, gradient, kernel.shape, geometry)
-
-  gradient = barrier(gradient)
-  with jax.named_scope("conv_input_gradient"):
-    x_gradient = lax.platform_dependent(kernel, gradient, cpu=cpu_input, default=xla_input)
-  with jax.named_scope("conv_kernel_gradient"):
-    kernel_gradient = lax.platform_dependent(x, gradient, cpu=cpu_kernel, default=xla_kernel)
-  return x_gradient, kernel_gradient
+  (x, kernel), gradient = kept, barrier(gradient)
+  return (
+    input_gradient(gradient, kernel, x.shape, geometry, form),
+    kernel_gradient(x, gradient, kernel.shape, geometry, form),
+  )
 
 
 _formed.defvjp(_forward, _backward)

@@ -22,6 +22,9 @@ class Preprocessing:
       multiples of this; so few sizes are compiled for.
     interpolation: of the resize: "bilinear" or "bicubic", which are antialiased, or "linear", which
       is not, in float32, as torchvision's detectors do.
+    tile: (height, width) of the window that the network sees of an image, where it does not see the
+      whole: a random one in training, overlapping ones in evaluation and prediction.
+    overlap: part of such a window, at least, that the next one covers too.
     labels: name of the list of class names (`models.weights.labels`), "" for none.
   """
 
@@ -35,6 +38,8 @@ class Preprocessing:
   mean: tuple[float, ...] = (0.0,)
   std: tuple[float, ...] = (1.0,)
   interpolation: str = "bilinear"
+  tile: tuple[int, int] | None = None
+  overlap: float = 0.5
   labels: str = ""
 
   @property

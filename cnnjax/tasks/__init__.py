@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 
 from cnnjax.data.table import Table
 from cnnjax.errors import unknown
-from cnnjax.tasks import classification, detection, multilabel, regression
+from cnnjax.tasks import classification, detection, multilabel, regression, segmentation
 
 TASKS = {
   "classification": classification,
   "detection": detection,
   "multilabel": multilabel,
   "regression": regression,
+  "segmentation": segmentation,
 }
 
 
@@ -34,6 +35,8 @@ class Task(NamedTuple):
     summarise: those sums -> figures.
     predict: (outputs, batch) -> answers.
     named: (one example's answer, names of the outputs) -> the answer with these names.
+    average: logits [K, B, C] of K parts of each example -> logits [B, C] of the mean of their
+      answers; None where answers cannot be averaged.
   """
 
   inputs: Callable
@@ -43,6 +46,7 @@ class Task(NamedTuple):
   summarise: Callable
   predict: Callable
   named: Callable
+  average: Callable | None = None
 
 
 def task(name: str, *, model: Any = None, **options: Any) -> Task:
@@ -51,7 +55,7 @@ def task(name: str, *, model: Any = None, **options: Any) -> Task:
   Functions with a parameter `model` are bound to it, since a detector has its own loss.
   """
   module = find(name)
-  functions = {field: getattr(module, field) for field in Task._fields}
+  functions = {f: getattr(module, f) for f in Task._fields if f != "average" or hasattr(module, f)}
   takes = {
     field: [p.name for p in inspect.signature(f).parameters.values() if p.kind is p.KEYWORD_ONLY]
     for field, f in functions.items()

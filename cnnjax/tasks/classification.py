@@ -1,5 +1,6 @@
 """The task of one class for each example: softmax cross-entropy."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -87,6 +88,11 @@ def summarise(sums: dict[str, Any], *, top_k: int = 5) -> dict[str, Any]:
   """Returns the figures of an evaluation from its sums; the loss has no class weights."""
   figures = metrics_of.summarise(sums, top_k=top_k)
   return {"loss": float(sums["loss"]) / figures["examples"], **figures}
+
+
+def average(logits: jax.Array) -> jax.Array:
+  """Returns logits [B, C] whose probabilities are the mean of those of logits [K, B, C]."""
+  return jax.nn.logsumexp(jax.nn.log_softmax(logits), 0) - math.log(len(logits))
 
 
 def predict(outputs: Outputs, batch: Batch) -> dict[str, jax.Array]:

@@ -86,6 +86,12 @@ def summarise(sums: dict[str, Any]) -> dict[str, Any]:
   return {"loss": float(sums["loss"]) / figures["examples"], **figures}
 
 
+def average(logits: jax.Array) -> jax.Array:
+  """Returns logits [B, L] whose probabilities are the mean of those of logits [K, B, L]."""
+  yes, no = (jax.nn.logsumexp(jax.nn.log_sigmoid(sign * logits), 0) for sign in (1, -1))
+  return yes - no
+
+
 def predict(outputs: Outputs, batch: Batch) -> dict[str, jax.Array]:
   """Returns the probabilities [B, L], and labels [B, L]: 1 where the probability is above 1/2."""
   logits = outputs["logits"]

@@ -103,6 +103,11 @@ def summarise(sums: dict[str, Any], *, std: Sequence[float] = (1.0,)) -> dict[st
   return {"loss": float(sums["loss"]) / figures["examples"], **figures}
 
 
+def average(logits: jax.Array) -> jax.Array:
+  """Returns the mean [B, T] of numbers [K, B, T]."""
+  return logits.mean(0)
+
+
 def predict(
   outputs: Outputs,
   batch: Batch,

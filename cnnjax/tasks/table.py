@@ -13,11 +13,12 @@ HELD = {
   "label": "a class for each image",
   "target": "numbers for each image",
   "boxes": "boxes in each image",
+  "segments": "a class for each pixel",
 }
 
 
 def column(splits: Mapping[str, Table], key: str, task: str) -> np.ndarray:
-  """Returns the training split's `label` [N], `target` [N, T] or `boxes` [N, P, 4].
+  """Returns the training split's `label` [N], `target` [N, T], `boxes` or `segments`.
 
   Raises: UserError where the data lack this column.
   """
@@ -26,7 +27,8 @@ def column(splits: Mapping[str, Table], key: str, task: str) -> np.ndarray:
     found = " and ".join(HELD[k] for k in HELD if k in columns) or "neither"
     raise UserError(
       f"task {task} needs {HELD[key]}, but the data hold {found}; set task.name, "
-      "data.name to a source of boxes (voc, coco, open_images, instances, scenes), or the "
+      "data.name to a source of boxes (voc, coco, open_images, instances, scenes) or "
+      "of class maps (segmentation, camvid, voc_segmentation, coco_segmentation), or the "
       "data.arguments.label of a CSV: one column of classes, or a tuple of columns of numbers"
     )
   return columns[key]

@@ -20,7 +20,10 @@ TOP1 = {  # accuracy in %, ImageNet validation, one crop, of each model's first 
   **{
     name: next(iter(sets.values())).top1
     for name, sets in WEIGHTS.items()
-    if ZOO[name].task == "classification" and not name.endswith("_bn") and "cifar" not in name
+    if ZOO[name].task == "classification"
+    and len(ZOO[name].input) == 3  # no clips
+    and not name.endswith("_bn")
+    and "cifar" not in name
   },
   "seresnet50": 77.6,  # of its authors' weights; timm's state none
   "mobilenet_v1": 70.6,  # arXiv:1704.04861, table 8
@@ -65,7 +68,7 @@ class Entry(NamedTuple):
 def names() -> list[str]:
   """Returns the zoo's classifiers of ImageNet's thousand classes."""
   rows = ((name, ZOO[name]) for name in cnnjax.list_models("classification"))
-  return [name for name, row in rows if min(row.input[:2]) > 200]
+  return [name for name, row in rows if len(row.input) == 3 and min(row.input[:2]) > 200]
 
 
 def count(name: str) -> Entry:

@@ -10,10 +10,11 @@ from cnnjax.data import inputs
 from cnnjax.engine import log
 from cnnjax.visualise.answers import above, as_text, ranked
 from cnnjax.visualise.figure import save
+from cnnjax.visualise.film import save_film
 from cnnjax.visualise.sheet import contact_sheet
 from cnnjax.visualise.text import short
 
-from . import detections
+from . import detections, segments
 
 LISTED, SIDE = 100, 256  # answers that are printed, and the longest side of a picture on the sheet
 
@@ -25,12 +26,14 @@ class Seen:
     run: that answers.
     least: smallest score of a detector's boxes that are seen.
     pictures: how many answers are drawn.
+    out: the folder of what is written.
   """
 
-  def __init__(self, run: cnnjax.Run, least: float, pictures: int):
-    self.run, self.least, self.pictures = run, least, pictures
+  def __init__(self, run: cnnjax.Run, least: float, pictures: int, out: Path):
+    self.run, self.least, self.pictures, self.out = run, least, pictures, out
     self.count, self.rows = 0, {}
     self.answers, self.captions, self.small = [], [], []
+    self.films = []  # of clips: frames, caption, name
 
   def add(self, answer: dict[str, Any], example: np.ndarray) -> dict[str, Any]:
     """Returns the answer, with the most probable classes of a classifier's as `top`."""
@@ -40,15 +43,20 @@ class Seen:
     self.count += 1
     if self.count <= max(LISTED, self.pictures):
       seen = above(answer, self.least) if "boxes" in answer else answer
-      row, caption = as_text(seen, classes, answer)
+      row, caption = segments.as_text(seen) if "mask" in seen else as_text(seen, classes, answer)
       if self.count <= LISTED:
         self.rows[short(answer["file"], 200)] = row
       if self.count <= self.pictures:
         self.captions.append(f"{caption}\n{Path(answer['file']).name}")
         self.answers.append(seen)
-        if "boxes" not in answer:
+        if "mask" in answer:
+          self.small.append(segments.drawn(answer, example, classes, self.out, SIDE))
+        elif "boxes" not in answer:
           kind = inputs.kind(self.run.config.data.input)
           self.small.append(kind.picture(example, SIDE))
+          if hasattr(kind, "film"):
+            name = f"{self.count - 1}_{Path(answer['file']).stem}.gif"
+            self.films.append((kind.film(example, SIDE // 2), caption, name))
     return answer
 
   def table(self) -> None:
@@ -61,9 +69,19 @@ class Seen:
     """Writes predictions.png, and a detector's images with boxes into the folder predictions."""
     if not self.answers:
       return
+    if "mask" in self.answers[0]:
+      where = out / "predictions"
+      print(
+        f"wrote {self.count:,} masks in {where / 'masks'}, {len(self.small):,} drawn in {where}"
+      )
     if "boxes" in self.answers[0]:
       self.small = detections.draw(self.answers, out / "predictions", SIDE)
       print(f"wrote {len(self.small):,} images in {out / 'predictions'}")
+    for frames, caption, name in self.films:
+      (out / "predictions").mkdir(exist_ok=True)
+      save_film(frames, caption, out / "predictions" / name)
+    if self.films:
+      print(f"wrote {len(self.films):,} films in {out / 'predictions'}")
     save(contact_sheet(self.small, self.captions), out / "predictions.png")
     rest = len(self.small) < self.count
     more = f" of the first {len(self.small):,} (--pictures=N: of the first N)" if rest else ""

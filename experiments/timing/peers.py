@@ -266,7 +266,8 @@ def pytorch(
   device = torch_device()
   if device == "cuda":
     torch.set_float32_matmul_precision("high")  # TensorFloat-32, XLA's and cuDNN's default
-  place = dict(device=device, memory_format=getattr(torch, layout))
+  clips = "_3d" if layout == "channels_last" and batch["image"].ndim == 5 else ""
+  place = dict(device=device, memory_format=getattr(torch, layout + clips))
   image = torch.tensor(np.moveaxis(batch["image"], -1, 1)).to(**place)
   label = torch.tensor(batch.get("label", ()), dtype=torch.long, device=device)
   net = net.to(**place).train(train)

@@ -79,9 +79,13 @@ TIMM = {  # our name: timm's; all other names are torchvision's
 }
 
 
-def build(name: str, num_classes: int = 1000) -> torch.nn.Module:
-  """Returns torchvision's or timm's module for a name of the zoo, with random weights."""
+def build(name: str, num_classes: int | None = None) -> torch.nn.Module:
+  """Returns torchvision's or timm's module for a name of the zoo, with random weights.
+
+  Without `num_classes` it has those of its published weights.
+  """
+  options = {} if num_classes is None else {"num_classes": num_classes}
   if name in TIMM:
-    return timm.create_model(TIMM[name], num_classes=num_classes)
-  options = dict(aux_logits=True, init_weights=False) if name == "googlenet" else {}
-  return getattr(torchvision.models, name)(weights=None, num_classes=num_classes, **options)
+    return timm.create_model(TIMM[name], **options)
+  options |= dict(aux_logits=True, init_weights=False) if name == "googlenet" else {}
+  return torchvision.models.get_model(name, weights=None, **options)

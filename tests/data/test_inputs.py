@@ -106,14 +106,16 @@ def test_wrong_arrays_of_series_are_user_errors(tmp_path):
 def test_data_of_another_kind_than_the_config_are_refused():
   config = read_config("lenet5_digits:quick").unlock()
   config.data.update(name="digits", input="series")
-  with pytest.raises(UserError, match="is a key of image alone, but the config is of class"):
+  with pytest.raises(
+    UserError, match="is a key of image and clip alone, but the config is of class"
+  ):
     resolve(config)
   config = read_config("series_cnn_npz:quick").unlock()
   config.data.name, config.data.arguments = "digits", {}
   with pytest.raises(UserError, match="data.input is series, but digits holds image"):
     resolve(config)
   config.data.input = "smell"
-  with pytest.raises(UserError, match="unknown data.input 'smell'; known: image, series"):
+  with pytest.raises(UserError, match="unknown data.input 'smell'; known: clip, image, series"):
     resolve(config)
 
 

@@ -80,12 +80,12 @@ def test_boxes_enclose_what_they_held():
   }
   maps = random_maps(jax.random.key(3), 64, (24, 30), **everything)
   found = jax.tree.map(np.asarray, warp_batch(batch, maps))
-  assert found["segments"].dtype == np.int32 and set(np.unique(found["segments"])) == {0, 3}
+  assert found["segments"].dtype == np.int32 and set(np.unique(found["segments"])) == {0, 3, 255}
   np.testing.assert_array_equal(found["segments"] == 3, found["instances"][:, 0] == 1)
   np.testing.assert_array_equal(found["segments"] == 3, found["ids"] == 1)
   inside = 0
   for segment, (box,), (valid,) in zip(found["segments"], found["boxes"], found["valid"]):
-    rows, columns = np.nonzero(segment)
+    rows, columns = np.nonzero(segment == 3)
     if len(rows):
       x0, y0, x1, y1 = box
       assert valid and x0 <= columns.min() + 0.51 and columns.max() + 0.49 <= x1
@@ -108,7 +108,18 @@ def test_a_box_that_has_left_is_not_valid():
 
 def test_a_volume_moves_slice_by_slice():
   volume = jnp.stack([IMAGES, 2 * IMAGES, 3 * IMAGES], 1)
+  segments = RNG.integers(0, 9, (6, 3, 12, 12)).astype(np.uint8)
   maps = random_maps(jax.random.key(4), 6, (12, 12), **everything)
-  found = warp_batch({"image": volume}, maps)["image"]
+  found = warp_batch({"image": volume, "segments": segments}, maps)
   for i in range(3):
-    np.testing.assert_allclose(found[:, i], warp((i + 1) * IMAGES, maps), rtol=1e-5, atol=1e-3)
+    want = warp_batch({"image": (i + 1) * IMAGES, "segments": segments[:, i]}, maps)
+    np.testing.assert_allclose(found["image"][:, i], want["image"], rtol=1e-5, atol=1e-3)
+    np.testing.assert_array_equal(found["segments"][:, i], want["segments"])
+
+
+def test_what_comes_from_outside_has_no_class():
+  step = still[:1].at[:, 0, 2].set(2.0)  # looks two rows further down
+  segments = RNG.integers(0, 9, (1, 12, 12)).astype(np.uint8)
+  found = warp_batch({"image": IMAGES[:1], "segments": segments}, step)["segments"]
+  np.testing.assert_array_equal(found[:, :-2], segments[:, 2:])
+  assert found.dtype == np.uint8 and (np.asarray(found[:, -2:]) == 255).all()

@@ -104,7 +104,7 @@ def test_a_missing_key_is_a_user_error():
 @pytest.mark.parametrize("task", tasks.TASKS)
 def test_the_table_has_the_options_of_every_task(task):
   takes, module = set(), tasks.TASKS[task]
-  for field in (*tasks.Task._fields, "complete"):
+  for field in {*tasks.Task._fields, "complete"} & {*vars(module)}:
     parameters = inspect.signature(getattr(module, field)).parameters.values()
     takes |= {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
   options = {name for name in keys.of(task, "image") if name.startswith("task.")}

@@ -57,6 +57,7 @@ def test_weights_that_do_not_fit_the_data_are_refused(file, tmp_path):
   [
     ([], "evaluate needs --workdir=RUN, or --model=NAME and --weights=FILE"),
     (["--model=resnet18"], "evaluate needs --workdir=RUN, or --model=NAME and --weights=FILE"),
+    (["--workdir=run", "--config.data.root=x"], "--config is for --weights: a run has its own"),
     (["--model=resnt18", "--weights=none.pth"], "did you mean resnet18"),
     (["--model=resnet18", "--weights=none.pth"], "no weights at none.pth"),
   ],

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnnjax.layers import BatchNorm
+from cnnjax.layers import BatchNorm, InstanceNorm
 from cnnjax.models.classification.densenet import DenseNet
 from cnnjax.models.classification.resnet import BasicBlock, ResNet
 from cnnjax.ops.norm import batch_norm, moments
@@ -139,3 +139,28 @@ def test_what_is_for_the_cpu_is_the_cpus_alone(model):
   for platform, there in (("cpu", True), ("tpu", False), ("cuda", False)):
     program = traced.lower(lowering_platforms=(platform,)).as_text()
     assert ("optimization_barrier" in program) == there, platform
+
+
+@pytest.mark.parametrize("space", [(6, 5), (4, 3, 5)])
+def test_instance_norm_by_its_formula_and_its_gradients(space):
+  with jax.enable_x64(True):
+    rng = np.random.default_rng(0)
+    x, gradient = rng.normal(20, 3, (3, *space, 4)), rng.normal(size=(3, *space, 4))
+    params = {"scale": rng.normal(1, 2, 4), "bias": rng.normal(0, 3, 4)}
+    layer, axes = InstanceNorm(dtype=jnp.float64), tuple(range(1, len(space) + 1))
+
+    def ours(params, x):
+      return layer.apply({"params": params}, x, train=True, activation=jax.nn.relu)
+
+    def formula(params, x):
+      mean, var = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
+      return jax.nn.relu((x - mean) / jnp.sqrt(var + 1e-5) * params["scale"] + params["bias"])
+
+    @jax.jit
+    def both(params, x):
+      values = [jax.vjp(function, params, x) for function in (ours, formula)]
+      return [(value, back(gradient)) for value, back in values]
+
+    found, want = both(params, x)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-9), found, want)
+    assert jax.tree.leaves(layer.init(jax.random.key(0), x))[0].shape == (4,)

@@ -97,7 +97,8 @@ def test_a_classifier_keeps_its_contract(name):
 STAGES = {  # course/004's tables, and the papers': (height, channels) of the named maps
   "alexnet_2012": dict(conv1=(55, 96), conv2=(27, 256), conv3=(13, 384), conv4=(13, 384),
                        conv5=(13, 256), pool5=(6, 256)),
-  "vgg16": dict(stage1=(224, 64), stage2=(112, 128), stage3=(56, 256), stage4=(28, 512),
+  "vgg16": dict(stage1=(224, 64), pool1=(112, 64), stage2=(112, 128), pool2=(56, 128),
+                stage3=(56, 256), pool3=(28, 256), stage4=(28, 512), pool4=(14, 512),
                 stage5=(14, 512), pool5=(7, 512)),
   "googlenet_2014": dict(conv1=(112, 64), conv2=(56, 192), inception3a=(28, 256),
                          inception3b=(28, 480), inception4a=(14, 512), inception4b=(14, 512),

@@ -48,6 +48,9 @@ CONVOLUTIONS = [  # x, kernel, options: odd sizes, every phase of a stride, unev
   ((2, 7, 6, 3), (3, 3, 3, 5), dict(padding=1, form="winograd")),
   ((1, 5, 4, 2), (3, 3, 2, 3), dict(padding=((0, 2), (3, 0)), form="winograd")),
   ((1, 4, 3, 256), (3, 3, 256, 256), dict(padding=1, form="winograd")),  # kernel gradient too
+  ((2, 7, 5, 9), (2, 2, 9, 4), dict(strides=2)),  # windows side by side
+  ((1, 4, 6, 5, 2), (2, 2, 2, 2, 3), dict(strides=2)),
+  ((2, 7, 9, 12), (3, 4, 12, 3), dict(padding=((0, 2), (3, 1)))),  # fewer features than channels
 ]
 needs_onednn = pytest.mark.skipif(bool(onednn.lacking()), reason=onednn.lacking())
 
@@ -127,6 +130,7 @@ def test_which_form_is_chosen():
   for x, kernel, geometry, form in (
     ((1, 4, 4, 8), (1, 1, 8, 8), unit, "pointwise"),
     ((1, 4, 4, 8), (1, 1, 8, 8), stride_2, "pointwise"),
+    ((1, 5, 5, 9), (3, 3, 9, 9), unit, "direct"),
     ((1, 4, 4, 8), (3, 3, 1, 8), eight, "depthwise"),
     ((1, 14, 14, 128), (3, 3, 128, 128), unit, "winograd"),
     ((1, 14, 14, 128), (3, 3, 128, 128), stride_2, "direct"),
@@ -135,7 +139,7 @@ def test_which_form_is_chosen():
     ((1, 32, 32, 3), (5, 5, 3, 6), unit, "columns"),
     ((1, 2, 9, 16), (3, 3, 16, 16), unit._replace(padding=((1, 1), (1, 1))), "patches"),
     ((1, 32, 32, 3), (5, 5, 3, 6), stride_2, "direct"),
-    ((1, 4, 4, 9), (3, 3, 9, 8), unit, "direct"),
+    ((1, 4, 4, 9), (3, 3, 9, 8), unit, "narrow"),
     ((1, 4, 4, 8), (1, 1, 4, 8), unit._replace(groups=2), "grouped"),
     ((1, 4, 4, 8), (3, 3, 1, 16), eight, "grouped"),  # two maps a channel
     ((1, 4, 4, 4, 8), (1, 1, 1, 8, 8), volume, "volume"),
@@ -245,6 +249,24 @@ def test_onednn_equals_xlas_convolution(data):
 
 
 @needs_onednn
+@pytest.mark.parametrize(
+  "x, kernel, options",
+  [
+    ((2, 5, 4, 6, 3), (3, 3, 3, 3, 4), dict(padding=1)),
+    ((1, 6, 5, 4, 2), (1, 3, 2, 2, 3), dict(padding=((0, 0), (2, 0), (0, 1)))),
+    ((2, 5, 6, 7, 1), (3, 3, 3, 1, 4), dict(strides=(1, 2, 2), padding=1)),
+    ((1, 7, 5, 4, 2), (2, 3, 1, 2, 3), dict(dilation=(3, 2, 1))),
+  ],
+)
+def test_onednns_convolution_of_volumes(x, kernel, options):
+  x, kernel = random(*x), random(*kernel)
+  found = one_by_one(partial(conv, form="onednn", **options), x, kernel)
+  want = all_of(partial(conv, form="volume", **options), x, kernel)
+  for one, other in zip(found, want, strict=True):
+    np.testing.assert_allclose(one, other, atol=3e-6 * np.abs(other).max())
+
+
+@needs_onednn
 def test_onednn_is_chosen_where_it_is_enabled_and_faster():
   wanted = {
     "onednn": (
@@ -252,7 +274,9 @@ def test_onednn_is_chosen_where_it_is_enabled_and_faster():
       ((8, 14, 14, 8), (3, 3, 1, 8)),
       ((8, 14, 14, 64), (1, 1, 64, 64)),
       ((8, 8, 8, 1024), (1, 1, 1024, 1024)),
+      ((2, 8, 8, 8, 16), (3, 3, 3, 16, 16)),
     ),
+    "volume": (((2, 8, 8, 8, 16), (1, 1, 1, 16, 16)),),
     "pointwise": (((8, 14, 14, 256), (1, 1, 256, 256)), ((1, 14, 14, 64), (1, 1, 64, 64))),
     "winograd": (((8, 14, 14, 128), (3, 3, 128, 128)),),
     "direct": (((1, 14, 14, 64), (3, 3, 64, 64)),),  # too small to copy the kernel for it
@@ -261,8 +285,9 @@ def test_onednn_is_chosen_where_it_is_enabled_and_faster():
   try:
     for form, shapes in wanted.items():
       for x, kernel in shapes:
-        around = ((kernel[0] // 2,) * 2,) * 2
-        geometry = Geometry((1, 1), around, (1, 1), x[3] // kernel[2])
+        n = len(x) - 2
+        around = ((kernel[0] // 2,) * 2,) * n
+        geometry = Geometry((1,) * n, around, (1,) * n, x[-1] // kernel[-2])
         assert choose(x, kernel, geometry, jnp.float32) == form
         assert choose(x, kernel, geometry, jnp.bfloat16) != "onednn"
   finally:

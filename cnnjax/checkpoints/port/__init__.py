@@ -12,11 +12,13 @@ from typing import Any
 
 from cnnjax.checkpoints.port import (
   alexnet,
+  deeplab,
   densenet,
   googlenet,
   mobilenet,
   rcnn,
   resnet,
+  resnet3d,
   resnet_cifar,
   senet,
   ssd,
@@ -27,18 +29,21 @@ from cnnjax.models.classification.densenet import DenseNet
 from cnnjax.models.classification.googlenet import GoogLeNet
 from cnnjax.models.classification.mobilenet import MobileNetV1, MobileNetV2
 from cnnjax.models.classification.resnet import ResNet
+from cnnjax.models.classification.resnet3d import ResNet3D
 from cnnjax.models.classification.resnet_cifar import CifarResNet
 from cnnjax.models.classification.senet import SENet
 from cnnjax.models.classification.vgg import VGG
 from cnnjax.models.detection.faster_rcnn import FasterRCNN
 from cnnjax.models.detection.mask_rcnn import MaskRCNN
 from cnnjax.models.detection.ssd import SSD
+from cnnjax.models.segmentation.deeplab import DeepLab
 
 Names = dict[str, str | tuple[str, tuple[int, int]]]
 
 PORTS = {  # class: model -> {library: names}
   AlexNet: alexnet.names,
   CifarResNet: resnet_cifar.names,
+  DeepLab: deeplab.names,
   DenseNet: densenet.names,
   FasterRCNN: rcnn.names,
   GoogLeNet: googlenet.names,
@@ -46,6 +51,7 @@ PORTS = {  # class: model -> {library: names}
   MobileNetV1: mobilenet.names_v1,
   MobileNetV2: mobilenet.names_v2,
   ResNet: resnet.names,
+  ResNet3D: resnet3d.names,
   SENet: senet.names,
   SSD: ssd.names,
   VGG: vgg.names,

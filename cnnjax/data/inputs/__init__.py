@@ -13,7 +13,10 @@ A kind is a module with `COLUMNS`, its keys in a table and a batch; `SUFFIXES`, 
 - `fit(examples, to)`: columns of a user's examples, prepared for the network;
 - `invert(example)`: the example with light and dark exchanged, where that has a meaning;
 - `picture(example, side)`: an image of the example for people, uint8 [H, W] or [H, W, 3], with no
-  side longer than `side`.
+  side longer than `side`;
+- where examples may have several parts that are scored one by one, `parts(batch)`: [K, B, ...];
+- where they move, `film(example, side)`: uint8 [T, H, W] or [T, H, W, 3], the pictures of a film;
+- where a folder may be one example, `whole(path)`: whether this one is.
 
 A new kind is a file here, a row below and its keys in `cnnjax/keys.py`; no other code depends on
 the kind.
@@ -25,11 +28,16 @@ from typing import Any
 
 import jax
 
-from cnnjax.data.inputs import image, series
+from cnnjax.data.inputs import clip, image, series
+from cnnjax.data.window import cut
 from cnnjax.errors import unknown
 
 Batch = dict[str, Any]
-INPUTS = {"image": image, "series": series}  # a pair of kinds would come before its parts
+INPUTS = {
+  "image": image,
+  "series": series,
+  "clip": clip,
+}  # a pair of kinds would come before its parts
 
 
 def kind(name: str) -> ModuleType:
@@ -54,12 +62,25 @@ def empty(preprocessing: Any) -> Any:
   return kind(preprocessing.input).empty(preprocessing)
 
 
+def parts(batch: Batch) -> Batch | None:
+  """Returns the columns of several parts of each example, [K, B, ...], such as a video's clips.
+
+  It is None for a kind that has none, and where examples are whole.
+  """
+  of_one = INPUTS.get(of_columns(batch))
+  return of_one.parts(batch) if hasattr(of_one, "parts") else None
+
+
 def scale(batch: Batch, preprocessing: Any) -> Batch:
   """Returns the batch normalised for the network."""
   return kind(preprocessing.input).scale(batch, preprocessing)
 
 
 def transform(key: jax.Array, batch: Batch, *, preprocessing: Any, options: Any) -> Batch:
-  """Returns a training batch augmented by `options`, and normalised."""
+  """Returns a training batch augmented by `options`, cut to windows, and normalised."""
   of_one = kind(preprocessing.input)
-  return of_one.scale(of_one.augment(key, batch, **options), preprocessing)
+  batch = of_one.augment(key, batch, **options)
+  tile = getattr(preprocessing, "tile", None)
+  if tile:  # after the augmentation, which so brings in what lies beside the window
+    batch = cut(jax.random.fold_in(key, 1), batch, tile)  # augment folds 2 and more in
+  return of_one.scale(batch, preprocessing)

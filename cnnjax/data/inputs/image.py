@@ -53,6 +53,8 @@ def preprocessing(data: Any) -> Preprocessing:
     mean=tuple(data.mean),
     std=tuple(data.std),
     interpolation=data.interpolation,
+    tile=_size("tile", getattr(data, "tile", ()), (0, 2)) or None,
+    overlap=getattr(data, "overlap", 0.5),
   )
 
 
@@ -64,10 +66,19 @@ def _size(key: str, value: Any, lengths: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def complete(data: Any, table: Table) -> dict[str, Any]:
-  """Returns size, channels, mean and deviation: those in `data`, else the training images'."""
+  """Returns size, channels, mean and deviation: those in `data`, else the training images'.
+
+  With `data.tile` the size stays (): images keep the scale that they have.
+
+  Raises: UserError for windows that are larger than the images.
+  """
   height, width, channels = table.columns["image"].shape[1:]
-  found = {"channels": data.channels or channels}
-  if not data.resize and not data.crop:
+  found, tile = {"channels": data.channels or channels}, getattr(data, "tile", ())
+  if tile and (tile[0] > height or tile[1] > width):
+    raise UserError(
+      f"data.tile {tuple(tile)} is larger than the images, {height}x{width}; expected at most that"
+    )
+  if not data.resize and not data.crop and not tile:
     found["resize"] = (height, width)
   if not data.mean and not data.std:
     same = found["channels"] == channels
@@ -79,15 +90,20 @@ def complete(data: Any, table: Table) -> dict[str, Any]:
 def moments(table: Table) -> tuple[tuple[float, ...], tuple[float, ...]]:
   """Returns each channel's mean and standard deviation over a table's images, scaled to 0..1."""
   image = table.columns["image"]
-  counts = sum(image.each(_counts)) if isinstance(image, Stream) else _counts(0, image)
+  return of_counts(sum(image.each(counts)) if isinstance(image, Stream) else counts(0, image))
+
+
+def of_counts(counts: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+  """Returns each channel's mean and deviation, scaled to 0..1, from how often each level occurs."""
   levels = np.arange(256) / 255
   mean = [float(np.average(levels, weights=n)) for n in counts]
   var = [float(np.average((levels - m) ** 2, weights=n)) for n, m in zip(counts, mean)]
   return tuple(round(m, 6) for m in mean), tuple(round(max(v**0.5, 1e-3), 6) for v in var)
 
 
-def _counts(start: int, image: np.ndarray) -> np.ndarray:
-  """Returns each channel's histogram over the 256 levels, [C, 256]."""
+def counts(start: int, image: np.ndarray) -> np.ndarray:
+  """Returns each channel's histogram over the 256 levels, [C, 256], of images [..., C]."""
+  del start
   channels = np.moveaxis(image, -1, 0)
   return np.stack([np.bincount(channel.ravel(), minlength=256) for channel in channels])
 
@@ -100,8 +116,8 @@ def prepare(table: Table, to: Preprocessing) -> Table:
 
 
 def empty(to: Preprocessing) -> jax.Array:
-  """Returns a black image, [1, H, W, C]."""
-  return jnp.zeros((1, *to.shape), jnp.float32)
+  """Returns a black image, or window of one, [1, H, W, C]."""
+  return jnp.zeros((1, *(to.tile or to.shape[:2]), to.channels), jnp.float32)
 
 
 def scale(batch: dict[str, Any], to: Preprocessing) -> dict[str, Any]:

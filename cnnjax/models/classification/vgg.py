@@ -31,7 +31,7 @@ VGG19 = (2, 2, 4, 4, 4)  # column E
 
 
 class Trunk(nn.Module):
-  """Images -> stage1 .. stage5 before their pooling (strides 1, 2, 4, 8, 16), and pool5 (32).
+  """Images -> stage1 .. stage5 before their pooling (strides 1, 2, 4, 8, 16), pool1 .. pool5 after.
 
   Channels 64, 128, 256, 512, 512. `norm` adds batch norm after each convolution. `ceil` pools the
   last row and column of a map of odd sides too, as SSD does.
@@ -56,8 +56,8 @@ class Trunk(nn.Module):
         else:
           x = nn.relu(x)
       maps[f"stage{stage}"] = x
-      x = MaxPool(2, ceil=self.ceil, name=f"pool{stage}")(x)
-    return {**maps, "pool5": x}
+      x = maps[f"pool{stage}"] = MaxPool(2, ceil=self.ceil, name=f"pool{stage}")(x)
+    return maps
 
 
 class Head(nn.Module):

@@ -2,8 +2,9 @@
 
 They compute float32 convolutions of images, in one group or depthwise: forward; the input gradient,
 of a strided convolution by `strided_gradient`; and 1x1 convolutions with both gradients, as matrix
-products. There is no such call for the kernel gradient of a larger window, which `direct` or
-`depthwise` computes.
+products. There is no such call for the kernel gradient of a larger window, which other forms
+compute. Of volumes they compute the forward convolution, and the input gradient where there are no
+strides.
 
 Only jaxlib's wheels for x86 hold oneDNN, and it is off until `use_onednn`: XLA cannot save a
 program with such a call in its compilation cache, so that each start compiles anew. The settings of
@@ -20,7 +21,16 @@ from importlib import metadata
 import jax
 
 from cnnjax.errors import UserError
-from cnnjax.ops.cpu import columns, depthwise, direct, pointwise, strided_gradient, winograd
+from cnnjax.ops.cpu import (
+  columns,
+  depthwise,
+  direct,
+  narrow,
+  pointwise,
+  strided_gradient,
+  volume,
+  winograd,
+)
 from cnnjax.ops.cpu.windows import pad
 from cnnjax.ops.geometry import Geometry, output_size, plain
 
@@ -53,7 +63,8 @@ def use_onednn(enable: bool = True) -> None:
 def fits(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geometry) -> bool:
   """Whether this form can compute such a convolution."""
   convolution = x_shape, kernel_shape, geometry
-  if len(x_shape) != 4 or geometry.groups > 1 and not depthwise.fits(*convolution) or lacking():
+  spatial, apart = len(x_shape) - 2, geometry.groups > 1
+  if spatial not in (2, 3) or apart and not depthwise.fits(*convolution) or lacking():
     return False
   return min(*x_shape, *kernel_shape, *output_size(*convolution)) > 0
 
@@ -67,23 +78,26 @@ def pays(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geom
   pixels = x_shape[0] * math.prod(output_size(*convolution))
   if pointwise.fits(*convolution):
     return pixels >= MIN_ROWS and not SMALL_KERNEL <= math.prod(kernel_shape) < LARGE_KERNEL
+  if len(x_shape) == 5 and max(kernel_shape[:-2]) == 1:  # a product, which `volume` finds
+    return False
   return pixels >= MIN_PIXELS and not (winograd.fits(*convolution) and winograd.pays(*convolution))
 
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
-  """Returns the convolution of x [B, H, W, C] with kernel [h, w, C/groups, D]."""
+  """Returns the convolution of x [B, *space, C] with kernel [*window, C/groups, D]."""
   if pointwise.fits(x.shape, kernel.shape, geometry):
     return pointwise.forward(x, kernel, geometry, _faster_product(kernel))
   window = [d * (k - 1) + 1 for k, d in zip(kernel.shape, geometry.dilation)]
   if any(not 0 <= n < k for k, pair in zip(window, geometry.padding) for n in pair):
-    x, geometry = pad(x, geometry.padding), geometry._replace(padding=((0, 0), (0, 0)))
+    x = pad(x, geometry.padding)
+    geometry = geometry._replace(padding=((0, 0),) * len(geometry.padding))
   return _convolution(geometry)(x, kernel)
 
 
 def input_gradient(
   gradient: jax.Array, kernel: jax.Array, x_shape: tuple[int, ...], geometry: Geometry
 ) -> jax.Array:
-  """Returns the gradient with respect to x from that with respect to the result [B, H', W', D]."""
+  """Returns the gradient with respect to x from that with respect to the result [B, *space', D]."""
   convolution = x_shape, kernel.shape, geometry
   if pointwise.fits(*convolution):
     product = _faster_product(kernel)
@@ -91,6 +105,8 @@ def input_gradient(
   for form in (depthwise, columns):  # as fast, or faster where the input has few channels
     if form.fits(*convolution) and form.pays(*convolution):
       return form.input_gradient(gradient, kernel, x_shape, geometry)
+  if len(x_shape) == 5:
+    return _volume_gradient(gradient, kernel, x_shape, geometry)
   if geometry.dilation != (1, 1):
     return direct.input_gradient(gradient, kernel, x_shape, geometry)
   return strided_gradient.input_gradient(gradient, kernel, x_shape, geometry, forward)
@@ -102,8 +118,19 @@ def kernel_gradient(
   """Returns the gradient with respect to the kernel: by oneDNN's product if 1x1, else by XLA."""
   if pointwise.fits(x.shape, kernel_shape, geometry):
     return pointwise.kernel_gradient(x, gradient, kernel_shape, geometry, _product)
-  form = depthwise if geometry.groups > 1 else direct
+  convolution = x.shape, kernel_shape, geometry
+  form = volume if x.ndim == 5 else depthwise if geometry.groups > 1 else direct
+  form = narrow if narrow.fits(*convolution) and narrow.pays(*convolution) else form
   return form.kernel_gradient(x, gradient, kernel_shape, geometry)
+
+
+def _volume_gradient(gradient, kernel, x_shape, geometry):
+  """Returns the gradient of a volume: without strides a convolution of that of the result."""
+  if {*geometry.strides, *geometry.dilation} != {1}:
+    return volume.input_gradient(gradient, kernel, x_shape, geometry)
+  around = tuple((k - 1 - a, k - 1 - b) for k, (a, b) in zip(kernel.shape, geometry.padding))
+  turned = kernel[::-1, ::-1, ::-1].swapaxes(-1, -2)
+  return forward(gradient, turned, geometry._replace(padding=around))
 
 
 def lacking() -> str:
@@ -121,7 +148,7 @@ def _convolution(geometry):
   @jax.custom_batching.custom_vmap
   def call(x, kernel):
     sizes = output_size(x.shape, kernel.shape, geometry)
-    result = jax.ShapeDtypeStruct((x.shape[0], *sizes, kernel.shape[3]), x.dtype)
+    result = jax.ShapeDtypeStruct((x.shape[0], *sizes, kernel.shape[-1]), x.dtype)
     return _custom_call("convolution", result, _convolution_settings(geometry))(x, kernel)
 
   @call.def_vmap
@@ -165,14 +192,16 @@ def _custom_call(operation, result, settings):
 
 def _convolution_settings(geometry):
   """Returns the settings of a convolution call, as `onednn_config.proto` names them."""
-  image = {"dims": 4, "data": {"batch_dim": 0, "feature_dim": 3, "spatial_dims": [1, 2]}}
-  kernel = {"input_feature_dim": 2, "output_feature_dim": 3, "spatial_dims": [0, 1]}
+  n = len(geometry.strides)
+  space = {"batch_dim": 0, "feature_dim": n + 1, "spatial_dims": list(range(1, n + 1))}
+  image = {"dims": n + 2, "data": space}
+  kernel = {"input_feature_dim": n, "output_feature_dim": n + 1, "spatial_dims": list(range(n))}
   before, after = zip(*geometry.padding)
   return {
     "onednn_conv_config": {
-      "dims": 4,
+      "dims": n + 2,
       "input": image,
-      "kernel": {"dims": 4, "filter": kernel},
+      "kernel": {"dims": n + 2, "filter": kernel},
       "output": image,
       "window": {
         "strides": geometry.strides,
