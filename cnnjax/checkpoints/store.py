@@ -91,8 +91,9 @@ class Store:
     )
     self.wait()
     with self._raising_user_error(step):
-      self._saving = step
+      before, self._saving = self._saving, step
       if not self._manager.save(step, args=args, metrics=metrics or None):
+        self._saving = before
         raise RuntimeError("a later one is there")
 
   def _seal(self) -> None:
@@ -199,9 +200,15 @@ class Store:
     return self._manager.restore(step, args=part)["notes"]["notes"]
 
   def wait(self) -> None:
-    """Returns when everything is on disk. Raises: UserError where the last save failed."""
+    """Returns when everything is on disk.
+
+    Raises: UserError where the last save failed, or what it wrote was removed.
+    """
     with self._raising_user_error(self._saving):
       self._manager.wait_until_finished()
+    last = self.folder / str(self._saving)
+    if self._saving >= 0 and not last.is_dir():
+      raise UserError(f"{last} was removed while this run was training")
 
   @contextmanager
   def _raising_user_error(self, step: int) -> Iterator[None]:

@@ -24,7 +24,7 @@ from cnnjax.engine.evaluate import evaluate, evaluator
 from cnnjax.engine.hosts import Stopped, is_primary, stop_requested
 from cnnjax.engine.log import Diverged, Log
 from cnnjax.engine.mesh import check_batch, local_rows, make_mesh, shard, state_sharding
-from cnnjax.engine.run import newest, open_store, tell_edits
+from cnnjax.engine.run import open_store, tell_edits
 from cnnjax.engine.step import train_step
 from cnnjax.errors import UserError, unknown
 from cnnjax.metrics.weights import zeros
@@ -281,8 +281,6 @@ def fit(
       finally:
         job.batches.close()
       store.wait()  # the row below marks the run as finished, so its checkpoint must be on disk
-      if newest(folder) is None:
-        raise UserError(f"the checkpoints of {folder} were removed while this run was training")
       if config.train.patience:
         best = store.find("best")
         now = store.restore(best, job.shapes, job.sharding)

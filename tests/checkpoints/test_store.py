@@ -126,7 +126,7 @@ def test_none_whole(saved, tmp_path):
 
 
 def test_a_save_that_fails_is_told_with_its_cause(tmp_path):
-  with pytest.raises(UserError, match="checkpoint 2 could not be written to .*: "):
+  with pytest.raises(UserError, match="c/1 was removed while this run was training"):
     with Store(tmp_path / "c") as store:
       store.save(1, state(1), {})
       store.wait()
