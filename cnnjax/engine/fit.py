@@ -225,6 +225,9 @@ def fit(
     batches = pipeline.eval_batches(splits[split], size, local_rows(size, job.mesh))
     return job.task.summarise(evaluate(job.sums, now.ema or now.variables, batches, job.mesh))
 
+  def notes_of(log: Log) -> dict[str, Any]:
+    return {**log.notes(), "scores": scores, "config": config.to_dict()}
+
   with open_store(folder, config) as store:
     now, notes, scores = _begin(job, config.seed, store, start)
     begun = step = int(now.step)
@@ -246,7 +249,7 @@ def fit(
       if 0 < begun <= job.steps:  # beyond it further stages have been trained
         log.say(f"goes on from step {begun} of {job.steps}")
       if not job.steps and not store.steps():
-        store.save(0, now, {}, {**log.notes(), "config": config.to_dict()})
+        store.save(0, now, {}, notes_of(log))
       try:
         while step < job.steps and not _in_vain(scores, config):
           if job.many:
@@ -267,8 +270,7 @@ def fit(
               figures = figures_of(now, watch)
               log.evaluation(step, watch, figures)
               scores.append(figures.get(config.checkpoint.best))
-            notes = {**log.notes(), "scores": scores, "config": config.to_dict()}
-            store.save(step, now, figures, notes)
+            store.save(step, now, figures, notes_of(log))
             if stopped:
               store.wait()
               raise Stopped(f"stopped after step {step} of {job.steps}, which is saved")
