@@ -6,7 +6,7 @@ import runpy
 import sys
 from pathlib import Path
 
-from cnnjax.errors import unknown
+from cnnjax.errors import say, unknown
 
 HELPERS = ("__init__", "launch")  # modules beside the verbs that are no verbs
 
@@ -39,5 +39,5 @@ def main() -> None:
     width = max(map(len, known))
     print("\n".join(f"  {name:{width}}  {does}" for name, does in known.items()))
   else:
-    print(f"error: {unknown('verb', verb, known)}", file=sys.stderr)
+    say(f"error: {unknown('verb', verb, known)}")
     sys.exit(2)

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnnjax.checkpoints.match import Flat, Path, some
+from cnnjax.checkpoints.match import Flat, Path
+from cnnjax.errors import some
 
 TOGETHER = {"offsets": 4, "regression": 4}  # the numbers of a class's box; elsewhere 1
 

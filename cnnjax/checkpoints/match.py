@@ -9,7 +9,7 @@ import numpy as np
 
 from cnnjax.checkpoints.files import Tensors
 from cnnjax.checkpoints.port import Names, translate
-from cnnjax.errors import UserError
+from cnnjax.errors import UserError, some
 
 LEAVES = {  # our name: PyTorch's
   "kernel": "weight",
@@ -132,10 +132,3 @@ def to_theirs(leaf: np.ndarray, size: tuple[int, int] | None, path: Path) -> np.
     return maps if size == (1, 1) else maps.reshape(len(maps), -1)
   leaf = leaf.swapaxes(-1, -2) if path[-1] == "transposed" else leaf
   return np.moveaxis(leaf, (-2, -1), (1, 0))
-
-
-def some(names: Iterable[str], separator: str = ", ", count: int = 4) -> str:
-  """Returns the first of some names, and how many more there are."""
-  names = list(names)
-  more = f"{separator}and {len(names) - count} more" if len(names) > count else ""
-  return separator.join(names[:count]) + more

@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as policies
 
-from cnnjax.errors import UserError
+from cnnjax.errors import UserError, say
 
 SUMS = "SHA256SUMS"  # file in each step's folder; `sha256sum --check` can read it
 UNSUMMED = (SUMS, "_CHECKPOINT_METADATA", "commit_success.txt")  # the last two hold no data
@@ -121,7 +120,7 @@ class Store:
           while place.exists():
             place, count = aside / f"{step}.{count}", count + 1
           (self.folder / str(step)).rename(place)
-          _say(f"checkpoint {step} is damaged ({self.flaw(step)}): moved to {place}")
+          say(f"checkpoint {step} is damaged ({self.flaw(step)}): moved to {place}")
     if jax.process_count() > 1:
       multihost_utils.sync_global_devices("damaged checkpoints are set aside")
 
@@ -156,7 +155,7 @@ class Store:
       return int(which)
     whole = [step for step in steps if not self.flaw(step)]
     for step in set(steps) - set(whole):
-      _say(f"checkpoint {step} in {self.folder} is passed over: {self.flaw(step)}")
+      say(f"checkpoint {step} in {self.folder} is passed over: {self.flaw(step)}")
     if not whole:
       raise UserError(f"none of the checkpoints {steps} in {self.folder} is whole")
     if which == "latest":
@@ -269,7 +268,3 @@ def _flaw(folder: Path) -> str:
 def _of_files(error: Exception) -> bool:
   """Returns whether an error is of the file system, as Python or TensorStore tells it."""
   return isinstance(error, OSError) or "[os_error_code" in str(error)
-
-
-def _say(text: str) -> None:
-  print(text, file=sys.stderr, flush=True)

@@ -15,11 +15,11 @@ from jax.sharding import SingleDeviceSharding
 
 from cnnjax import keys
 from cnnjax.checkpoints import files, heads
-from cnnjax.checkpoints.match import Flat, key, overlap, some, take, to_theirs
+from cnnjax.checkpoints.match import Flat, key, overlap, take, to_theirs
 from cnnjax.checkpoints.port import namings
 from cnnjax.checkpoints.store import Store
 from cnnjax.data import inputs
-from cnnjax.errors import UserError
+from cnnjax.errors import UserError, some
 from cnnjax.layers.norm import EPSILON
 from cnnjax.models import weights, zoo
 from cnnjax.models.classification.i3d import inflated

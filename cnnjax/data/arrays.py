@@ -1,7 +1,6 @@
 """NumPy's files: one .npz of images or series and labels, or a folder of memory-mapped .npy."""
 
 import re
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,7 @@ from cnnjax.data.npy import read
 from cnnjax.data.split import SPLITS, split_of, with_test
 from cnnjax.data.stream import Stream, check_memory, column
 from cnnjax.data.table import Table
-from cnnjax.errors import UserError
+from cnnjax.errors import UserError, say
 
 PAIRS = (  # (examples, labels): the names of Keras, of MedMNIST, and plain ones, in any case
   ("x_{split}", "y_{split}"),
@@ -117,7 +116,7 @@ def _chosen(root: str, names: Iterable[str]) -> dict[str, tuple[str, str]]:
       found[split] = (name, labels[spelt])
   rest = sorted(set(names) - {"classes"}.union(*found.values()))
   if found and rest:
-    print(f"arrays of {root} that are not read: {', '.join(rest)}", file=sys.stderr, flush=True)
+    say(f"arrays of {root} that are not read: {', '.join(rest)}")
   return {split: found[split] for split in SPLITS if split in found}
 
 

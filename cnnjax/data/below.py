@@ -1,12 +1,11 @@
 """What lies below a folder: its files, without what systems leave there, and what was not read."""
 
 import os
-import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-from cnnjax.errors import UserError
+from cnnjax.errors import UserError, say
 
 LITTER = ("__MACOSX", "Thumbs.db", "desktop.ini", "Icon\r", "@eaDir", "lost+found")  # and ._*
 SHOWN = 8  # suffixes that are named
@@ -69,5 +68,5 @@ def tell_unread(
       for suffix, n in count.most_common(SHOWN)
     ]
     more = ", and others" if len(count) > SHOWN else ""
-    print(f"not read below {folder}: {', '.join(told)}{more}", file=sys.stderr, flush=True)
+    say(f"not read below {folder}: {', '.join(told)}{more}")
   return dict(sorted(count.items()))

@@ -1,6 +1,5 @@
 """Images with annotated boxes as tables, with a fixed number of boxes for each image."""
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,7 @@ from cnnjax.data.places import pack
 from cnnjax.data.split import by_origin, with_test
 from cnnjax.data.stream import check_memory
 from cnnjax.data.table import Table
-from cnnjax.errors import UserError, unknown
+from cnnjax.errors import UserError, say, unknown
 from cnnjax.ops.preprocess import Preprocessing
 
 
@@ -181,7 +180,7 @@ def _tell(text: str, counts: Sequence[tuple[Example, int]]) -> None:
   count = sum(n for _, n in counts)
   if count:
     first = next(example.where for example, n in counts if n)
-    print(text.format(count, first), file=sys.stderr, flush=True)
+    say(text.format(count, first))
 
 
 def _cut(

@@ -1,6 +1,5 @@
 """The classes of data that are read anew, matched by name with those that a network knows."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -8,7 +7,7 @@ import numpy as np
 
 from cnnjax.data.names import plain
 from cnnjax.data.table import Table
-from cnnjax.errors import UserError
+from cnnjax.errors import UserError, say, some
 
 
 def in_order(splits: Mapping[str, Table], known: Sequence[str], whose: str) -> dict[str, Table]:
@@ -31,12 +30,12 @@ def in_order(splits: Mapping[str, Table], known: Sequence[str], whose: str) -> d
     missing = sorted(set(places) - set(map(plain, table.classes)))
     if strange or len(table.classes) > len(known) or (missing and "target" in table.columns):
       raise UserError(
-        f"{whose} knows the {len(known)} classes {_some(known)}; the {split} split has "
-        f"{len(table.classes)}: {_some(table.classes)}"
-        + (f"; it does not know {_some(strange)}" if strange else "")
+        f"{whose} knows the {len(known)} classes {some(known, count=20)}; the {split} split has "
+        f"{len(table.classes)}: {some(table.classes, count=20)}"
+        + (f"; it does not know {some(strange, count=20)}" if strange else "")
       )
     if missing:
-      print(f"the {split} split knows no {_some(missing)}", file=sys.stderr, flush=True)
+      say(f"the {split} split knows no {some(missing, count=20)}")
     order = np.asarray([places[plain(name)] for name in table.classes], np.int32)
     found[split] = _reordered(table, order, tuple(known))
   return found
@@ -55,8 +54,8 @@ def with_names(splits: Mapping[str, Table], names: Sequence[str]) -> dict[str, T
   moved = [a for a, b in zip(names, classes) if plain(a) != plain(b) and a in classes]
   if moved:
     raise UserError(
-      f"data.classes {_some(names)} has {_some(moved)} where the data have another class: "
-      f"{_some(classes)}; give all of these in any order, or new names in this order"
+      f"data.classes {some(names, count=20)} has {some(moved)} where the data have another class: "
+      f"{some(classes, count=20)}; give all of these in any order, or new names in this order"
     )
   return dict(splits)
 
@@ -72,8 +71,3 @@ def _reordered(table: Table, order: np.ndarray, classes: tuple[str, ...]) -> Tab
   if "target" in table.columns:
     changed["target"] = np.ascontiguousarray(table.columns["target"][:, np.argsort(order)])
   return replace(table.replace(**changed), classes=classes)
-
-
-def _some(names: Sequence[str]) -> str:
-  more = f" and {len(names) - 20} more" if len(names) > 20 else ""
-  return f"{', '.join(names[:20])}{more}"

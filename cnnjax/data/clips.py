@@ -1,6 +1,5 @@
 """Videos with one folder for each class: files, or folders of frames."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,7 +15,7 @@ from cnnjax.data.labels import listed
 from cnnjax.data.split import find_splits, with_test
 from cnnjax.data.stream import BY, Stream, by_threads
 from cnnjax.data.table import Table
-from cnnjax.errors import UserError, unknown
+from cnnjax.errors import UserError, say, unknown
 from cnnjax.ops.clip import ClipPreprocessing, drawn, spread
 
 
@@ -165,11 +164,9 @@ def _tell_short(videos: Videos) -> None:
   short = [path for path, length in zip(videos.paths, videos.lengths) if length < span]
   if short:
     first = f"{short[0]} with {videos.lengths[videos.paths.index(short[0])]}"
-    print(
+    say(
       f"{len(short)} of {len(videos.paths)} videos are shorter than the {span} frames of a clip, "
-      f"such as {first}: their last frame is repeated",
-      file=sys.stderr,
-      flush=True,
+      f"such as {first}: their last frame is repeated"
     )
 
 
@@ -213,11 +210,9 @@ def _videos(folder: Path, names: tuple[str, ...]) -> list[list[Path]]:
       )
     if len(found[-1]) < len(entries):
       first = next(path for path in entries if path not in found[-1])
-      print(
+      say(
         f"{len(entries) - len(found[-1])} of {len(entries)} entries of {folder / name} are no "
-        f"videos, such as {first.name}: they are not read",
-        file=sys.stderr,
-        flush=True,
+        f"videos, such as {first.name}: they are not read"
       )
   return found
 

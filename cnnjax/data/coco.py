@@ -1,18 +1,14 @@
 """COCO's JSON files: images, categories, and annotations with boxes, masks and crowds."""
 
-import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cnnjax.data.boxes import tables
-from cnnjax.data.coco_file import categories, contents, examples
-from cnnjax.data.layout import folder_of, near_file, part
+from cnnjax.data.coco_file import categories, contents, examples, find
 from cnnjax.data.names import text
-from cnnjax.data.split import find_splits
 from cnnjax.data.table import Table
-from cnnjax.errors import UserError
+from cnnjax.errors import say
 from cnnjax.ops.preprocess import Preprocessing
 
 
@@ -53,21 +49,14 @@ def load(
   Raises: UserError for a file that is missing, and any error of `coco_file.examples` and
     `boxes.tables`.
   """
-  folder = folder_of(root, f"{annotations} and {images}")
-  files, near = (
-    find_splits(folder, annotations),
-    partial(near_file, folder, "annotations", (".json",)),
-  )
-  if "train" not in files:
-    raise UserError(f"{folder} has no {annotations.replace('{split}', 'train')}{near()}")
+  folder = Path(root).expanduser()
   splits, dropped = {}, 0
-  for split, file in files.items():
-    where = part(folder, images, split, near)
+  for split, (file, where) in find(root, annotations, images).items():
     names, splits[split], few = examples(file, where, masks, on_error)
     classes, dropped = classes or names, dropped + few
   if dropped:
     text = f"left out {dropped} polygons of fewer than three points in {folder}"
-    print(text, file=sys.stderr, flush=True)
+    say(text)
   chosen = dict(
     classes=classes, places=places, test=test, on_error=on_error, stream=stream, masks=masks
   )

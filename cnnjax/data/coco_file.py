@@ -10,12 +10,27 @@ from typing import Any
 
 from cnnjax.data.boxes import Box, Example
 from cnnjax.data.faults import attempt
+from cnnjax.data.layout import folder_of, near_file, part
 from cnnjax.data.names import Listing, shown, text
 from cnnjax.data.outlines import checked, decoded, encoded
+from cnnjax.data.split import find_splits
 from cnnjax.errors import UserError
 
 LISTS = ("images", "annotations", "categories")
 Row = Mapping[str, Any]
+
+
+def find(root: str, annotations: str, images: str) -> dict[str, tuple[Path, Path]]:
+  """Returns each split's JSON file and folder of images, in which `{split}` is any spelling of it.
+
+  Raises: UserError for one that is missing, or without a file of train.
+  """
+  folder = folder_of(root, f"{annotations} and {images}")
+  near = partial(near_file, folder, "annotations", (".json",))
+  files = find_splits(folder, annotations)
+  if "train" not in files:
+    raise UserError(f"{folder} has no {annotations.replace('{split}', 'train')}{near()}")
+  return {split: (file, part(folder, images, split, near)) for split, file in files.items()}
 
 
 def contents(file: Path) -> dict[str, list[Row]]:

@@ -1,6 +1,5 @@
 """COCO's JSON files as class maps: the polygons of all objects, over a background."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -8,14 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from cnnjax.data.boxes import Box, Example
-from cnnjax.data.coco_file import examples
+from cnnjax.data.coco_file import examples, find
 from cnnjax.data.faults import attempt
 from cnnjax.data.labels import listed
-from cnnjax.data.layout import folder_of, near_file, part
 from cnnjax.data.segments import Pair, tables
-from cnnjax.data.split import find_splits
 from cnnjax.data.table import Table
-from cnnjax.errors import UserError, unknown
+from cnnjax.errors import UserError, say, unknown
 from cnnjax.ops.preprocess import Preprocessing
 from cnnjax.ops.segmentation import VOID
 
@@ -58,16 +55,10 @@ def load(
   Raises: UserError for a file that is missing, and any error of `coco_file.examples` and
     `segments.tables`.
   """
-  folder = folder_of(root, f"{annotations} and {images}")
-  files, near = (
-    find_splits(folder, annotations),
-    partial(near_file, folder, "annotations", (".json",)),
-  )
-  if "train" not in files:
-    raise UserError(f"{folder} has no {annotations.replace('{split}', 'train')}{near()}")
+  folder = Path(root).expanduser()
   splits, names, bare = {}, listed(classes), 0
-  for split, file in files.items():
-    own, found, few = examples(file, part(folder, images, split, near), True, on_error)
+  for split, (file, where) in find(root, annotations, images).items():
+    own, found, few = examples(file, where, True, on_error)
     names = names or tuple(own)
     number = {name: place for place, name in enumerate(names, 1)}
     splits[split] = [
@@ -77,7 +68,7 @@ def load(
     bare += few + sum(b.mask is None for e in found if isinstance(e, Example) for b in e.boxes)
   if bare:
     told = f"left out {bare} objects without a mask, or polygons of too few points, in {folder}"
-    print(told, file=sys.stderr, flush=True)
+    say(told)
   chosen = dict(test=test, on_error=on_error, stream=stream)
   return tables(folder, splits, seed, to=to, classes=(GROUND, *names), **chosen)
 

@@ -1,10 +1,9 @@
 """Faults of single examples: they end the run, or are counted and left out, as `on_error` says."""
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cnnjax.errors import UserError, unknown
+from cnnjax.errors import UserError, say, unknown
 
 WAYS = ("raise", "skip")
 SKIP = "data.arguments.on_error=skip leaves such examples out, and counts them"
@@ -38,5 +37,5 @@ def kept(found: Sequence[Any], what: str) -> list[Any]:
   if errors:
     rest = [f"and {len(errors) - SHOWN} more"] if len(errors) > SHOWN else []
     lines = [f"left out {len(errors)} of {len(found)} {what}:", *map(str, errors[:SHOWN]), *rest]
-    print("\n".join(lines), file=sys.stderr, flush=True)
+    say("\n".join(lines))
   return [one for one in found if not isinstance(one, UserError)]

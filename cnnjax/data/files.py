@@ -1,7 +1,6 @@
 """Tables of image files; shapes are taken from the files' headers before any file is decoded."""
 
 import os
-import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from cnnjax.data.image import has_frames, read, read_fit, shape_of
 from cnnjax.data.names import plain
 from cnnjax.data.stream import PART, Stream, by_threads, column
 from cnnjax.data.table import Table
-from cnnjax.errors import UserError
+from cnnjax.errors import UserError, say
 from cnnjax.ops.preprocess import Preprocessing
 
 FRAMES = (".gif", ".tif", ".tiff", ".webp", ".apng")  # suffixes of what may have several
@@ -214,9 +213,7 @@ def _tell_frames(paths: Sequence[str]) -> None:
   maybe = [path for path in paths if path.lower().endswith(FRAMES)]
   several = [path for path, more in zip(maybe, by_threads(has_frames, maybe)) if more]
   if several:
-    print(
+    say(
       f"{len(several)} images hold several frames or pages, of which the first is read, such as "
-      f"{several[0]}",
-      file=sys.stderr,
-      flush=True,
+      f"{several[0]}"
     )

@@ -1,7 +1,6 @@
 """Image folders with one folder for each class."""
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -17,7 +16,7 @@ from cnnjax.data.labels import listed
 from cnnjax.data.names import plain
 from cnnjax.data.split import find_splits, split_of, with_test
 from cnnjax.data.table import Table
-from cnnjax.errors import UserError, unknown
+from cnnjax.errors import UserError, say, unknown
 from cnnjax.ops.preprocess import Preprocessing
 
 NO_CLASSES = (
@@ -112,7 +111,7 @@ def _splits(root: str, test: float | str) -> dict[str, Path]:
   called = next((p for p in places.values() if not _folders(p)), None)
   if called and len(places) == 1 and len(_folders(folder)) > 2:
     told = f"{called} holds no folders: it is read as a class, beside the others in {folder}"
-    print(told, file=sys.stderr, flush=True)  # CIFAR-100 has a class train
+    say(told)  # CIFAR-100 has a class train
     return {"train": folder}
   if places and "train" not in places:
     raise UserError(
@@ -198,9 +197,7 @@ def _check_depth(folder: Path, files: Mapping[str, Sequence[Path]]) -> None:
         f"root? --config.data.root={folder / name}"
       )
   if len(shared) > 1 and not direct:
-    print(
+    say(
       f"each class of {folder} has the same subfolders {', '.join(shared)}, all of which are read; "
-      f"if they are the classes, give --config.data.root={folder / next(iter(files))}",
-      file=sys.stderr,
-      flush=True,
+      f"if they are the classes, give --config.data.root={folder / next(iter(files))}"
     )

@@ -1,6 +1,5 @@
 """Folders of images, each with a map of ids in which each object has its own number."""
 
-import sys
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +21,7 @@ from cnnjax.data.places import pack
 from cnnjax.data.split import by_origin, find_splits, with_test
 from cnnjax.data.stream import by_threads
 from cnnjax.data.table import Table
-from cnnjax.errors import UserError
+from cnnjax.errors import UserError, say
 from cnnjax.ops.preprocess import Preprocessing
 
 MOST = 2**16 - 1  # largest id
@@ -180,11 +179,11 @@ def _tell(pairs: list[Pair], maps: list[Objects]) -> None:
   if lost:
     where = next(pair.map for pair, one in zip(pairs, maps) if one.lost)
     text = f"left out {lost} objects that the resize leaves no pixel of, the first in {where}"
-    print(text, file=sys.stderr, flush=True)
+    say(text)
   found = doubts([one.regions for one in maps if one.regions is not None])
   if found:
     text = (
       f"the maps, such as {pairs[0].map}, look as if they held classes and not objects: "
       f"{'; '.join(found)}. Each id in a map is learnt as one object, and 0 as background"
     )
-    print(text, file=sys.stderr, flush=True)
+    say(text)

@@ -1,6 +1,5 @@
 """Data sets that tensorflow-datasets has prepared in a folder: their builders and splits."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnjax.data.split import SPLITS, split_of
-from cnnjax.errors import UserError, unknown
+from cnnjax.errors import UserError, say, unknown
 
 PREPARE = (  # the script `tfds build` would need Apache Beam too
   'python -c "import tensorflow_datasets as tfds; tfds.builder({!r}, data_dir={!r}, '
@@ -94,5 +93,5 @@ def _of_our_names(own: Sequence[str], dataset: str) -> dict[str, str]:
       )
   rest = [name for name in own if not split_of(name)]
   if rest and "train" in found:
-    print(f"splits of {dataset} that are not read: {', '.join(rest)}", file=sys.stderr, flush=True)
+    say(f"splits of {dataset} that are not read: {', '.join(rest)}")
   return {split: found[split] for split in SPLITS if split in found}

@@ -3,7 +3,6 @@
 import hashlib
 import multiprocessing
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -15,7 +14,7 @@ import numpy as np
 
 from cnnjax.data.stream import PART
 from cnnjax.data.table import Table
-from cnnjax.errors import UserError, unknown
+from cnnjax.errors import UserError, say, unknown
 
 SEARCH = "selective_search"
 MODES = {  # OpenCV's; they differ in the segmentations and similarities by which windows merge
@@ -69,7 +68,7 @@ def _columns(table: Table, name: str, seed: int, of: Wanted) -> dict[str, np.nda
   digests = [digest(image) for image in _each(images)]
   file = of.file or _cached(digests, of.mode)
   if not of.file and not file.exists():
-    print(f"selective search in {len(images)} images ({name})", file=sys.stderr, flush=True)
+    say(f"selective search in {len(images)} images ({name})")
     _write(file, digests, search(images, of.mode))
   return _placed(_read(file, digests, f"the {name} split"), digests, seed, of.most)
 

@@ -1,7 +1,6 @@
 """PASCAL VOC folders, and ILSVRC's: an XML file for each image, and a list of names per split."""
 
 import re
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ from cnnjax.data.names import Listing, bare
 from cnnjax.data.split import find_splits
 from cnnjax.data.table import Table
 from cnnjax.data.voc_xml import example
-from cnnjax.errors import UserError
+from cnnjax.errors import UserError, say
 from cnnjax.ops.preprocess import Preprocessing
 
 
@@ -107,7 +106,7 @@ def _names(
     raise UserError(f"{folder} has neither {lists} nor {annotations}/*.xml{hint}")
   other = near_lists(folder)
   if other:
-    print(f"{folder} has no {lists}{other}", file=sys.stderr, flush=True)
+    say(f"{folder} has no {lists}{other}")
   return {split: names for split, names in found.items() if names}
 
 

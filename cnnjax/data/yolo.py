@@ -1,7 +1,6 @@
 """YOLO's folders: a text file for each image, with a line `class cx cy w h` for each box."""
 
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,7 @@ from cnnjax.data.names import Listing, shown
 from cnnjax.data.outlines import checked, draw
 from cnnjax.data.split import find_splits
 from cnnjax.data.table import Table
-from cnnjax.errors import UserError
+from cnnjax.errors import UserError, say
 from cnnjax.ops.preprocess import Preprocessing
 
 SLACK = 0.01  # how far outside of its image a coordinate may lie, as a part of it
@@ -118,7 +117,7 @@ def _found(
   else:
     found, vain = yolo_yaml.images(folder, given, data)
     for text in vain:
-      print(text, file=sys.stderr, flush=True)
+      say(text)
   for split, paths in found.items():
     if not paths:
       raise UserError(f"the {split} split of {folder} has no image")
@@ -164,11 +163,7 @@ def _tell(
       "`labels` where the images lie in `images`"
     )
   if bare:
-    print(
-      f"{len(bare)} images have no boxes, for they have no text file, the first {bare[0]}",
-      file=sys.stderr,
-      flush=True,
-    )
+    say(f"{len(bare)} images have no boxes, for they have no text file, the first {bare[0]}")
   rest = {
     path
     for folder in {label.parent for label in used}
@@ -176,11 +171,7 @@ def _tell(
     if path not in used and path.name != "classes.txt" and not path.name.startswith(".")
   }
   if rest:
-    print(
-      f"{len(rest)} text files of boxes have no image, the first {min(rest)}",
-      file=sys.stderr,
-      flush=True,
-    )
+    say(f"{len(rest)} text files of boxes have no image, the first {min(rest)}")
 
 
 def _example(

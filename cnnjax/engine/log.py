@@ -20,7 +20,7 @@ from rich.table import Table
 from tensorboardX import SummaryWriter
 
 from cnnjax.engine.record import read_rows, write_text, writing
-from cnnjax.errors import UserError
+from cnnjax.errors import UserError, say, some
 
 CLOCK = ("images_per_second", "seconds")  # fields of a row that differ between equal runs
 SHOWN = (
@@ -231,12 +231,9 @@ def _tell_lost(path: Path, there: list[list], saved: Sequence[list], step: int) 
     named = [
       f"{split} of step {at}{' (changed)' if (at, split) in known else ''}" for at, split, _ in lost
     ]
-    more = f" and {len(named) - 5} more" if len(named) > 5 else ""
-    print(
+    say(
       f"{path} lacks {len(lost)} of the {len(saved)} rows that checkpoint {step} was saved with: "
-      f"{', '.join(named[:5])}{more}; the run goes on without them",
-      file=sys.stderr,
-      flush=True,
+      f"{some(named, count=5)}; the run goes on without them"
     )
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from cnnjax.engine.mesh import make_mesh, replicated
 from cnnjax.engine.predict import predict
 from cnnjax.engine.record import read_json, read_rows, write_json, write_text, writing
 from cnnjax.engine.splits import load_splits
-from cnnjax.errors import UserError
+from cnnjax.errors import UserError, say, some
 from cnnjax.keys import flatten
 
 
@@ -66,8 +65,7 @@ def differences(then: dict[str, Any], now: dict[str, Any]) -> str:
   """Returns in words the keys in which two configs' trees differ, "" for none."""
   old, new = flatten(tuples(then)), flatten(tuples(now))
   differ = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
-  shown = "; ".join(f"{k}: {old.get(k)!r} then, {new.get(k)!r} now" for k in differ[:5])
-  return shown + (f" and {len(differ) - 5} more" if len(differ) > 5 else "")
+  return some((f"{k}: {old.get(k)!r} then, {new.get(k)!r} now" for k in differ), "; ", count=5)
 
 
 def tell_edits(folder: str | Path, config: Any, step: int, notes: dict[str, Any]) -> None:
@@ -78,11 +76,7 @@ def tell_edits(folder: str | Path, config: Any, step: int, notes: dict[str, Any]
   differ = differences(keys.fill(notes["config"]), config.to_dict()) if "config" in notes else ""
   if differ:
     path = Path(folder) / "config.json"
-    print(
-      f"{path} was changed after checkpoint {step} was saved ({differ}); it holds as it is now",
-      file=sys.stderr,
-      flush=True,
-    )
+    say(f"{path} was changed after checkpoint {step} was saved ({differ}); it holds as it is now")
 
 
 @contextmanager

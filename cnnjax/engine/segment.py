@@ -1,6 +1,5 @@
 """Class maps of a user's images, at the size that they have."""
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from typing import Any
@@ -13,7 +12,7 @@ from cnnjax.data import inputs
 from cnnjax.engine.compiler import compile_step
 from cnnjax.engine.mesh import make_mesh
 from cnnjax.engine.tiles import slabs
-from cnnjax.errors import UserError
+from cnnjax.errors import UserError, say
 
 MANY = 8  # windows that are computed at once
 ROWS = 64  # rows of a map that are enlarged at a time
@@ -57,7 +56,7 @@ def segment(
   if any(have < want for have, want in zip(seen, window)):
     have, want = ("x".join(map(str, sides)) for sides in (seen, window))
     told = f"an image of {have} is smaller than the window {want}: it is mirrored at its borders"
-    print(told, file=sys.stderr, flush=True)
+    say(told)
   step, compiled = _logits(model)
   of_one = jax.eval_shape(step, variables, jnp.zeros((1, *window, ready.shape[-1]), ready.dtype))
   options = dict(inner=of_one.shape[1:-1], overlap=to.overlap, many=MANY)

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import sys
 from collections.abc import Mapping
 from functools import reduce
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 from cnnjax.data import classes
 from cnnjax.data.table import Table
 from cnnjax.engine.record import read_json, write_text
-from cnnjax.errors import UserError
+from cnnjax.errors import UserError, say
 
 FILE = "split.csv"
 
@@ -98,10 +97,8 @@ def _as_drawn(splits: dict[str, Table], path: Path) -> dict[str, Table]:
     if not indices:
       raise UserError(f"no example of the {split} split of {path} is in the data now")
   if count < max(wanted, len(whole)):
-    print(
+    say(
       f"of the {wanted} examples in {path} {wanted - count} are gone; {len(whole) - count} others "
-      "are new, and in no split",
-      file=sys.stderr,
-      flush=True,
+      "are new, and in no split"
     )
   return {**splits, **{s: whole.draw(np.asarray(rows)) for s, rows in found.items()}}

@@ -1,7 +1,6 @@
 """Saving of figures, which are made without pyplot, so that no display is needed."""
 
 import re
-import sys
 import warnings
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from matplotlib.font_manager import get_font
 from matplotlib.text import Text
 from PIL import Image
 
+from cnnjax.errors import say
 from cnnjax.visualise.text import fonts
 
 
@@ -31,7 +31,7 @@ def save(figure: Figure, path: str | Path) -> None:
   scratch.replace(path)
   if lost:
     shown = " ".join(sorted(lost)[:10]) + (" ..." if len(lost) > 10 else "")
-    print(f"{path} has boxes for letters of no installed font: {shown}", file=sys.stderr)
+    say(f"{path} has boxes for letters of no installed font: {shown}")
 
 
 def _draw(figure: Figure, path: Path) -> set[str]:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cnnjax.layers import KAIMING, Conv, wide
+from cnnjax.layers import KAIMING, Conv, ConvTranspose, wide
 from cnnjax.models.detection.fast_rcnn import Arrays
 from cnnjax.models.detection.faster_rcnn import FasterRCNN
 from cnnjax.ops import losses
@@ -50,31 +50,9 @@ class MaskHead(nn.Module):
     for n, width in enumerate(self.widths, 1):
       x = nn.relu(Conv(width, 3, padding=1, name=f"conv{n}", **options)(x))
     width = self.widths[-1]
-    x = nn.relu(Up(width, dtype=self.dtype, name="up")(x))
+    x = nn.relu(ConvTranspose(width, 2, 2, kernel_init=KAIMING, dtype=self.dtype, name="up")(x))
     x = Conv(1 + self.num_classes, 1, name="logits", **options)(x)
     return wide(x).reshape(*lead, *x.shape[1:])[..., 1:]
-
-
-class Up(nn.Module):
-  """Transposed 2x2 convolution with stride 2, [B, H, W, C] -> [B, 2H, 2W, features].
-
-  The kernel `transposed` is [2, 2, C, features]: each pixel becomes 2x2.
-  """
-
-  features: int
-  dtype: Any = jnp.float32
-
-  @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
-    batch, height, width, channels = x.shape
-    kernel = self.param("transposed", KAIMING, (2, 2, channels, self.features)).astype(self.dtype)
-    bias = self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
-    y = jnp.einsum("bhwc,ijcd->bhiwjd", x.astype(self.dtype), kernel)
-    return y.reshape(batch, 2 * height, 2 * width, self.features) + bias
-
-  def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
-    """Multiply-adds from an input to an output of these shapes."""
-    return x[-1] * y[0] * y[1] * y[2] * y[3]
 
 
 class MaskRCNN(FasterRCNN):
