@@ -32,9 +32,11 @@ class Key(NamedTuple):
 FROM_0, FROM_1 = (0, inf), (1, inf)
 OPEN = {}  # a section with any names: the arguments of a model, a source or an optimiser
 LOGITS = ("classification", "multilabel", "regression")  # the tasks whose outputs are logits
-IMAGE, SERIES, BALANCED = ("image",), ("series",), ("balanced",)
+IMAGE, BALANCED = ("image",), ("balanced",)
 SEGMENTS, WEIGHTED = ("segmentation",), ("classification", "segmentation")
 CLIP, PICTURES = ("clip",), ("image", "clip")
+VOLUME, SPACE = ("volume",), ("image", "clip", "volume", "volume_series")
+VOLUME_SERIES, TIME = ("volume_series",), ("series", "volume_series")
 
 AUGMENT = {  # random changes of training images, on the device (data/augment.py)
   "flip": (False, "mirror half of the images, left to right"),
@@ -74,7 +76,7 @@ KEYS = {
   "data.name": Key("digits", "the source, a name of data/catalogue.py"),
   "data.root": Key("", "the file or folder of the data"),
   "data.arguments": Key(OPEN, "options of the source"),
-  "data.input": Key("image", "kind of the examples: image, series, clip (data/inputs)"),
+  "data.input": Key("image", "kind of the examples: image, series, clip, .. (data/inputs)"),
   "data.proposals": Key(OPEN, "how windows are proposed to a detector", only=IMAGE),
   "data.batch_size": Key(32, "examples of a step, over all devices", FROM_1),
   "data.fraction": Key(1.0, "part of the training split that is used, at most 1", FROM_0),
@@ -83,14 +85,19 @@ KEYS = {
   "data.folds": Key(0, "folds of a cross-validation; 0: none", FROM_0),
   "data.fold": Key(0, "the fold that is the test split, from 0", FROM_0),
   "data.resize": Key((), "(height, width), or the shorter side; (): as it is", (), PICTURES, int),
-  "data.crop": Key((), "(height, width) cut from the centre; (): none", (), PICTURES, int),
+  "data.crop": Key((), "size cut from the centre, of volumes in 3-D; (): none", (), SPACE, int),
   "data.interpolation": Key("bilinear", "of the resize", ("bilinear", "bicubic"), PICTURES),
   "data.frames": Key(0, "of a clip; 0: as many as the data have", FROM_0, CLIP),
   "data.frame_stride": Key(1, "frames of a video from one of a clip to the next", FROM_1, CLIP),
   "data.clips": Key(1, "of a video, whose probabilities are averaged in evaluation", FROM_1, CLIP),
   "data.tile": Key((), "window that the network sees; (): the whole", (), SEGMENTS, int),
   "data.overlap": Key(0.5, "part of a window that the next one covers too", (0, 1), SEGMENTS),
-  "data.length": Key(0, "steps of a series, cut or filled to it; 0: as they are", FROM_0, SERIES),
+  "data.spacing": Key((), "millimetres of a voxel; (): the median of the training's", (), VOLUME),
+  "data.normalize": Key("each", "by the values of each volume, or of all", ("each", "all"), VOLUME),
+  "data.clip": Key((), "(lowest, highest) value kept by normalize=all; (): measured", (), VOLUME),
+  "data.foreground": Key(1 / 3, "part of the windows laid around an object", (0, 1), VOLUME),
+  "data.length": Key(0, "steps of a series, cut or filled to it; 0: as they are", FROM_0, TIME),
+  "data.centred": Key(False, "subtract from each voxel its mean over time", (), VOLUME_SERIES),
   "data.channels": Key(0, "1 grey, 3 colour, or what the data have; 0: as they are", (0, 1 << 16)),
   "data.mean": Key((), "subtracted; one number, or one a channel; (): of the training split"),
   "data.std": Key((), "divided by; one number, or one a channel; (): of the training split"),

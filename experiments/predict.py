@@ -54,11 +54,11 @@ def find(patterns: list[str], out: Path, input: str = "image") -> list[Path]:
     if path.is_dir() and not whole(path):
       inside = (p for p in path.rglob("*") if p.is_file() and not _hidden(p.relative_to(path)))
       inside = sorted(p for p in inside if not _within(p, drawn))
-      files = [p for p in inside if p.suffix.lower() in suffixes]
+      files = [p for p in inside if p.name.lower().endswith(suffixes)]
       if not files:
         raise UserError(f"folder {path} holds no {input} ({', '.join(suffixes)})")
       if len(files) < len(inside):
-        rest = [p for p in inside if p.suffix.lower() not in suffixes]
+        rest = [p for p in inside if p not in {*files}]
         print(
           f"left out {len(rest)} of {len(inside)} files in {path}: by its suffix {rest[0].name} is "
           f"no {input}",
@@ -158,10 +158,11 @@ def main(argv: list[str]) -> None:
   with Answers(out, run.config.data.classes, boxes, ids) as written:
     for part in loaded(files, kind, run.model.preprocessing, FEW if boxes else MANY, faults):
       for name, one, answer in answered(run, part, faults):
-        if "segments" in answer:
-          answer = segments.written(answer, name, out, written.count + 1)
+        found = answer.get("segments")
+        if found is not None:
+          answer = segments.written(answer, one, name, out, written.count + 1, kind)
         answer = {"file": name, **(detections.packed(answer, one) if boxes else answer)}
-        written.add(seen.add(answer, one))
+        written.add(seen.add(answer, one, found))
     if not written.count:
       raise UserError(faults.sum())
   seen.table()

@@ -9,6 +9,7 @@ from cnnjax.data import (
   clips,
   coco,
   coco_segments,
+  correlated_regions,
   digits,
   fake,
   folder,
@@ -20,8 +21,10 @@ from cnnjax.data import (
   scenes,
   segmentation,
   sheet,
+  solids,
   tfds,
   voc,
+  volumes,
   yolo,
 )
 from cnnjax.data.inputs import kind
@@ -35,6 +38,7 @@ SOURCES = {  # name: (root, seed, **arguments) -> {"train": Table, "test": Table
   "clips": clips.load,
   "coco": coco.load,
   "coco_segmentation": coco_segments.load,
+  "correlated_regions": correlated_regions.load,
   "csv": sheet.load,
   "digits": digits.load,
   "fake": fake.load,
@@ -46,10 +50,12 @@ SOURCES = {  # name: (root, seed, **arguments) -> {"train": Table, "test": Table
   "open_images": open_images.load,
   "scenes": scenes.load,
   "segmentation": segmentation.load,
+  "solids": solids.load,
   "tfds": tfds.load,
   "voc": voc.load,
   "voc_segmentation": segmentation.voc,
   "white_blood_cells": segmentation.white_blood_cells,
+  "volumes": volumes.load,
   "yolo": yolo.load,
 }
 

@@ -95,22 +95,23 @@ def read(path: Path, by: Code) -> np.ndarray:
     colour that stands for nothing, with its first pixel.
   """
   with open_image(path) as file:
-    if by.colours:
-      red, green, blue = np.moveaxis(np.asarray(file.convert("RGB"), np.int32), -1, 0)
-      numbers = (red << 16) | (green << 8) | blue
-    else:
-      numbers = _numbers(path, np.asarray(file), file.mode)
-  if not by.colours:
-    outside = (numbers < 0) | (numbers > MOST)
-    found = np.where(outside, STRANGE, by.table[np.where(outside, 0, numbers)])
-  else:
-    known = np.asarray(sorted(by.colours))
-    place = np.minimum(np.searchsorted(known, numbers), len(known) - 1)
-    classes = np.asarray([by.colours[colour] for colour in known.tolist()], np.uint16)
-    found = np.where(known[place] == numbers, classes[place], STRANGE)
-  if found.max() == STRANGE:
-    _refuse(path, found == STRANGE, numbers, by)
-  return found.astype(np.uint8)
+    if not by.colours:
+      return coded(path, _numbers(path, np.asarray(file), file.mode), by)
+    red, green, blue = np.moveaxis(np.asarray(file.convert("RGB"), np.int32), -1, 0)
+  numbers, known = (red << 16) | (green << 8) | blue, np.asarray(sorted(by.colours))
+  place = np.minimum(np.searchsorted(known, numbers), len(known) - 1)
+  classes = np.asarray([by.colours[colour] for colour in known.tolist()], np.uint16)
+  return _checked(path, np.where(known[place] == numbers, classes[place], STRANGE), numbers, by)
+
+
+def coded(path: Path, numbers: np.ndarray, by: Code) -> np.ndarray:
+  """Returns the classes uint8 [*S] of a file's whole numbers [*S], `VOID` where there is none.
+
+  Raises: UserError for a number that stands for nothing, with its first pixel or voxel.
+  """
+  outside = (numbers < 0) | (numbers > MOST)
+  found = np.where(outside, STRANGE, by.table[np.where(outside, 0, numbers)])
+  return _checked(path, found, numbers, by)
 
 
 def _numbers(path: Path, pixels: np.ndarray, mode: str) -> np.ndarray:
@@ -127,14 +128,20 @@ def _numbers(path: Path, pixels: np.ndarray, mode: str) -> np.ndarray:
   )
 
 
-def _refuse(path: Path, strange: np.ndarray, numbers: np.ndarray, by: Code) -> None:
-  row, column = np.unravel_index(strange.argmax(), strange.shape)
-  number = int(numbers[row, column])
+def _checked(path: Path, found: np.ndarray, numbers: np.ndarray, by: Code) -> np.ndarray:
+  if found.max() < STRANGE:
+    return found.astype(np.uint8)
+  strange = found == STRANGE
+  place = tuple(int(n) for n in np.unravel_index(strange.argmax(), strange.shape))
+  number = int(numbers[place])
   what = f"the value {number}"
   if by.colours:
     what = f"the colour ({number >> 16}, {number >> 8 & 255}, {number & 255})"
+  where, one = "at row {}, column {}", "pixels"
+  if len(place) == 3:
+    where, one = "at depth {}, row {}, column {}", "voxels"
   raise UserError(
-    f"{path} has {what} at row {row}, column {column}, and {strange.sum():,} such pixels; expected "
+    f"{path} has {what} {where.format(*place)}, and {strange.sum():,} such {one}; expected "
     f"{by.wanted}"
   )
 

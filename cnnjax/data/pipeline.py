@@ -163,8 +163,11 @@ def draws(column: Any) -> bool:
 def eval_batches(table: Table, batch_size: int, rows: np.ndarray | None = None) -> Iterator[Batch]:
   """Yields every example once, in order; the last batch is padded, its padding masked out.
 
-  A host reads only its `rows` of each batch, in rising order; all by default.
+  A host reads only its `rows` of each batch, in rising order; all by default. Of a table whose
+  examples have several shapes each host reads all, one by one.
   """
+  if table.ragged:
+    batch_size, rows = 1, None
   rows = np.arange(batch_size) if rows is None else rows
 
   def batch(number: int) -> Batch:

@@ -112,7 +112,7 @@ def tables(
       image, every = image.take(np.asarray(right), 0), [every[place] for place in right]
       maps = Maps([pair for _, pair in every], sizes[right], image.shape[1:3])
     count = sum(found) if stream else sum(np.bincount(o.ravel(), minlength=VOID + 1) for o in found)
-    classes = classes or _numbers(count, maps.pairs[0].map)
+    classes = classes or numbered(count, maps.pairs[0].map)
   segments = column(maps, len(every), maps.target, stream) if stream else np.stack(found)
   names = names_below(root, [pair.image for _, pair in every]).astype(object)
   columns = {"image": image, "size": maps.sizes, "segments": segments}
@@ -120,7 +120,7 @@ def tables(
   return with_test(by_origin(whole, np.asarray([s for s, _ in every]), splits), test, seed)
 
 
-def _numbers(count: np.ndarray, where: Path) -> tuple[str, ...]:
+def numbered(count: np.ndarray, where: Path) -> tuple[str, ...]:
   """Returns the names of classes that are numbered, from the pixels [256] of each and of `VOID`.
 
   Raises: UserError where it is not plain what the numbers mean: two or more, without a gap.

@@ -19,16 +19,18 @@ PART = 64  # rows that a thread reads at a time: one task for each row would tak
 
 @dataclass(frozen=True)
 class Stream:
-  """A column of bytes [N, ...] that stays on disk; `stream[indices]` reads some of its rows.
+  """A column [N, ...] that stays where it is; `stream[indices]` reads some of its rows.
 
   Attributes:
-    read: indices in the source [B] -> their rows [B, ...], uint8.
+    read: indices in the source [B] -> their rows [B, ...].
     indices: indices [N] in the source of the column's rows.
-    row: shape of a row.
+    row: shape of a row, of the largest one where they have several.
     by: "threads" or "processes", which read the batches of a training.
     changes: functions of rows, applied one after the other to the rows that are read.
     draw: (indices in the source [B], epochs [B]) -> rows [B, ...] of a training, which may differ
       from epoch to epoch, in shape from `row` too; None where they are those of `read`.
+    ragged: whether rows have several shapes; then they are read one by one.
+    dtype: of the rows.
   """
 
   read: Callable[[np.ndarray], np.ndarray]
@@ -37,7 +39,8 @@ class Stream:
   by: str = "threads"
   changes: tuple[Callable[[np.ndarray], np.ndarray], ...] = ()
   draw: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
-  dtype = np.dtype(np.uint8)
+  ragged: bool = False
+  dtype: np.dtype = np.dtype(np.uint8)
 
   def __len__(self) -> int:
     return len(self.indices)
@@ -62,7 +65,7 @@ class Stream:
   @property
   def nbytes(self) -> int:
     """The number of bytes of all rows."""
-    return math.prod(self.shape)
+    return math.prod(self.shape) * self.dtype.itemsize
 
   def take(self, indices: np.ndarray, axis: int = 0) -> "Stream":
     """Returns a column of these rows, without reading them."""
@@ -78,12 +81,16 @@ class Stream:
     return replace(self, row=row, changes=(*self.changes, change))
 
   def each(self, function: Callable[[int, np.ndarray], Any]) -> list[Any]:
-    """Returns function(start, rows) for each part of `PART` rows, computed by threads."""
+    """Returns function(start, rows) for each part of `PART` rows, computed by threads.
+
+    Rows of several shapes come one by one.
+    """
+    size = 1 if self.ragged else PART
 
     def part(start: int) -> Any:
-      return function(start, self[start : start + PART])
+      return function(start, self[start : start + size])
 
-    return by_threads(part, range(0, len(self), PART))
+    return by_threads(part, range(0, len(self), size))
 
   def array(self) -> np.ndarray:
     """Returns the whole column. Raises: UserError where it does not fit twice into the memory."""

@@ -36,6 +36,11 @@ class Table:
     """What reads its batches, "threads" or "processes"; "" where all columns are in memory."""
     return next((c.by for c in self.columns.values() if isinstance(c, Stream)), "")
 
+  @property
+  def ragged(self) -> bool:
+    """Whether examples have several shapes, and are scored one by one."""
+    return any(isinstance(c, Stream) and c.ragged for c in self.columns.values())
+
   def take(self, indices: np.ndarray) -> "Table":
     """Returns the examples with these indices, in their order."""
     columns = {key: column.take(indices, 0) for key, column in self.columns.items()}

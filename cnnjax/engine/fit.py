@@ -20,7 +20,7 @@ from cnnjax.data.table import Table
 from cnnjax.engine import dispatch, optim, penalty, state
 from cnnjax.engine.compiler import compile_once, compile_step
 from cnnjax.engine.config import build
-from cnnjax.engine.evaluate import evaluate, evaluator
+from cnnjax.engine.evaluate import evaluate, evaluator, traced
 from cnnjax.engine.hosts import Stopped, is_primary, stop_requested
 from cnnjax.engine.log import Diverged, Log
 from cnnjax.engine.mesh import check_batch, local_rows, make_mesh, shard, state_sharding
@@ -123,7 +123,7 @@ def plan(config: Any, splits: dict[str, Table]) -> Plan:
     lambda a: jax.ShapeDtypeStruct((batch_size, *a.shape[1:]), a.dtype), batches.make(0)
   )
   jax.eval_shape(compiled, shapes, batch)
-  metrics = _metric_names(task, jax.eval_shape(sums, shapes.variables, batch))
+  metrics = _metric_names(task, jax.eval_shape(traced(model, task), shapes.variables, batch))
   if config.checkpoint.best and config.checkpoint.best not in metrics:
     raise unknown("checkpoint.best", config.checkpoint.best, metrics)
   if train.watch and train.watch not in splits:

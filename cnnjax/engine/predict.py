@@ -108,7 +108,7 @@ def _read(path: str | PathLike, kind: Any, to: Any) -> list[np.ndarray]:
 def _array(example: Any, place: int, to: Any) -> np.ndarray:
   """Returns an example as an array of numbers. Raises: UserError for anything else."""
   try:
-    array = np.asarray(example)
+    array = np.asanyarray(example)  # a volume knows its spacing
   except (TypeError, ValueError, RuntimeError):  # a list of rows of several lengths, as one
     array = np.asarray(None)
   if array.dtype.kind not in NUMBERS:

@@ -7,15 +7,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from cnnjax.data import inputs
 from cnnjax.engine.compiler import compile_step
-from cnnjax.engine.mesh import make_mesh
+from cnnjax.engine.mesh import local_rows, make_mesh, shard
 from cnnjax.engine.tiles import slabs
 from cnnjax.errors import UserError, say
 
 MANY = 8  # windows that are computed at once
 ROWS = 64  # rows of a map that are enlarged at a time
+_TOLD: set[tuple[int, ...] | None] = set()  # windows of which it was said that images are smaller
 
 
 def segment_all(
@@ -50,23 +52,45 @@ def segment(
   kind, ready = inputs.kind(to.input), image
   if getattr(to, "resize", None) or image.dtype != np.uint8 or image.shape[2:] != (to.channels,):
     ready = kind.fit([image], to)[kind.COLUMNS[0]][0]
-  seen, size = ready.shape[:-1], image.shape[: ready.ndim - 1]
+  size = image.shape[: ready.ndim - 1]
   out = np.empty(size, np.uint8) if out is None else out
-  window = to.tile or seen
-  if any(have < want for have, want in zip(seen, window)):
-    have, want = ("x".join(map(str, sides)) for sides in (seen, window))
-    told = f"an image of {have} is smaller than the window {want}: it is mirrored at its borders"
-    say(told)
-  step, compiled = _logits(model)
-  of_one = jax.eval_shape(step, variables, jnp.zeros((1, *window, ready.shape[-1]), ready.dtype))
-  options = dict(inner=of_one.shape[1:-1], overlap=to.overlap, many=MANY)
-  parts = slabs(partial(compiled, variables), ready, window, **options)
-  if seen != size:
-    whole = np.concatenate([logits for _, logits in parts], int(np.argmax(seen)))
-    parts = enlarged(whole, size)
-  for part, logits in parts:
+  for part, logits in answered(model, variables, ready, size):
     out[part] = logits.argmax(-1)
   return out
+
+
+def answered(
+  model: Any,
+  variables: dict[str, Any],
+  ready: np.ndarray,
+  size: Sequence[int],
+  mesh: Mesh | None = None,
+) -> Iterator[tuple[tuple[slice, ...], np.ndarray]]:
+  """Yields the parts of an image, as slices of its pixels, with their logits [..., C].
+
+  Args:
+    model: of the zoo.
+    variables: of the model.
+    ready: the image as the network sees it, [*S, channels].
+    size: of the image whose pixels are answered, [*S] or another.
+    mesh: of devices, among which windows are divided; by default one.
+  """
+  to, seen = model.preprocessing, ready.shape[:-1]
+  window = to.tile or seen
+  if any(have < want for have, want in zip(seen, window)) and to.tile not in _TOLD:
+    _TOLD.add(to.tile)
+    have, want = ("x".join(map(str, sides)) for sides in (seen, window))
+    say(f"an image of {have} is smaller than the window {want}: it is mirrored at its borders")
+  mesh = mesh or make_mesh(1)
+  step, compiled = _logits(model, mesh)
+  of_one = jax.eval_shape(step, variables, jnp.zeros((1, *window, ready.shape[-1]), ready.dtype))
+  most = -(-MANY // mesh.size) * mesh.size
+  options = dict(inner=of_one.shape[1:-1], overlap=to.overlap, many=most, least=mesh.size)
+  parts = slabs(partial(compiled, variables), ready, window, **options)
+  if seen != tuple(size):
+    whole = np.concatenate([logits for _, logits in parts], int(np.argmax(seen)))
+    parts = enlarged(whole, size)
+  yield from parts
 
 
 def enlarged(
@@ -90,12 +114,17 @@ def enlarged(
 
 
 @lru_cache(maxsize=8)
-def _logits(model: Any) -> tuple[Callable, Callable]:
-  """Returns (variables, windows) -> their logits, as it is, and compiled for one device."""
+def _logits(model: Any, mesh: Mesh) -> tuple[Callable, Callable]:
+  """Returns (variables, windows) -> their logits, as it is, and compiled for a mesh."""
   kind = inputs.kind(model.preprocessing.input)
 
   def step(variables, windows):
     batch = kind.scale({kind.COLUMNS[0]: windows}, model.preprocessing)
     return model.apply(variables, kind.read(batch), train=False)["logits"]
 
-  return step, compile_step(step, make_mesh(1))
+  compiled = compile_step(step, mesh)
+
+  def call(variables, windows):
+    return compiled(variables, shard(windows[local_rows(len(windows), mesh)], mesh))
+
+  return step, call

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cnnjax.data.window import piece
 from cnnjax.errors import UserError, unknown
 from cnnjax.metrics.segmentation import pixels
 
@@ -60,6 +61,7 @@ def slabs(
   overlap: float = 0.5,
   kind: str = "gaussian",
   many: int = 8,
+  least: int = 1,
 ) -> Iterator[tuple[tuple[slice, ...], np.ndarray]]:
   """Yields the parts of an image, one after the other along its longest axis, with their logits.
 
@@ -67,14 +69,15 @@ def slabs(
   window to come covers them, so that only one row of windows is ever held.
 
   Args:
-    step: windows [N, *window, channels] -> logits [N, *S, C], for an N that is a power of 2.
+    step: windows [N, *window, channels] -> logits [N, *S, C], for few different N.
     image: [*size, channels], which may be a memory map; of two or three dimensions.
     window: (height, width) or (depth, height, width). An image that is smaller is mirrored at its
       borders to this size.
     inner: S, smaller than the window where the network has no padding; by default the window.
     overlap: part of a window, at least, that the next one covers too.
     kind: "gaussian" weights, by which a window counts most at its centre, or "uniform" ones.
-    many: windows that are computed at once, at most; a power of 2.
+    many: windows that are computed at once, at most; `least` times a power of 2.
+    least: number of devices, by which that of the windows can be divided.
   """
   size, window = image.shape[:-1], tuple(window)
   inner = window if inner is None else tuple(inner)
@@ -86,12 +89,12 @@ def slabs(
   held = [inner[n] if n == axis else max(size[n], inner[n]) for n in range(len(size))]
   sums, ends = None, [*grid[axis][1:], size[axis]]
   places = list(product(*(range(len(grid[n])) for n in rest)))
-  many = min(many, 1 << (len(places) - 1).bit_length())
+  many = min(many, least << (-(-len(places) // least) - 1).bit_length())
   for row, (start, end) in enumerate(zip(grid[axis], ends)):
     for first in range(0, len(places), many):
       chosen = [[*p[:axis], row, *p[axis:]] for p in places[first : first + many]]
       corners = [[of[n] for of, n in zip(grid, one)] for one in chosen]
-      cut = np.stack([_cut(image, corner, window, margin) for corner in corners])
+      cut = np.stack([piece(image, np.subtract(c, margin).tolist(), window) for c in corners])
       cut = np.pad(cut, [(0, many - len(cut))] + [(0, 0)] * (cut.ndim - 1))
       found = np.asarray(step(cut))
       sums = np.zeros((*held, found.shape[-1]), np.float32) if sums is None else sums
@@ -181,17 +184,6 @@ def found(
   maps = {"segments": jnp.zeros(truth.shape, jnp.uint8), "cost": jnp.zeros(truth.shape)}
   (_, maps, _), _ = jax.lax.scan(row, (sums, maps, jnp.asarray(0)), jnp.arange(len(grid[0])))
   return maps
-
-
-def _cut(image: np.ndarray, corner: list, window: Sequence[int], margin: list) -> np.ndarray:
-  """Returns a window of an image, mirrored at the image's borders where it reaches beyond them."""
-  inside, beside = [], []
-  for start, wide, before, size in zip(corner, window, margin, image.shape):
-    low, high = start - before, start - before + wide
-    inside.append(slice(max(0, low), min(size, high)))
-    beside.append((max(0, -low), max(0, high - size)))
-  cut = image[tuple(inside)]
-  return np.pad(cut, [*beside, (0, 0)], "reflect") if any(map(any, beside)) else np.asarray(cut)
 
 
 def _outer(each):

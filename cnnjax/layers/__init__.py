@@ -1,5 +1,6 @@
 """Layers that two papers or more use, each with the count of its multiply-adds."""
 
+from cnnjax.layers.attention import GELU, MLP, Attention, Embedding, LayerNorm, MapAttention
 from cnnjax.layers.conv import Conv, ConvTranspose, Dense
 from cnnjax.layers.conv_norm import KAIMING, ConvNorm
 from cnnjax.layers.heads import LinearHead, wide

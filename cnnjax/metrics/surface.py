@@ -100,8 +100,8 @@ def summarise(rows: Mapping[str, np.ndarray], classes: int) -> dict[str, Any]:
   from cnnjax.data.stream import by_threads
 
   real = np.flatnonzero(np.asarray(rows["mask"]) > 0)
-  columns = [np.asarray(rows[key]) for key in ("segments", "truth", "spacing")]
-  each = by_threads(lambda n: figures(*(c[n] for c in columns), classes), real)
+  columns = [rows[key] for key in ("segments", "truth", "spacing")]
+  each = by_threads(lambda n: figures(*(np.asarray(c[n]) for c in columns), classes), real)
   found = {key: np.stack([one[key] for one in each]) for key in ("hd95", "boundary_f1")}
   missed = (np.isnan(found["hd95"]) & ~np.isnan(found["boundary_f1"])).sum(0)
   means = {key: [_mean(of_class) for of_class in value.T] for key, value in found.items()}

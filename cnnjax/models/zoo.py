@@ -35,6 +35,7 @@ from cnnjax.models.classification.resnet_cifar import CifarResNet, Highway, Plai
 from cnnjax.models.classification.senet import SENet
 from cnnjax.models.classification.series_cnn import SeriesCNN
 from cnnjax.models.classification.vgg import VGG, VGG11, VGG13, VGG16, VGG19
+from cnnjax.models.classification.volume_series_cnn import VolumeSeriesCNN
 from cnnjax.models.detection.fast_rcnn import AT_600, FastRCNN
 from cnnjax.models.detection.faster_rcnn import AT_800, FasterRCNN
 from cnnjax.models.detection.mask_rcnn import MaskRCNN
@@ -44,7 +45,7 @@ from cnnjax.models.detection.ssd import CAFFE300, CAFFE512, SSD, SSD300, SSD512
 from cnnjax.models.detection.yolo import FAST_YOLO, YOLOv1
 from cnnjax.models.segmentation.deeplab import DeepLab, FCNHead
 from cnnjax.models.segmentation.fcn import FCN, FCN8S, FCN16S, FCN32S
-from cnnjax.models.segmentation.unet import AT_572, UNET3D, VOLUME, UNet
+from cnnjax.models.segmentation.unet import AT_64, AT_572, UNET3D, UNet
 from cnnjax.ops.preprocess import IMAGENET, Preprocessing
 
 
@@ -164,6 +165,10 @@ ZOO = {
   "i3d": Row(
     I3D, (64, 224, 224, 3), 12_697_264, "arXiv:1705.07750", trunk=("googlenet", {}),
   ),
+  "volume_series_cnn": Row(
+    VolumeSeriesCNN, (16, 32, 32, 32, 1), 1_014_994, "arXiv:1611.06455",
+    trunk=("r3d_18", {"width": 16, "depths": (1, 1, 1)}),
+  ),
   "rcnn": Row(RCNN, (500, 500, 3), 57_909_177, "arXiv:1311.2524", "detection", ("alexnet", {})),
   "sppnet": Row(SPPNet, (500, 500, 3), 72_875_961, "arXiv:1406.4729", "detection", ("alexnet", {})),
   "fast_rcnn": Row(
@@ -230,7 +235,7 @@ ZOO = {
     (572, 572, 1), 31_029_698, "arXiv:1505.04597", "segmentation",
   ),
   "unet3d": Row(
-    partial(UNet, widths=UNET3D, halved=True, norm="batch", preprocessing=VOLUME),
+    partial(UNet, widths=UNET3D, halved=True, norm="batch", preprocessing=AT_64),
     (64, 64, 64, 1), 19_070_498, "arXiv:1606.06650", "segmentation",
   ),
 }  # fmt: skip

@@ -7,6 +7,7 @@ import numpy as np
 
 import cnnjax
 from cnnjax.data import inputs
+from cnnjax.data.scan import stem_of
 from cnnjax.engine import log
 from cnnjax.visualise.answers import above, as_text, ranked
 from cnnjax.visualise.figure import save
@@ -14,7 +15,8 @@ from cnnjax.visualise.film import save_film
 from cnnjax.visualise.sheet import contact_sheet
 from cnnjax.visualise.text import short
 
-from . import detections, segments
+from . import detections
+from . import segments as class_maps
 
 LISTED, SIDE = 100, 256  # answers that are printed, and the longest side of a picture on the sheet
 
@@ -35,24 +37,35 @@ class Seen:
     self.answers, self.captions, self.small = [], [], []
     self.films = []  # of clips: frames, caption, name
 
-  def add(self, answer: dict[str, Any], example: np.ndarray) -> dict[str, Any]:
-    """Returns the answer, with the most probable classes of a classifier's as `top`."""
+  def add(
+    self, answer: dict[str, Any], example: np.ndarray, segments: np.ndarray | None = None
+  ) -> dict[str, Any]:
+    """Returns the answer, with the most probable classes of a classifier's as `top`.
+
+    Args:
+      answer: as it is written.
+      example: that was answered.
+      segments: the class map that the answer had.
+    """
     classes, seen = self.run.config.data.classes, answer
     if "probabilities" in answer:
       answer = {**answer, "top": ranked(answer, classes)}
     self.count += 1
     if self.count <= max(LISTED, self.pictures):
       seen = above(answer, self.least) if "boxes" in answer else answer
-      row, caption = segments.as_text(seen) if "mask" in seen else as_text(seen, classes, answer)
+      of_map = segments is not None
+      row, caption = class_maps.as_text(seen) if of_map else as_text(seen, classes, answer)
       if self.count <= LISTED:
         self.rows[short(answer["file"], 200)] = row
       if self.count <= self.pictures:
         self.captions.append(f"{caption}\n{Path(answer['file']).name}")
         self.answers.append(seen)
-        if "mask" in answer:
-          self.small.append(segments.drawn(answer, example, classes, self.out, SIDE))
+        kind = inputs.kind(self.run.config.data.input)
+        if of_map:
+          mask = self.out / answer["mask"]
+          path = mask.parents[1] / f"{stem_of(mask)}.png"
+          self.small.append(class_maps.drawn(segments, example, classes, path, SIDE, kind))
         elif "boxes" not in answer:
-          kind = inputs.kind(self.run.config.data.input)
           self.small.append(kind.picture(example, SIDE))
           if hasattr(kind, "film"):
             name = f"{self.count - 1}_{Path(answer['file']).stem}.gif"

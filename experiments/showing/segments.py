@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from cnnjax.data import image
+from cnnjax.data import image, inputs
+from cnnjax.data.scan import stem_of
 from cnnjax.data.table import Table
 from cnnjax.ops.segmentation import VOID
 from cnnjax.visualise import class_maps
@@ -43,50 +44,59 @@ def worst(
   return sorted(found, key=lambda one: one[1])[:most]
 
 
-def of_maps(rows: Mapping[str, np.ndarray], table: Table) -> Iterator[tuple[str, Figure]]:
+def of_maps(rows: Mapping[str, Any], table: Table) -> Iterator[tuple[str, Figure]]:
   """Yields worst.png: the worst examples of an evaluation beside the truth, worst first.
 
   Args:
     rows: as for `worst`, a row for each example of the table.
-    table: of images.
+    table: of examples.
   """
-  images, lines = table.columns["image"], {}
+  kind, lines = inputs.kind(inputs.of_columns(table.columns)), {}
+  examples = table.columns[kind.COLUMNS[0]]
   for n, score in worst(rows, len(table.classes)):
     name = Path(str(table.names[n])).name if table.names is not None else f"example {n}"
-    one = images[np.asarray([n])][0]
     maps = [np.asarray(rows[key][n]) for key in ("truth", "segments")]
-    high, wide = ((a - b) // 2 for a, b in zip(one.shape, maps[0].shape))
-    one = one[high : high + maps[0].shape[0], wide : wide + maps[0].shape[1]]
+    one, maps = kind.flat(examples[np.asarray([n])][0], maps, rows["spacing"][n])
     lines[f"{name}\nDice {score:.3f}\n({n})"] = (one, *maps)
   if lines:
     yield "worst.png", class_maps.beside(lines, table.classes)
 
 
-def written(answer: Mapping[str, Any], file: str, folder: Path, number: int) -> dict[str, Any]:
-  """Writes an answer's class map as a PNG with a palette, and returns the answer without it.
+def written(
+  answer: Mapping[str, Any], example: np.ndarray, file: str, folder: Path, number: int, kind: Any
+) -> dict[str, Any]:
+  """Writes an answer's class map, and returns the answer without it.
 
-  In its place stand `mask`, the file's path below `folder`, and `size` (height, width).
+  Of an image it is a PNG with a palette, of a volume a NIfTI file. In the map's place stand `mask`,
+  the file's path below `folder`, and `size`, of its axes.
   """
   segments = answer["segments"]
-  path = folder / "predictions" / "masks" / f"{number:04}_{Path(file).stem}.png"
+  path = folder / "predictions" / "masks" / f"{number:04}_{stem_of(Path(file))}"
   path.parent.mkdir(parents=True, exist_ok=True)
-  class_maps.save(segments, path)
+  if hasattr(kind, "save"):
+    path = kind.save(segments, example, path)
+  else:
+    path = path.with_name(f"{path.name}.png")
+    class_maps.save(segments, path)
   rest = {key: value for key, value in answer.items() if key != "segments"}
   return {"file": file, "mask": str(path.relative_to(folder)), "size": [*segments.shape], **rest}
 
 
 def drawn(
-  answer: Mapping[str, Any], example: np.ndarray, classes: Sequence[str], folder: Path, side: int
+  segments: np.ndarray,
+  example: np.ndarray,
+  classes: Sequence[str],
+  path: Path,
+  side: int,
+  kind: Any,
 ) -> np.ndarray:
-  """Draws a `written` answer's mask over its example, as a PNG beside the folder of masks.
+  """Draws a class map over its example, as a PNG at `path`.
 
   Returns: the picture, scaled down so that no side is longer than `side`.
   """
-  mask = folder / answer["mask"]
-  with image.open_image(mask) as file:
-    segments = np.asarray(file)
-  picture = class_maps.overlay(image.to_bytes(example), segments, classes)
-  save_pixels(class_maps.with_legend(picture, segments, classes), mask.parents[1] / mask.name)
+  shown, (seen,) = kind.flat(example, [segments])
+  picture = class_maps.overlay(shown, seen, classes)
+  save_pixels(class_maps.with_legend(picture, segments, classes), path)
   return image.thumbnail(picture, side)
 
 

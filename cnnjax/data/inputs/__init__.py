@@ -14,7 +14,11 @@ A kind is a module with `COLUMNS`, its keys in a table and a batch; `SUFFIXES`, 
 - `invert(example)`: the example with light and dark exchanged, where that has a meaning;
 - `picture(example, side)`: an image of the example for people, uint8 [H, W] or [H, W, 3], with no
   side longer than `side`;
+- where the network may see windows of examples, `cut(key, batch, to)`: a training's batch of them;
 - where examples may have several parts that are scored one by one, `parts(batch)`: [K, B, ...];
+- where they may have class maps, `flat(example, maps, spacing)`: an image uint8 [H, W] or
+  [H, W, 3] that shows it, and the maps [H, W] in its pixels;
+- where a map is no image, `save(segments, example, path)`: the path of the file that is written;
 - where they move, `film(example, side)`: uint8 [T, H, W] or [T, H, W, 3], the pictures of a film;
 - where a folder may be one example, `whole(path)`: whether this one is.
 
@@ -28,8 +32,7 @@ from typing import Any
 
 import jax
 
-from cnnjax.data.inputs import clip, image, series
-from cnnjax.data.window import cut
+from cnnjax.data.inputs import clip, image, series, volume, volume_series
 from cnnjax.errors import unknown
 
 Batch = dict[str, Any]
@@ -37,6 +40,8 @@ INPUTS = {
   "image": image,
   "series": series,
   "clip": clip,
+  "volume_series": volume_series,
+  "volume": volume,
 }  # a pair of kinds would come before its parts
 
 
@@ -80,7 +85,8 @@ def transform(key: jax.Array, batch: Batch, *, preprocessing: Any, options: Any)
   """Returns a training batch augmented by `options`, cut to windows, and normalised."""
   of_one = kind(preprocessing.input)
   batch = of_one.augment(key, batch, **options)
-  tile = getattr(preprocessing, "tile", None)
-  if tile:  # after the augmentation, which so brings in what lies beside the window
-    batch = cut(jax.random.fold_in(key, 1), batch, tile)  # augment folds 2 and more in
+  if getattr(preprocessing, "tile", None):
+    # After the augmentation, which so brings in what lies beside the window, and folds 2 and more
+    # into the key.
+    batch = of_one.cut(jax.random.fold_in(key, 1), batch, preprocessing)
   return of_one.scale(batch, preprocessing)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cnnjax.data import window
 from cnnjax.data.augment import augment, check  # noqa: F401, functions of the kind
 from cnnjax.data.stream import Stream
 from cnnjax.data.table import Table
@@ -120,6 +121,11 @@ def empty(to: Preprocessing) -> jax.Array:
   return jnp.zeros((1, *(to.tile or to.shape[:2]), to.channels), jnp.float32)
 
 
+def cut(key: jax.Array, batch: dict[str, Any], to: Preprocessing) -> dict[str, Any]:
+  """Returns random windows of the images, with their class maps."""
+  return window.cut(key, batch, to.tile)
+
+
 def scale(batch: dict[str, Any], to: Preprocessing) -> dict[str, Any]:
   """Returns the batch with its bytes as float32, (pixel / 255 - mean) / std."""
   return {**batch, "image": normalize(batch["image"], to)}
@@ -155,3 +161,15 @@ def picture(example: np.ndarray, side: int) -> np.ndarray:
   from cnnjax.data import image
 
   return image.thumbnail(example, side)
+
+
+def flat(
+  example: np.ndarray, maps: Sequence[np.ndarray], spacing: Sequence[float] | None = None
+) -> tuple[np.ndarray, list[np.ndarray]]:
+  """Returns an image's bytes and its class maps; of smaller maps, the middle of the image."""
+  from cnnjax.data import image
+
+  del spacing
+  high, wide = ((a - b) // 2 for a, b in zip(example.shape, maps[0].shape))
+  part = example[high : high + maps[0].shape[0], wide : wide + maps[0].shape[1]]
+  return image.to_bytes(part), list(maps)

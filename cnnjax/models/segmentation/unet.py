@@ -16,6 +16,7 @@ from cnnjax.errors import UserError, unknown
 from cnnjax.layers import BatchNorm, Conv, ConvTranspose, InstanceNorm, MaxPool, wide
 from cnnjax.ops.preprocess import Preprocessing
 from cnnjax.ops.resize import centre, fit
+from cnnjax.ops.volume import VolumePreprocessing
 
 UNET = (64, 128, 256, 512, 1024)  # arXiv:1505.04597, figure 1: channels of each level
 UNET3D = (64, 128, 256, 512)  # arXiv:1606.06650, figure 2: of the second convolution of each level
@@ -25,7 +26,7 @@ HE = nn.initializers.variance_scaling(2.0, "fan_in", "normal")  # arXiv:1505.045
 
 AT_256 = Preprocessing(resize=(256, 256))
 AT_572 = Preprocessing(resize=(572, 572), channels=1)  # figure 1
-VOLUME = Preprocessing(channels=1)  # of any size
+AT_64 = VolumePreprocessing(tile=(64, 64, 64))
 
 
 class Level(nn.Module):
