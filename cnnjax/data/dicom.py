@@ -15,11 +15,12 @@ from cnnjax.data.scan import Place, tell
 from cnnjax.errors import UserError
 
 MAGIC = b"DICM"  # after 128 bytes of anything
-PLACE = ("ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing")
-TAGS = (
-  *("SeriesInstanceUID", "Rows", "Columns", "SamplesPerPixel", "NumberOfFrames", *PLACE),
-  *("RescaleSlope", "RescaleIntercept", "SpacingBetweenSlices", "SliceThickness"),
-)
+NEEDED = ("Rows", "Columns", "ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing")
+NUMBERS = {  # what is read of a slice, and how many numbers it is
+  **{"NumberOfFrames": 1, "SamplesPerPixel": 1, "Rows": 1, "Columns": 1},
+  **{"ImageOrientationPatient": 6, "ImagePositionPatient": 3, "PixelSpacing": 2},
+  **{"SpacingBetweenSlices": 1, "SliceThickness": 1, "RescaleSlope": 1, "RescaleIntercept": 1},
+}
 SAME = {"Rows": 0, "Columns": 0, "PixelSpacing": 1e-4, "ImageOrientationPatient": 1e-3}
 SMALLEST = 1e-3  # millimetres between two slices
 EVEN = 0.05  # part of their distance by which slices may be off: positions are rounded
@@ -74,14 +75,20 @@ def _is_dicom(path: Path) -> bool:
   return suffix in (".dcm", ".dicom")
 
 
-def _opened(path: Path, **options: Any) -> Any:
-  """Returns pydicom's data set of a file. Raises: UserError for what is no DICOM, or damaged."""
+def _opened(path: Path, tags: list[str] | None = None) -> Any:
+  """Returns pydicom's data set of a file, or some of its tags, without pixels.
+
+  Raises: UserError for what is no DICOM, or damaged.
+  """
   try:
     import pydicom
   except ModuleNotFoundError:
     raise UserError(f"{path} needs pydicom to be read: pip install 'cnnjax[dicom]'") from None
   try:
-    return pydicom.dcmread(path, **options)
+    found = pydicom.dcmread(path, stop_before_pixels=tags is not None, specific_tags=tags)
+    if tags is not None:
+      list(found)  # values are decoded when they are asked for
+    return found
   except Exception as error:  # a damaged file raises errors of struct, zlib, pydicom, ...
     what = str(error).split("\n")[0] or type(error).__name__
     raise UserError(f"{path} cannot be read as DICOM: {what}") from error
@@ -89,22 +96,25 @@ def _opened(path: Path, **options: Any) -> Any:
 
 def _head(path: Path) -> Any:
   """Returns what a slice tells of its place. Raises: UserError where that is not enough."""
-  found = _opened(path, stop_before_pixels=True, specific_tags=list(TAGS))
-  if int(found.get("NumberOfFrames") or 1) > 1:
+  found = _opened(path, ["SeriesInstanceUID", *NUMBERS])
+  if (found.get("NumberOfFrames") or 1) != 1:
     raise UserError(
       f"{path} holds {found.NumberOfFrames} slices; expected one a file, or NIfTI of them all"
     )
-  missing = [name for name in ("Rows", "Columns", *PLACE) if found.get(name) in (None, "")]
-  if missing:
-    raise UserError(f"{path} tells no {missing[0]}; expected a slice of a volume, as of CT or MRI")
-  if int(found.get("SamplesPerPixel", 1)) > 1:
+  for name, count in NUMBERS.items():
+    if found.get(name) not in (None, ""):
+      try:
+        right = np.isfinite(_numbers(found, name)).sum() == count
+      except (TypeError, ValueError):  # pydicom leaves some texts as they are
+        right = False
+      if not right:
+        raise UserError(f"{path} has {name} {found[name].value}; expected {count} finite numbers")
+    elif name in NEEDED:
+      raise UserError(f"{path} tells no {name}; expected a slice of a volume, as of CT or MRI")
+  if (found.get("SamplesPerPixel") or 1) != 1:
     raise UserError(f"{path} holds colours; expected one number a pixel")
-  for name, count in zip(PLACE, (6, 3, 2)):
-    values = _numbers(found, name)
-    if values.shape != (count,) or not np.isfinite(values).all():
-      raise UserError(f"{path} has an {name} of {found[name].value}; expected {count} numbers")
   if not (_numbers(found, "PixelSpacing") > 0).all():
-    raise UserError(f"{path} has a PixelSpacing of {found.PixelSpacing}; expected two above 0")
+    raise UserError(f"{path} has PixelSpacing {found.PixelSpacing}; expected two numbers above 0")
   axes = _numbers(found, "ImageOrientationPatient").reshape(2, 3)
   if not np.allclose(axes @ axes.T, np.eye(2), atol=0.01):
     raise UserError(f"{path} has rows and columns that are not at right angles: {axes.tolist()}")

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import nibabel as nib
 import numpy as np
 
-from cnnjax.data.scan import MILLIMETRES, Place
+from cnnjax.data.scan import Place
 from cnnjax.errors import UserError
 
 KINDS = (nib.Nifti1Image, nib.Nifti2Image)
@@ -28,8 +28,8 @@ GEOMETRY = (  # fields of a header that say where its voxels lie
 def find(path: Path, spacing: Any = None) -> tuple[Place, Callable[[], np.ndarray]]:
   """Returns where a file's voxels lie, and a function that reads them: [I, J, K, ...].
 
-  A header that gives no affine (qform and sform code 0) is read as nibabel does, and SPM: its first
-  index grows to the left of the person.
+  A header that gives no affine (qform and sform code 0) is read as nibabel does: its first index
+  grows to the left of the person.
 
   Raises: UserError for a file that is no NIfTI or damaged, for colours and complex numbers, and for
     an affine that gives voxels no place.
@@ -47,15 +47,13 @@ def find(path: Path, spacing: Any = None) -> tuple[Place, Callable[[], np.ndarra
     raise UserError(
       f"{path} has a singular affine, by which voxels lie in one plane: {affine[:3].tolist()}"
     )
-  units = {"space": "unknown", "time": "unknown"}
   try:
-    units["space"], units["time"] = header.get_xyzt_units()
+    units, clock = header.get_xyzt_units()
   except KeyError:  # a code that stands for nothing
-    pass
-  step = float(header["pixdim"][4]) * SECONDS.get(units["time"], 0)
+    units = clock = "unknown"
+  step = float(header["pixdim"][4]) * SECONDS.get(clock, 0)
   seconds = step if np.isfinite(step) and step > 0 else None
-  place = Place(affine, tuple(map(int, image.shape)), units["space"], header.copy(), seconds)
-  assert place.units in MILLIMETRES
+  place = Place(affine, tuple(map(int, image.shape)), units, header.copy(), seconds)
   return place, partial(_voxels, path)
 
 
@@ -64,6 +62,8 @@ def write(path: Path, voxels: np.ndarray, place: Place) -> None:
   kind = next((k for k in KINDS[::-1] if isinstance(place.header, k.header_class)), KINDS[0])
   header = kind.header_class()
   if place.header is None:
+    header.set_data_shape(voxels.shape)
+    header.set_qform(place.affine, "scanner")  # sets the sizes of voxels, too
     header.set_sform(place.affine, "scanner")
     header.set_xyzt_units(place.units)
   else:

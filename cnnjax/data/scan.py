@@ -148,6 +148,21 @@ def head(
   return shape, place.spacing
 
 
+def apart(one: Path, other: Path) -> float:
+  """Returns how far voxels of one file lie from those of another of its size, in voxels, at most.
+
+  Both are turned to the order that `read` gives.
+  """
+  from nibabel.orientations import inv_ornt_aff
+
+  places = [_found(path, None)[0] for path in (one, other)]
+  turned = [p.affine @ inv_ornt_aff(p.order, p.shape[:3]) for p in places]
+  corners = np.stack(np.meshgrid(*([0, side - 1] for side in places[0].size[::-1])), -1)
+  corners = np.pad(corners.reshape(-1, 3), [(0, 0), (0, 1)], constant_values=1)
+  moved = np.linalg.solve(turned[0], turned[1] @ corners.T).T - corners
+  return float(np.abs(moved).max())
+
+
 def read(
   path: Path,
   series: bool = False,
@@ -240,7 +255,8 @@ def _many(path: Path, shape: tuple[int, ...], series: bool, channels: bool) -> t
     raise UserError(f"{path} of shape {shape} is one volume; expected a series of them")
   if more and not (series or channels):
     raise UserError(
-      f"{path} of shape {shape} is a series of {more[0]} volumes; expected one volume"
+      f"{path} of shape {shape} is a series of {more[0]} volumes; expected one volume, or for its "
+      f"channels data.channels={more[0]}"
     )
   return (math.prod(more),) if series or channels else ()
 

@@ -25,6 +25,8 @@ from cnnjax.ops.volume import VolumePreprocessing
 
 CHANNEL = re.compile(r"(.+)_(\d{4})")  # nnU-Net's name of a file that holds one channel
 
+APART = 0.5  # voxels that labels may lie beside their volume: programs round affines
+
 
 class Case(NamedTuple):
   """A volume: its files, one for each channel or one for all; its labels; what its header says."""
@@ -122,7 +124,7 @@ def load(
     root: the folder that holds `images` and `segments`, and maybe dataset.json, which names the
       classes.
     seed: of the test split, where there is none, and of a training's windows.
-    to: not used: volumes are prepared when all are known.
+    to: the run's preprocessing; where its channels are more than 1, a file may hold them.
     images: the folder of a split's volumes, in which `{split}` stands for any spelling of a split.
       Without `{split}` all belong to train.
     segments: the folder of their labels, for each volume a NIfTI file of the same name.
@@ -140,7 +142,6 @@ def load(
   Raises: UserError for a folder, a volume or labels that are missing or wrong, labels of another
     size or place than their volume, and a number that is no class, with its first voxel.
   """
-  del to
   folder = folder_of(root, f"{images} and {segments}")
   places = find_splits(folder, images)
   if "train" not in places:
@@ -150,7 +151,7 @@ def load(
       "name those of volumes and labels by 'images' and 'segments' in data.arguments"
     )
   found = {s: cases_of(p, of_split(folder, segments, s)) for s, p in places.items()}
-  one = lambda pair: attempt(partial(_headed, folder, *pair), on_error)  # noqa: E731
+  one = lambda pair: attempt(partial(_headed, folder, to.channels, *pair), on_error)  # noqa: E731
   pairs = [(split, case) for split, part in found.items() for case in part]
   told = [path for _, case in pairs if isinstance(case, Case) for path in _files(case)]
   every = kept(by_threads(one, pairs), "volumes")
@@ -158,7 +159,7 @@ def load(
     classes, values = classes_of(folder)
   by, names = mask_files.code(folder, classes, values, (), void)
   if not names or on_error == "skip":
-    every, names = _counted(every, by, names, on_error)
+    every, names = _counted(every, Files([case for _, case in every]), by, names, on_error)
   tell_unread(folder, told, (".nii", ".gz"))
   channels = sorted({case.channels for _, case in every})
   if len(channels) > 1:
@@ -217,35 +218,50 @@ def scans_in(folder: Path) -> list[Path]:
   return [path for path in entries if scan.is_scan(path)]
 
 
-def _headed(folder: Path, split: str, case: Case | UserError) -> tuple[str, Case]:
+def _headed(folder: Path, channels: int, split: str, case: Case | UserError) -> tuple[str, Case]:
   """Returns (split, case), with what the header says. Raises: UserError for labels that differ."""
   if isinstance(case, UserError):
     raise case
   for path in _files(case):
     check_inside(folder.resolve(), path)
-  shape, spacing = scan.head(case.files[0])
-  own, apart = scan.head(case.labels)
+  shape, spacing = scan.head(case.files[0], channels=channels > 1)
+  own, _ = scan.head(case.labels)
   if own[:3] != shape[:3]:
     raise UserError(
       f"{case.labels} has {_by(own)} voxels (depth x height x width), but {case.files[0]} has "
       f"{_by(shape[:3])}"
     )
-  if not np.allclose(spacing, apart, rtol=0.01):
+  apart = scan.apart(case.files[0], case.labels)
+  if apart > APART:
     raise UserError(
-      f"{case.labels} has voxels of {_by(apart)} mm, but {case.files[0]} of {_by(spacing)} mm"
+      f"{case.labels} does not lie where {case.files[0]} does: by their affines a voxel is up to "
+      f"{apart:.3g} voxels away; expected at most {APART}"
     )
   return split, case._replace(shape=tuple(shape), spacing=tuple(spacing))
 
 
 def _counted(
-  every: list[tuple[str, Case]], by: mask_files.Code, names: tuple[str, ...], on_error: str
+  every: list[tuple[str, Case]],
+  files: Files,
+  by: mask_files.Code,
+  names: tuple[str, ...],
+  on_error: str,
 ) -> tuple[list[tuple[str, Case]], tuple[str, ...]]:
-  """Returns the cases whose labels can be read, and names of the classes, from all the labels."""
-  labels = Labels([], by)
-  one = lambda case: np.bincount(labels.of(case).ravel(), minlength=VOID + 1)  # noqa: E731
-  count = by_threads(lambda pair: attempt(partial(one, pair[1]), on_error), every)
+  """Returns the cases that can be read, and names of the classes, from the numbers in the labels.
+
+  Volumes are read only where faults are left out.
+  """
+  labels = Labels(files.cases, by)
+
+  def one(row: int) -> np.ndarray:
+    if on_error == "skip":
+      files(np.asarray([row]))
+    return np.bincount(labels.of(files.cases[row]).ravel(), minlength=VOID + 1)
+
+  count = by_threads(lambda row: attempt(partial(one, row), on_error), range(len(every)))
   good = [pair for pair, n in zip(every, count) if not isinstance(n, UserError)]
-  return good, names or numbered(sum(kept(count, "labels")), good[0][1].labels)
+  count = kept(count, "volumes")
+  return good, names or numbered(sum(count), good[0][1].labels)
 
 
 def _files(case: Case) -> list[Path]:

@@ -17,7 +17,6 @@ from cnnjax.errors import UserError, say
 
 MANY = 8  # windows that are computed at once
 ROWS = 64  # rows of a map that are enlarged at a time
-_TOLD: set[tuple[int, ...] | None] = set()  # windows of which it was said that images are smaller
 
 
 def segment_all(
@@ -54,6 +53,9 @@ def segment(
     ready = kind.fit([image], to)[kind.COLUMNS[0]][0]
   size = image.shape[: ready.ndim - 1]
   out = np.empty(size, np.uint8) if out is None else out
+  if to.tile and any(have < want for have, want in zip(ready.shape, to.tile)):
+    have, want = ("x".join(map(str, sides)) for sides in (ready.shape[:-1], to.tile))
+    say(f"an image of {have} is smaller than the window {want}: it is mirrored at its borders")
   for part, logits in answered(model, variables, ready, size):
     out[part] = logits.argmax(-1)
   return out
@@ -77,10 +79,6 @@ def answered(
   """
   to, seen = model.preprocessing, ready.shape[:-1]
   window = to.tile or seen
-  if any(have < want for have, want in zip(seen, window)) and to.tile not in _TOLD:
-    _TOLD.add(to.tile)
-    have, want = ("x".join(map(str, sides)) for sides in (seen, window))
-    say(f"an image of {have} is smaller than the window {want}: it is mirrored at its borders")
   mesh = mesh or make_mesh(1)
   step, compiled = _logits(model, mesh)
   of_one = jax.eval_shape(step, variables, jnp.zeros((1, *window, ready.shape[-1]), ready.dtype))

@@ -16,6 +16,8 @@ from cnnjax.models.classification.resnet_cifar import AT_32
 from cnnjax.models.detection.faster_rcnn import AT_800
 from cnnjax.models.detection.ssd import CAFFE300
 from cnnjax.models.segmentation.deeplab import AT_520
+from cnnjax.models.segmentation.medsam import SQUARE
+from cnnjax.models.segmentation.sam import AT_1024
 from cnnjax.ops.clip import KINETICS
 from cnnjax.ops.preprocess import IMAGENET, Preprocessing
 
@@ -149,6 +151,10 @@ WEIGHTS = {
     "COCO_WITH_VOC_LABELS_V1": Weights("deeplabv3_resnet50_coco-cd0a2569.pth", _VOC, None)
   },
   "ssd300": {"COCO_V1": Weights("ssd300_vgg16_coco-b556d3b4.pth", _coco(CAFFE300), None)},
+  "sam_vit_b": {"SA_1B": Weights("sam_vit_b_01ec64.pth", AT_1024, None, "facebook/sam-vit-base")},
+  "sam_vit_l": {"SA_1B": Weights("sam_vit_l_0b3195.pth", AT_1024, None, "facebook/sam-vit-large")},
+  "sam_vit_h": {"SA_1B": Weights("sam_vit_h_4b8939.pth", AT_1024, None, "facebook/sam-vit-huge")},
+  "medsam_vit_b": {"MEDSAM": Weights("medsam_vit_b.pth", SQUARE, None)},
 }
 
 

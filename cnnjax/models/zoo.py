@@ -45,6 +45,8 @@ from cnnjax.models.detection.ssd import CAFFE300, CAFFE512, SSD, SSD300, SSD512
 from cnnjax.models.detection.yolo import FAST_YOLO, YOLOv1
 from cnnjax.models.segmentation.deeplab import DeepLab, FCNHead
 from cnnjax.models.segmentation.fcn import FCN, FCN8S, FCN16S, FCN32S
+from cnnjax.models.segmentation.medsam import MEDSAM, TINY
+from cnnjax.models.segmentation.sam import SAM, VIT_B, VIT_H, VIT_L
 from cnnjax.models.segmentation.unet import AT_64, AT_572, UNET3D, UNet
 from cnnjax.ops.preprocess import IMAGENET, Preprocessing
 
@@ -64,7 +66,7 @@ class Row(NamedTuple):
 
 
 _28, _32 = (28, 28, 1), (32, 32, 3)
-_224, _CLIP = (224, 224, 3), (16, 112, 112, 3)
+_224, _1024, _CLIP = (224, 224, 3), (1024, 1024, 3), (16, 112, 112, 3)
 _TUMOR = Preprocessing(resize=(128, 128), channels=1)
 _AT_227 = replace(IMAGENET, crop=(227, 227))
 _SE = partial(BasicBlock, squeeze=16)
@@ -237,6 +239,13 @@ ZOO = {
   "unet3d": Row(
     partial(UNet, widths=UNET3D, halved=True, norm="batch", preprocessing=AT_64),
     (64, 64, 64, 1), 19_070_498, "arXiv:1606.06650", "segmentation",
+  ),
+  "sam_vit_b": Row(partial(SAM, **VIT_B), _1024, 93_735_472, "arXiv:2304.02643", "promptable"),
+  "sam_vit_l": Row(partial(SAM, **VIT_L), _1024, 312_342_832, "arXiv:2304.02643", "promptable"),
+  "sam_vit_h": Row(partial(SAM, **VIT_H), _1024, 641_090_608, "arXiv:2304.02643", "promptable"),
+  "medsam_vit_b": Row(partial(SAM, **MEDSAM), _1024, 93_735_472, "arXiv:2304.12306", "promptable"),
+  "medsam_tiny": Row(
+    partial(SAM, **TINY), (128, 128, 3), 0, "arXiv:2304.12306", "promptable", ("resnet18", {}),
   ),
 }  # fmt: skip
 

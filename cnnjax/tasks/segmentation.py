@@ -12,7 +12,7 @@ from cnnjax.data.masks import pixels
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
 from cnnjax.metrics import segmentation as metrics_of
-from cnnjax.metrics import surface
+from cnnjax.metrics import sizes, surface
 from cnnjax.ops import losses
 from cnnjax.ops.resize import centre
 from cnnjax.ops.segmentation import VOID, cross_entropy
@@ -135,12 +135,14 @@ def metrics(
 def summarise(sums: dict[str, Any]) -> dict[str, Any]:
   """Returns the figures of an evaluation from its sums; the loss is the plain cross-entropy.
 
-  Where the sums hold `rows`, of all batches, figures of the surfaces are added.
+  Where the sums hold `rows`, of all batches, figures of the surfaces and of sizes are added.
   """
   figures = metrics_of.summarise(sums)
   if "rows" in sums:
-    more = surface.summarise(sums["rows"], len(figures["per_class"]))
-    each = [{**a, **b} for a, b in zip(figures["per_class"], more["per_class"])]
+    rows, count = sums["rows"], len(figures["per_class"])
+    more = surface.summarise(rows, count)
+    parts = zip(figures["per_class"], more["per_class"], sizes.summarise(rows, count))
+    each = [{**a, **b, **c} for a, b, c in parts]
     figures |= {**more, "per_class": each}
   return figures
 

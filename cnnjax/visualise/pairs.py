@@ -21,7 +21,8 @@ def pairs(
     prediction: in the targets' own units.
     target: in the same units; on the diagonal both are equal.
     names: of the targets.
-    figures: `mae` and `r2` of each target, from `metrics.regression`.
+    figures: of each target, which stand above its panel, such as `mae` and `r2`; None leaves one
+      out.
   """
   columns = min(4, len(names))
   rows = -(-len(names) // columns)
@@ -32,7 +33,7 @@ def pairs(
   for axes, name, x, y, of_one in zip(grid, names, target.T, prediction.T, figures):
     axes.scatter(x, y, s=9, alpha=0.5, linewidths=0)
     axes.axline((x.mean(), x.mean()), slope=1, color="grey", linestyle="--", linewidth=1)
-    told = "  ".join(f"{k.upper()} {of_one[k]:.3g}" for k in ("mae", "r2") if of_one[k] is not None)
+    told = "  ".join(f"{k} {value:.3g}" for k, value in of_one.items() if value is not None)
     axes.set_title(f"{short(name)}\n{told}", fontsize=9, parse_math=False)
     axes.set(xlabel="true", ylabel="predicted")
     axes.grid(alpha=0.3)

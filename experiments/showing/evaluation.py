@@ -32,7 +32,8 @@ def of_figures(figures: dict[str, Any], names: Sequence[str]) -> Pictures:
     error = figures["expected_calibration_error"]
     yield "calibration.png", reliability(figures["calibration"], error)
   if "pairs" in figures:
-    yield "pairs.png", pairs(**figures["pairs"], names=names, figures=figures["per_target"])
+    told = [{k.upper(): one[k] for k in ("mae", "r2")} for one in figures["per_target"]]
+    yield "pairs.png", pairs(**figures["pairs"], names=names, figures=told)
   if "confusion" in figures:
     yield "confusion.png", confusion(figures["confusion"], names)
 

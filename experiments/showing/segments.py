@@ -10,9 +10,11 @@ from matplotlib.figure import Figure
 from cnnjax.data import image, inputs
 from cnnjax.data.scan import stem_of
 from cnnjax.data.table import Table
+from cnnjax.metrics import sizes
 from cnnjax.ops.segmentation import VOID
 from cnnjax.visualise import class_maps
 from cnnjax.visualise.figure import save_pixels
+from cnnjax.visualise.pairs import pairs
 
 WORST = 6  # examples that are drawn
 
@@ -45,12 +47,16 @@ def worst(
 
 
 def of_maps(rows: Mapping[str, Any], table: Table) -> Iterator[tuple[str, Figure]]:
-  """Yields worst.png: the worst examples of an evaluation beside the truth, worst first.
+  """Yields sizes.png, of regions, and worst.png: the worst examples beside the truth, worst first.
 
   Args:
     rows: as for `worst`, a row for each example of the table.
     table: of examples.
   """
+  count = len(table.classes)
+  told = {"error": "size_error", "r2": "size_r2"}
+  each = [{k: one[key] for k, key in told.items()} for one in sizes.summarise(rows, count)]
+  yield "sizes.png", pairs(*sizes.sizes(rows, count), table.classes, each)
   kind, lines = inputs.kind(inputs.of_columns(table.columns)), {}
   examples = table.columns[kind.COLUMNS[0]]
   for n, score in worst(rows, len(table.classes)):

@@ -18,9 +18,10 @@ BODY = np.random.default_rng(0).integers(-900, 900, (3, 4, 5)).astype(np.int16) 
 ORIGIN = np.asarray([-10.0, 4.0, 30.0])
 
 
-def save(path, voxels=BODY.T, affine=None, kind=nib.Nifti1Image, **fields):
+def save(path, voxels=BODY.T, affine=None, kind=nib.Nifti1Image, order="<", **fields):
   """Writes a file whose header has these fields, right or wrong, and returns its path."""
-  image = kind(voxels, np.diag([*SIZES, 1.0]) if affine is None else affine, dtype=voxels.dtype)
+  affine = np.diag([*SIZES, 1.0]) if affine is None else affine
+  image = kind(voxels, affine, kind.header_class(endianness=order), dtype=voxels.dtype)
   whole = bytearray(image.to_bytes())
   header = kind.header_class(bytes(whole[: kind.header_class.sizeof_hdr]), check=False)
   for name, value in fields.items():
@@ -81,7 +82,7 @@ def test_a_map_of_a_file_is_the_file(tmp_path_factory, data):
   forms = data.draw(st.sampled_from([(0, 0), (1, 0), (0, 2), (1, 1), (3, 4)]))
   kind, unit, suffix = draw(
     st.sampled_from([nib.Nifti1Image, nib.Nifti2Image]),
-    st.sampled_from([0, 1, 2, 3, 10]),
+    st.sampled_from([0, 1, 2, 3, 7, 10]),
     st.sampled_from([".nii", ".nii.gz"]),
   )
   voxels = rng.integers(0, 256, rng.integers(1, 6, 3)).astype(np.uint8)
@@ -93,6 +94,7 @@ def test_a_map_of_a_file_is_the_file(tmp_path_factory, data):
   before, after = nib.load(path), nib.load(folder / f"map{suffix}")
   assert np.array_equal(np.asarray(after.dataobj), voxels)
   assert np.array_equal(after.affine, before.affine) and type(after) is type(before)
+  assert after.header.get_zooms() == before.header.get_zooms()
   for get in ("get_qform", "get_sform"):
     (one, code), (other, also) = (getattr(i, get)(coded=True) for i in (before, after))
     assert code == also and (code == 0 or np.array_equal(one, other))
@@ -108,7 +110,8 @@ def test_a_map_of_a_file_is_the_file(tmp_path_factory, data):
 def test_values(tmp_path, capsys):
   for kind in ("u1", "i1", "<i2", ">i2", "<u2", "<i4", ">f4", "<f8"):
     voxels = BODY.T.astype(kind)
-    found = scan.read(save(tmp_path / f"{kind[1:]}{kind[0] == '>'}.nii", voxels))
+    name = f"{kind[1:]}{kind[0] == '>'}.nii"
+    found = scan.read(save(tmp_path / name, voxels, order=">" if kind[0] == ">" else "<"))
     want = np.float32 if "f" in kind else voxels.dtype.newbyteorder("=")
     assert found.dtype == want and found.dtype.isnative and np.array_equal(found, voxels.T)
   found = scan.read(save(tmp_path / "scaled.nii", scl_slope=0.5, scl_inter=-3))

@@ -20,6 +20,7 @@ from cnnjax.checkpoints.port import (
   resnet,
   resnet3d,
   resnet_cifar,
+  sam,
   senet,
   ssd,
   vgg,
@@ -37,6 +38,7 @@ from cnnjax.models.detection.faster_rcnn import FasterRCNN
 from cnnjax.models.detection.mask_rcnn import MaskRCNN
 from cnnjax.models.detection.ssd import SSD
 from cnnjax.models.segmentation.deeplab import DeepLab
+from cnnjax.models.segmentation.sam import SAM
 
 Names = dict[str, str | tuple[str, tuple[int, int]]]
 
@@ -52,6 +54,7 @@ PORTS = {  # class: model -> {library: names}
   MobileNetV2: mobilenet.names_v2,
   ResNet: resnet.names,
   ResNet3D: resnet3d.names,
+  SAM: sam.names,
   SENet: senet.names,
   SSD: ssd.names,
   VGG: vgg.names,

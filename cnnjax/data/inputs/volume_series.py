@@ -180,8 +180,13 @@ def invert(example: np.ndarray) -> np.ndarray:
 
 
 def picture(example: np.ndarray, side: int) -> np.ndarray:
-  """Returns the middle slice of up to nine volumes of a series, side by side in rows of three."""
-  return clip.picture(_slices(example), side)
+  """Returns the middle slice of up to nine volumes of a series, side by side in rows of three.
+
+  Small ones are enlarged by a whole number.
+  """
+  slices = _slices(example)
+  times = max(1, (side // 3 - clip.GAP) // max(slices.shape[1:3]))
+  return clip.picture(slices.repeat(times, 1).repeat(times, 2), side)
 
 
 def film(example: np.ndarray, side: int) -> np.ndarray:
@@ -190,12 +195,12 @@ def film(example: np.ndarray, side: int) -> np.ndarray:
 
 
 def _slices(example: np.ndarray) -> np.ndarray:
-  """Returns the middle slices across the body, uint8 [T, H, W, 1], front up and right on the left.
+  """Returns the middle slices across the body, uint8 [T, H, W, 1], in one scale of grey.
 
-  That is how radiologists look at them.
+  As radiologists have them: the front is above, and the person's right is on the left.
   """
   series = example[..., 0] if example.ndim == 5 else example
-  slices = series[:, series.shape[1] // 2, ::-1].astype(np.float32)
+  slices = series[:, series.shape[1] // 2, ::-1, ::-1].astype(np.float32)
   low, high = np.percentile(slices, SHOWN)
   grey = (slices - low) / (high - low if high > low else 1)
   return (255 * np.clip(grey, 0, 1)).astype(np.uint8)[..., None]

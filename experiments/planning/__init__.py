@@ -1,0 +1,1 @@
+"""What `configure` is helped by: what is seen in a set of volumes, and the plan that follows."""
