@@ -159,6 +159,7 @@ KEYS = {
   "checkpoint.mode": Key("max", "whether more or less of that figure is better", ("max", "min")),
   # devices
   "mesh.devices": Key(0, "how many; 0: all", FROM_0),
+  "mesh.space": Key(1, "devices that share an example, cut along height or depth", FROM_1),
   "mesh.parameters": Key("replicated", "replicated, or sharded: cut over the devices"),
   "mesh.deterministic": Key(False, "the same bits again on a GPU, at a price in speed"),
 }  # fmt: skip

@@ -77,6 +77,10 @@ def test_full_form_fits_its_images(path):
   config.data.channels = config.data.channels or channels
   if config.data.input == "series":
     config.data.length = space[0]
+  elif config.data.input == "volume_series":
+    config.data.update(length=config.data.length or space[0], crop=config.data.crop or space[1:])
+  elif config.data.input == "volume":
+    config.data.crop = config.data.crop or (() if config.data.get("tile") else (16, 16, 16))
   else:
     config.data.resize = config.data.resize or tuple(space[-2:])
   model = build(config)
@@ -106,6 +110,7 @@ def test_quick_form_trains(path, tmp_path):
   quick = load(path).get_config("quick").unlock()
   boxes = quick.task.name == "detection"
   classes, examples = (2, 8) if boxes else (8 if "moving" in path.stem else 10, 256)
+  classes = 2 if quick.data.name == "correlated_regions" else classes
   if boxes:
     quick.train.epochs = 0.5  # of 32 scenes, 8 at a time
   else:

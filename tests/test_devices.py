@@ -107,3 +107,62 @@ def test_one_device_and_eight(tmp_path, dtype, steps, bound):
         for i, want in reference.items():
           got = found[devices][f"{parameters} {accumulate} {i}"]
           np.testing.assert_allclose(got, want, rtol=bound, atol=bound)
+
+
+def share():
+  """Trains a 3-D U-Net on one device, and on eight of which four share a volume."""
+  import jax
+  import optax
+
+  import cnnjax
+  from cnnjax import tasks
+  from cnnjax.engine import state
+  from cnnjax.engine.compiler import compile_step
+  from cnnjax.engine.mesh import across, make_mesh, shard, state_sharding
+  from cnnjax.engine.step import train_step
+  from cnnjax.ops.volume import VolumePreprocessing
+
+  rng, found = np.random.default_rng(0), {}
+  volume = rng.normal(size=(2, 16, 8, 8, 1))
+  batch = {"volume": volume, "segments": (volume[..., 0] > 0.5).astype(np.uint8)}
+  to = VolumePreprocessing(tile=(16, 8, 8))
+  options = dict(widths=(4, 8), norm="batch", dtype="float64", preprocessing=to)
+  model, optimizer = cnnjax.create_model("unet3d", **options), optax.sgd(0.05)
+  task = tasks.task("segmentation", model=model, dice=1.0)
+
+  def fresh(key):
+    variables = jax.tree.map(np.float64, model.init(key, volume[:1], train=False))
+    return state.create(variables, optimizer, False)
+
+  first = fresh(jax.random.key(0))
+  for mesh in (make_mesh(1), make_mesh(8, space=4)):
+    step = partial(
+      train_step,
+      model=model,
+      inputs=task.inputs,
+      loss=task.loss,
+      transform=lambda key, batch: batch,
+      optimizer=optimizer,
+      seed=0,
+      across=partial(across, mesh=mesh),
+    )
+    place = state_sharding(first, mesh, "replicated")
+    step, now = compile_step(step, mesh, place), jax.device_put(first, place)
+    whole = shard({**batch, "mask": np.ones(2)}, mesh)
+    text = step.lower(now, whole).compile().as_text()
+    for _ in range(3):
+      now, _ = step(now, whole)
+    found[mesh.size] = [*map(np.asarray, jax.tree.leaves(now))]
+    halos = "collective-permute" in text
+    assert halos == (mesh.size == 8), "parts do not exchange their borders"
+  for one, other in zip(*found.values(), strict=True):
+    np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9)
+
+
+def test_a_volume_that_devices_share():
+  count = "--xla_force_host_platform_device_count=8"
+  flags = {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {count}", "JAX_ENABLE_X64": "1"}
+  program = [sys.executable, "-c", "from tests.test_devices import share; share()"]
+  options = dict(cwd=ROOT, env={**os.environ, **flags}, capture_output=True, text=True)
+  done = subprocess.run(program, **options)
+  assert done.returncode == 0, done.stderr

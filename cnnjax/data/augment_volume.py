@@ -39,9 +39,10 @@ def _affine(key, batch, options, *, probability):
   """Moves each volume by one map and one smooth deformation, sampled once."""
   ranges, volume = dict(options), batch["volume"]
   shape, deviation, bends = (len(volume), volume.shape[1:4]), ranges.pop("elastic", 0), None
-  maps = random_maps(key, *shape, **ranges, probability=probability)
+  of_maps, of_bends = jax.random.split(key)
+  maps = random_maps(of_maps, *shape, **ranges, probability=probability)
   if deviation:
-    bends = random_bends(jax.random.fold_in(key, 2), *shape, deviation, probability)
+    bends = random_bends(of_bends, *shape, deviation, probability)
   volume, segments = warp(volume, maps, bends, batch.get("segments"))
   return {"volume": volume} if segments is None else {"volume": volume, "segments": segments}
 

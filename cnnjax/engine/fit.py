@@ -23,7 +23,15 @@ from cnnjax.engine.config import build
 from cnnjax.engine.evaluate import evaluate, evaluator, traced
 from cnnjax.engine.hosts import Stopped, is_primary, stop_requested
 from cnnjax.engine.log import Diverged, Log
-from cnnjax.engine.mesh import check_batch, local_rows, make_mesh, shard, state_sharding
+from cnnjax.engine.mesh import (
+  across,
+  check_batch,
+  check_space,
+  local_rows,
+  make_mesh,
+  shard,
+  state_sharding,
+)
 from cnnjax.engine.run import open_store, tell_edits
 from cnnjax.engine.step import train_step
 from cnnjax.errors import UserError, unknown
@@ -79,12 +87,12 @@ def plan(config: Any, splits: dict[str, Table]) -> Plan:
   Raises: UserError for anything in the config that does not fit the model, the data or the devices.
   """
   batch_size, train = config.data.batch_size, config.train
-  mesh = make_mesh(config.mesh.devices)
+  mesh = make_mesh(config.mesh.devices, config.mesh.space)
   check_batch(batch_size, mesh)
-  if batch_size % (train.accumulate * mesh.size):
+  if batch_size % (train.accumulate * mesh.shape["data"]):
     raise UserError(
       f"train.accumulate {train.accumulate} cannot cut data.batch_size {batch_size} into equal "
-      f"parts on {mesh.size} devices"
+      f"parts on {mesh.shape['data']} devices"
     )
   table = splits["train"]
   rows, sampling = local_rows(batch_size, mesh), config.data.sampling
@@ -99,7 +107,8 @@ def plan(config: Any, splits: dict[str, Table]) -> Plan:
   optim.check(config.optim, made["params"])
   rate = optim.schedule(config.optim, per_epoch, steps)
   optimizer = optim.optimizer(config.optim, rate, per_epoch)
-  step = _step(config, model, task, optimizer, steps)
+  check_space(inputs.empty(model.preprocessing), mesh)
+  step = partial(_step(config, model, task, optimizer, steps), across=partial(across, mesh=mesh))
 
   def fresh(key):
     variables = model.init(key, empty(), train=False)

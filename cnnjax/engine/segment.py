@@ -82,8 +82,9 @@ def answered(
   mesh = mesh or make_mesh(1)
   step, compiled = _logits(model, mesh)
   of_one = jax.eval_shape(step, variables, jnp.zeros((1, *window, ready.shape[-1]), ready.dtype))
-  most = -(-MANY // mesh.size) * mesh.size
-  options = dict(inner=of_one.shape[1:-1], overlap=to.overlap, many=most, least=mesh.size)
+  least = mesh.shape["data"]
+  most = -(-MANY // least) * least
+  options = dict(inner=of_one.shape[1:-1], overlap=to.overlap, many=most, least=least)
   parts = slabs(partial(compiled, variables), ready, window, **options)
   if seen != tuple(size):
     whole = np.concatenate([logits for _, logits in parts], int(np.argmax(seen)))

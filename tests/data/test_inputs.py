@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 import cnnjax
-from cnnjax.data import arrays, fake, inputs
+from cnnjax.data import arrays, correlated_regions, fake, inputs
 from cnnjax.data.inputs import series
 from cnnjax.data.table import Table
 from cnnjax.engine.config import resolve
 from cnnjax.errors import UserError
 from cnnjax.keys import defaults
 from cnnjax.ops.series import SeriesPreprocessing
+from cnnjax.ops.volume_series import VolumeSeriesPreprocessing
 from experiments.evaluate import score
 from experiments.launch import read_config
 from experiments.train import train
@@ -27,13 +28,28 @@ FIELDS = (
 )
 
 
+def series_of_volumes(root, seed, *, input, examples):
+  del input
+  return correlated_regions.load(root, seed, to=VolumeSeriesPreprocessing(4), examples=examples)
+
+
+def volumes(root, seed, *, input, examples):
+  del root, input
+  values = np.random.default_rng(seed).normal(9, 2, (examples, 8, 16, 8, 1)).astype(np.float32)
+  size = np.tile(values.shape[1:4], (examples, 1))
+  return {"train": Table({"volume": values, "spacing": np.ones((examples, 3)), "size": size})}
+
+
+GENERATED = {"volume": volumes, "volume_series": series_of_volumes}  # what fake has not
+
+
 @pytest.mark.parametrize("name", inputs.INPUTS)
 def test_a_kind_keeps_the_contract(name):
   """From a generated table to what the network reads, and to what a person sees."""
   kind = inputs.kind(name)
   assert all(hasattr(kind, field) for field in FIELDS)
   data = defaults(input=name).data
-  table = fake.load("", 0, input=name, examples=20)["train"]
+  table = GENERATED.get(name, fake.load)("", 0, input=name, examples=20)["train"]
   assert inputs.of_columns(table.columns) == name
   with data.unlocked():
     data.update(kind.complete(data, table))

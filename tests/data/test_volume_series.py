@@ -1,5 +1,7 @@
 """Series of volumes: as arrays, as NIfTI files, and as folders of those."""
 
+from types import SimpleNamespace
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -102,7 +104,7 @@ def folder(tmp_path, lengths=(7, 7, 7, 7)):
   return tmp_path
 
 
-def test_a_folder_of_series_is_streamed_or_read(tmp_path, capsys):
+def test_a_folder_of_series_is_streamed_or_read(tmp_path, capsys, monkeypatch):
   config = defaults(input="volume_series")
   config.model.name = "volume_series_cnn"
   config.data.update(name="series_folder", root=str(folder(tmp_path)), length=6, crop=(4, 4, 4))
@@ -122,6 +124,10 @@ def test_a_folder_of_series_is_streamed_or_read(tmp_path, capsys):
   to = VolumeSeriesPreprocessing(6, (4, 4, 4))
   np.testing.assert_array_equal(volume_series.fit([*want], to)["volume_series"][0], read[0])
   assert "filled" not in capsys.readouterr().err
+  memory = 2 * 6 * to.length * 64 * 4 - 1  # of six series as float32, twice
+  monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=memory))
+  with pytest.raises(UserError, match="6 series of volumes of 6x4x4x4x1x4 take .* leave 'stream'"):
+    resolve(config)
 
 
 def test_series_of_several_lengths_and_files_that_are_none_are_told(tmp_path, capsys):

@@ -7,6 +7,7 @@ import pytest
 
 from cnnjax import keys, tasks
 from cnnjax.data import inputs
+from cnnjax.data import augment_volume
 from cnnjax.data.augment import KINDS
 from cnnjax.engine.config import load_completed, load_config
 from cnnjax.errors import UserError
@@ -79,7 +80,7 @@ def test_defaults_are_within_their_bounds_and_refuse_a_misspelt_key():
     ("optim", "penalties", (1,), "optim.penalties must be a tuple of rows"),
     ("optim", "lerning_rate", 1.0, "unknown config key 'optim.lerning_rate'; did you mean optim.l"),
     ("task", "delta", 1.0, "task.delta is a key of regression alone, but the config is of class"),
-    ("data", "length", 3, "data.length is a key of series alone"),
+    ("data", "length", 3, "data.length is a key of series and volume_series alone"),
     ("seed", None, -1, "seed must be a whole number of at least 0 and below 4294967296; found -1"),
     ("train", "ema", 1.0, "train.ema must be a finite number of at least 0 and below 1; found 1.0"),
     ("train", "epochs", "ten", "train.epochs must be a finite number of at least 0; found .ten."),
@@ -112,4 +113,4 @@ def test_the_table_has_the_options_of_every_task(task):
 
 
 def test_the_table_has_every_augmentation():
-  assert set(KINDS) == set(keys.AUGMENT)
+  assert {*KINDS, *augment_volume.KINDS} == {*keys.AUGMENT}

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnnjax.data.inputs import clip
-from cnnjax.data.stream import Stream, by_threads
+from cnnjax.data.stream import Stream, by_threads, check_memory
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
 from cnnjax.ops.volume_series import VolumeSeriesPreprocessing
@@ -19,6 +19,7 @@ from cnnjax.ops.volume_series import VolumeSeriesPreprocessing
 COLUMNS = ("volume_series",)
 SUFFIXES = (".nii", ".nii.gz")
 OWN = (0.0,), (1.0,)  # mean and deviation of what is normalised by its own
+HOW = "leave 'stream' out of data.arguments, or set a smaller data.length or data.crop"
 SHOWN = (0.5, 99.5)  # percentiles of a series' values that are black and white in pictures
 
 
@@ -60,13 +61,19 @@ def complete(data: Any, table: Table) -> dict[str, Any]:
 
 
 def prepare(table: Table, to: VolumeSeriesPreprocessing) -> Table:
-  """Returns the table with its series normalised, and cut or filled: [N, T, D, H, W, C]."""
+  """Returns the table with its series normalised, and cut or filled: [N, T, D, H, W, C].
+
+  Raises: UserError where those that are read at the start do not fit into the memory.
+  """
   column, change = table.columns["volume_series"], partial(_fitted, to=to)
   if not isinstance(column, Stream):
     ready = np.stack(by_threads(change, column))
     return table.replace(volume_series=ready)
   column = replace(column.map(partial(_each, change=change), to.shape), ragged=False)
-  return table.replace(volume_series=column if column.by else column.array())
+  if not column.by:
+    check_memory("series of volumes", (*column.shape, column.dtype.itemsize), HOW)
+    column = column.array()
+  return table.replace(volume_series=column)
 
 
 def _each(rows: Sequence[np.ndarray], change: Any) -> np.ndarray:
