@@ -6,8 +6,7 @@ import json
 import pytest
 
 from cnnjax import keys, tasks
-from cnnjax.data import inputs
-from cnnjax.data import augment_volume
+from cnnjax.data import augment_volume, inputs
 from cnnjax.data.augment import KINDS
 from cnnjax.engine.config import load_completed, load_config
 from cnnjax.errors import UserError

@@ -3,6 +3,7 @@
 import math
 from functools import partial
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 import cnnjax
 from cnnjax.checkpoints.transfer import input_of, shapes
 from cnnjax.errors import UserError
-from cnnjax.layers import Attention, LayerNorm, MapAttention
+from cnnjax.layers import Attention, BatchNorm, Conv, LayerNorm, MapAttention
+from cnnjax.models.segmentation.sam import SAM
 from cnnjax.models.segmentation.vitdet import _joined, _windows
 from cnnjax.models.zoo import ZOO
 from cnnjax.ops.preprocess import Preprocessing
@@ -20,15 +22,19 @@ SMALL = dict(width=8, depth=2, heads=2, stages=1, window=3, stride=4, features=1
 SIZE = (32, 24)  # 8x6 patches
 
 
-@pytest.fixture(scope="module")
-def sam():
-  """Returns a network, variables of which no two leaves are alike, and two images."""
-  model = cnnjax.create_model("sam_vit_b", **SMALL)
-  x = np.random.default_rng(0).normal(size=(2, *SIZE, 3)).astype(np.float32)
+def random_variables(model, x):
+  """Returns variables of which no two leaves are alike, without compiling an init."""
   made = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), x)
   rng = np.random.default_rng(1)
-  draw = lambda s: rng.normal(0, 0.6, s.shape).astype(np.float32)  # noqa: E731
-  return model, jax.tree.map(draw, made), x
+  return jax.tree.map(lambda s: rng.normal(0, 0.6, s.shape).astype(np.float32), made)
+
+
+@pytest.fixture(scope="module")
+def sam():
+  """Returns a network, variables, and two images."""
+  model = cnnjax.create_model("sam_vit_b", **SMALL)
+  x = np.random.default_rng(0).normal(size=(2, *SIZE, 3)).astype(np.float32)
+  return model, random_variables(model, x), x
 
 
 @pytest.fixture(scope="module")
@@ -89,12 +95,18 @@ def test_a_summary_counts_every_parameter_and_the_products_of_attention():
 
 
 def test_the_halves_make_the_whole(sam, decode):
+  """For one mask as for three."""
   model, variables, x = sam
-  whole = jax.jit(partial(model.apply, train=False))(variables, {"image": x, "boxes": BOX})
-  close(whole, decode(boxes=BOX))
-  assert whole["logits"].shape == (2, 32, 24, 3)
-  first = model.clone(multimask=False).apply(variables, {"image": x, "boxes": BOX}, train=False)
-  assert first["logits"].shape[-1] == 1 and apart(first, whole)
+
+  @jax.jit
+  def run(variables, x):
+    both = model, model.clone(multimask=False)
+    return [one.apply(variables, {"image": x, "boxes": BOX}, train=False) for one in both]
+
+  three, one = run(variables, x)
+  close(three, decode(boxes=BOX))
+  assert three["logits"].shape == (2, 32, 24, 3) and one["logits"].shape == (2, 32, 24, 1)
+  assert all(apart(one, {"logits": three["logits"][..., n : n + 1]}) for n in range(3))
 
 
 def test_several_prompts_of_an_image_are_as_each_alone(decode):
@@ -107,47 +119,63 @@ def test_several_prompts_of_an_image_are_as_each_alone(decode):
 
 def test_what_is_not_there_changes_nothing(decode):
   """Of a box and of points, whatever stands in their places."""
-  none, some = decode(), decode(boxes=BOX)
-  gone = np.full_like(BOX, np.nan)
-  close(none, decode(boxes=gone))
-  close(none, decode(boxes=BOX, valid=np.zeros(2, bool)))
-  mixed = decode(boxes=np.stack([BOX[0], gone[1]]))
-  close({k: v[:1] for k, v in mixed.items()}, {k: v[:1] for k, v in some.items()})
-  close({k: v[1:] for k, v in mixed.items()}, {k: v[1:] for k, v in none.items()})
-  few = decode(**POINTS)
-  more = np.concatenate([POINTS["points"], np.full((2, 3, 2), np.nan)], 1).astype(np.float32)
-  labels = np.concatenate([POINTS["point_labels"], np.full((2, 3), -1)], 1)
-  close(few, decode(points=more, point_labels=labels))
-  close(few, decode(**POINTS, boxes=gone))
-  close(some, decode(boxes=BOX, points=more[:, 2:], point_labels=labels[:, 2:]))
-  turned = {key: value[:, ::-1] for key, value in POINTS.items()}
-  close(few, decode(**turned))
-  assert apart(none, some) and apart(few, some) and apart(few, decode(**POINTS, boxes=BOX))
-  assert apart(few, decode(**POINTS | {"point_labels": 1 - POINTS["point_labels"]}))
+  none, box, points = decode(), decode(boxes=BOX), decode(**POINTS)
+  gone, places = np.full_like(BOX, np.nan), np.full((2, 5, 2), np.nan, np.float32)
+  places[:, 1:3] = POINTS["points"][:, ::-1]
+  labels = np.pad(POINTS["point_labels"][:, ::-1], [(0, 0), (1, 2)], constant_values=-1)
+
+  none_of_them = 0 * labels - 1
+
+  def among(boxes=gone, valid=(True, True), labels=none_of_them):
+    return decode(boxes=boxes, valid=np.array(valid), points=places, point_labels=labels)
+
+  def row(found, n):
+    return {key: value[n : n + 1] for key, value in found.items()}
+
+  close(none, among())
+  close(none, among(BOX, (False, False)))
+  close(box, among(BOX))
+  close(points, among(labels=labels))
+  mixed = among(np.stack([gone[0], BOX[1]]), labels=np.stack([labels[0], none_of_them[1]]))
+  close(row(mixed, 0), row(points, 0))
+  close(row(mixed, 1), row(box, 1))
+  both, turned = among(BOX, labels=labels), among(labels=np.where(labels < 0, -1, 1 - labels))
   masks = np.random.default_rng(2).normal(size=(2, 32, 24)).astype(np.float32)
-  assert apart(some, decode(boxes=BOX, masks=masks))
+  found = none, box, points, both, turned, decode(boxes=BOX, masks=masks)
+  assert all(apart(a, b) for n, a in enumerate(found) for b in found[:n])
 
 
-def test_a_step_of_training_reaches_every_layer(sam):
+class Strided(nn.Module):
+  """A classifier whose trunk has maps of strides 4 and 8."""
+
+  @nn.nowrap
+  def make_trunk(self):
+    return Strided(name="trunk")
+
+  @nn.compact
+  def __call__(self, x, *, train):
+    x = BatchNorm(name="norm")(Conv(4, 4, 4, name="conv1")(x), train=train)
+    return {"first": x, "second": Conv(6, 2, 2, name="conv2")(x)}
+
+
+def test_a_step_of_training_reaches_every_layer():
   """A box that is not there leaves the gradients finite."""
-  trunk = dict(trunk="unet", trunk_arguments={"widths": (2, 4, 4, 4), "norm": "batch"})
-  model = cnnjax.create_model("medsam_tiny", features=16, hidden=8, taken=(4, 8), **trunk)
-  x = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype(np.float32)
+  model = SAM(stride=8, taken=(4, 8), features=16, hidden=8, multimask=False)
+  model = model.clone(classifier=Strided())
+  x = np.random.default_rng(0).normal(size=(2, *SIZE, 3)).astype(np.float32)
   x = {"image": x, "boxes": np.stack([BOX[0], np.full(4, np.nan, np.float32)]), **POINTS}
 
+  variables = random_variables(model, x)
+  params, others = variables.pop("params"), variables
+
   @jax.jit
-  def gradient(x):
-    variables = model.init(jax.random.key(0), x, train=False)
-    others = {key: value for key, value in variables.items() if key != "params"}
+  @partial(jax.grad, has_aux=True)
+  def gradient(params, others):
+    variables = {"params": params, **others}
+    outputs, changed = model.apply(variables, x, train=True, mutable=list(others))
+    return sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(outputs)), changed
 
-    def loss(params):
-      variables = {"params": params, **others}
-      outputs, changed = model.apply(variables, x, train=True, mutable=list(others))
-      return sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(outputs)), changed
-
-    return others, *jax.grad(loss, has_aux=True)(variables["params"])
-
-  others, gradients, changed = gradient(x)
+  gradients, changed = gradient(params, others)
   assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
   still = {
     "/".join(key.key for key in path)
@@ -226,7 +254,7 @@ def test_layer_norm_and_windows():
     (dict(points=POINTS["points"]), "prompts of points need point_labels too"),
     (dict(valid=np.ones(2)), "prompts of valid need boxes too"),
     (dict(boxes=BOX[:, :3]), r"boxes must have the shape \(2, 4\), found \(2, 3\)"),
-    (dict(boxes=BOX, **POINTS | {"point_labels": np.ones((2, 3))}), r"shape \(2, 2\), found \(2, 3"),
+    (POINTS | dict(point_labels=np.ones((2, 3))), r"shape \(2, 2\), found \(2, 3\)"),
     (dict(boxes=BOX[[0, 1, 0]]), "3 prompts cannot be shared evenly by 2 images"),
     (dict(boxes=BOX, masks=np.zeros((2, 8, 6))), r"masks must have the shape \(2, 32, 24\)"),
   ],
