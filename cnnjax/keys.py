@@ -34,7 +34,9 @@ OPEN = {}  # a section with any names: the arguments of a model, a source or an 
 LOGITS = ("classification", "multilabel", "regression")  # the tasks whose outputs are logits
 IMAGE, BALANCED = ("image",), ("balanced",)
 SEGMENTS, WEIGHTED = ("segmentation",), ("classification", "segmentation")
-CLIP, PICTURES = ("clip",), ("image", "clip")
+MAPS = ("segmentation", "promptable")
+CLIP, PROMPTED = ("clip",), ("prompted",)
+PICTURES, ASKED = ("image", "clip", "prompted"), ("promptable",)
 VOLUME, SPACE = ("volume",), ("image", "clip", "volume", "volume_series")
 VOLUME_SERIES, TIME = ("volume_series",), ("series", "volume_series")
 
@@ -93,6 +95,7 @@ KEYS = {
   "data.resize": Key((), "(height, width), or the shorter side; (): as it is", (), PICTURES, int),
   "data.crop": Key((), "size cut from the centre, of volumes in 3-D; (): none", (), SPACE, int),
   "data.interpolation": Key("bilinear", "of the resize", ("bilinear", "bicubic"), PICTURES),
+  "data.jitter": Key(0.1, "part of a box's sides by which its edges are moved", (0, 0.5), PROMPTED),
   "data.frames": Key(0, "of a clip; 0: as many as the data have", FROM_0, CLIP),
   "data.frame_stride": Key(1, "frames of a video from one of a clip to the next", FROM_1, CLIP),
   "data.clips": Key(1, "of a video, whose probabilities are averaged in evaluation", FROM_1, CLIP),
@@ -119,10 +122,11 @@ KEYS = {
   "task.delta": Key(0.0, "of the Huber loss, in deviations; 0: squares", FROM_0, LOGITS[2:]),
   "task.mean": Key((), "of the targets, one each; (): of the training split", (), LOGITS[2:]),
   "task.std": Key((), "deviation of the targets; (): of the training split", (), LOGITS[2:]),
-  "task.cross_entropy": Key(1.0, "weight of the cross-entropy in the loss", FROM_0, SEGMENTS),
-  "task.focal": Key(0.0, "weight of the focal loss", FROM_0, SEGMENTS),
-  "task.focal_gamma": Key(2.0, "how much less it counts what is answered well", FROM_0, SEGMENTS),
-  "task.dice": Key(0.0, "weight of the Dice loss", FROM_0, SEGMENTS),
+  "task.cross_entropy": Key(1.0, "weight of the cross-entropy in the loss", FROM_0, MAPS),
+  "task.focal": Key(0.0, "weight of the focal loss", FROM_0, MAPS),
+  "task.focal_gamma": Key(2.0, "how much less it counts what is answered well", FROM_0, MAPS),
+  "task.dice": Key(0.0, "weight of the Dice loss", FROM_0, MAPS),
+  "task.iou": Key(1.0, "weight of the square error of the IoU that is predicted", FROM_0, ASKED),
   # the optimiser (engine/optim.py)
   "optim.name": Key("adam", "an optimiser of optax"),
   "optim.arguments": Key(OPEN, "of the optimiser, such as momentum"),

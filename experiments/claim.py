@@ -31,6 +31,7 @@ from .claims.separable import separable
 from .claims.shift import shift
 from .claims.small_filters import small_filters
 from .claims.squeeze import squeeze
+from .claims.time import time
 from .claims.transfer import transfer
 from .claims.tumor import tumor
 from .claims.xor import xor
@@ -53,6 +54,7 @@ CLAIMS = {  # name: (**options) -> findings
   "augment": augment,
   "transfer": transfer,
   "any_size": any_size,
+  "time": time,
   "detectors": detectors,
 }
 OPTIONS = ("root", "data", "source", "epochs", "fraction", "seeds", "quick", "out", "repetitions")

@@ -71,7 +71,8 @@ def main(argv: list[str]) -> None:
   write_text(out, written(chosen, seen, root.name, FLAGS.out, arguments, FLAGS.steps))
   print(f"wrote {out}")
   if FLAGS.compile:
-    needed = compiled(chosen.tile, chosen.batch, chosen.widths, seen.channels, len(seen.classes))
+    sizes = chosen.tile, chosen.batch, chosen.widths, chosen.pools
+    needed = compiled(*sizes, seen.channels, len(seen.classes))
     print(f"the compiled step needs {gib(needed)}; estimated were {gib(chosen.bytes)}")
   print(f"next: python -m experiments.train --config={out} --config.data.root={root}")
 

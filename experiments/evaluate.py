@@ -3,9 +3,10 @@
 It prints the figures and writes them as evaluation.json into the run folder, or into --out; then
 losses.png and the pictures of the task: for classes confusion.png and calibration.png; for numbers
 pairs.png, of predicted and true ones; for class maps worst.png, the worst examples beside the
-truth, and confusion.png, of pixels; for boxes precision_recall.png, and errors.png with the worst
-errors among boxes whose score is --least or more. Of more than 100 classes the confusion matrix is
-written apart, as confusion.csv with a row for each pair of classes that occurs.
+truth, and confusion.png, of pixels; for prompts worst.png, of each group; for boxes
+precision_recall.png, and errors.png with the worst errors among boxes whose score is --least or
+more. Of more than 100 classes the confusion matrix is written apart, as confusion.csv with a row
+for each pair of classes that occurs.
 
 --model=NAME --weights=FILE --config.data.root=FOLDER scores a file of weights as it is, and makes a
 run folder of it, which predict and train --config.init.source take. The data are a folder for each
@@ -36,7 +37,7 @@ from cnnjax.tasks.detection import split_rows
 from cnnjax.visualise.figure import save
 
 from . import launch
-from .showing import detections, segments
+from .showing import detections, prompted, segments
 from .showing import evaluation as pictures
 from .showing.figures import grid, tell, write
 from .showing.written import folder_for
@@ -55,14 +56,22 @@ def examine(
   run: cnnjax.Run, split: str, data_root: str | None = None, **options: Any
 ) -> tuple[dict, dict, Table]:
   """Returns the figures of `score`, the sums that they come from, and the split's table."""
-  config, splits = run.config, run.load_splits(data_root or "")
+  splits = run.load_splits(data_root or "")
   if split not in splits:
     raise unknown("split", split, splits)
-  tasks.complete(config.task, splits)  # raises for data that the task cannot score
-  mesh = make_mesh()  # of this machine, which may differ from the one that trained the run
+  tasks.complete(run.config.task, splits)  # raises for data that the task cannot score
+  table = inputs.kind(run.config.data.input).prepare(splits[split], run.model.preprocessing)
+  return (*of_table(run, table, **options), table)
+
+
+def of_table(run: cnnjax.Run, table: Table, **options: Any) -> tuple[dict, dict]:
+  """Returns the figures of a run on any prepared table, and the sums that they come from.
+
+  So a promptable run is scored by other boxes: `of_table(run, table.replace(box=boxes))`.
+  """
+  config, mesh = run.config, make_mesh()  # of this machine, which may not be the one that trained
   kind = tasks.task(**config.task, **options, model=run.model)
   size = -(-config.data.batch_size // mesh.size) * mesh.size
-  table = inputs.kind(config.data.input).prepare(splits[split], run.model.preprocessing)
   maps = table.columns.get("segments")  # of which answer and truth are kept, a byte a pixel each
   numbers = len(table) * len(table.classes) if maps is None else math.prod(maps.shape) // 2
   rows = numbers <= ROWS
@@ -71,10 +80,13 @@ def examine(
   figures = kind.summarise(sums)
   figures["zero_weights"] = float(zeros(run.variables["params"]))
   if not rows:
-    what = {"regression": "pairs", "segmentation": "hd95, boundary_f1"}.get(config.task.name)
-    what = what or "roc_auc, average_precision"
+    what = {
+      "regression": "pairs",
+      "segmentation": "hd95, boundary_f1",
+      "promptable": "worst.png",
+    }.get(config.task.name, "roc_auc, average_precision")
     figures["undefined"] = {what: f"more than {ROWS:,} answers"}
-  return figures, sums, table
+  return figures, sums
 
 
 def adopt(config: Any, name: str, weights: str, folder: str | Path | None = None) -> Path:
@@ -142,6 +154,8 @@ def main(argv: list[str]) -> None:
     drawn.append(pictures.of_boxes(found, truth, table, parts, least))
   if run.config.task.name == "segmentation" and "rows" in sums:
     drawn.append(segments.of_maps(sums["rows"], table))
+  if run.config.task.name == "promptable" and "rows" in sums:
+    drawn.append(prompted.of_objects(sums["rows"], table))
   write(out, {**header, **figures}, names)
   for name, figure in chain.from_iterable(drawn):
     save(figure, out / name)

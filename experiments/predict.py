@@ -8,6 +8,10 @@ boxes of a score of --least or more on each image at its full size, in the folde
 maps are written as PNGs of the classes' numbers, with a palette, in the folder predictions/masks,
 and drawn over their images in predictions.
 
+A run of the task promptable is asked by --box=x0,y0,x1,y1, once for each object, or by
+--point=x,y, once for each point of one object (x,y,0 is beside it), in pixels of the user's image.
+Its masks are PNGs of 0 and 1.
+
 Files are read a few at a time, so that there may be any number of them. A file that cannot be read
 is named and passed over; then the exit status is 1.
 """
@@ -28,13 +32,13 @@ from cnnjax.engine.config import load_config
 from cnnjax.errors import UserError
 
 from . import launch
-from .showing import detections, segments
+from .showing import detections, prompted, segments
 from .showing.seen import Seen
 from .showing.written import Answers, folder_for
 
 FLAGS = flags.FLAGS
 MANY = 64, 1 << 28  # examples in memory at once, at their full size, and their bytes
-FEW = 4, 1 << 24  # of a detector, each of whose many masks is as large as its image
+FEW = 4, 1 << 24  # where each of many masks is as large as its image
 TOLD = 20  # faults that are printed; all are counted
 
 
@@ -131,17 +135,21 @@ def loaded(
 
 
 def answered(
-  run: cnnjax.Run, part: dict[str, np.ndarray], faults: Faults
+  run: cnnjax.Run, part: dict[str, np.ndarray], faults: Faults, asked: dict[str, Any]
 ) -> Iterator[tuple[str, np.ndarray, dict[str, Any]]]:
-  """Yields the name, example and answer of each example that has one."""
+  """Yields the name, example and answer of each example that has one.
+
+  `asked` are the prompts for each of them.
+  """
+  given = {key: [value] * len(part) for key, value in asked.items()}
   try:
-    yield from zip(part, part.values(), run.predict(list(part.values())))
+    yield from zip(part, part.values(), run.predict(list(part.values()), **given))
   except UserError as error:
     if len(part) == 1:
       faults.add(f"{next(iter(part))}: {error}")
       return
     for name, one in part.items():
-      yield from answered(run, {name: one}, faults)
+      yield from answered(run, {name: one}, faults, asked)
 
 
 def main(argv: list[str]) -> None:
@@ -154,12 +162,16 @@ def main(argv: list[str]) -> None:
   out = folder_for(out, "predictions.json")
   least, ids = detections.least(run, FLAGS.least), detections.ids(run, FLAGS.annotations, files)
   boxes, faults = run.config.task.name == "detection", Faults(len(files))
+  asked = prompted.of_flags(run, FLAGS.box, FLAGS.point)
+  most = FEW if boxes or asked else MANY
   seen = Seen(run, least, FLAGS.pictures, out)
   with Answers(out, run.config.data.classes, boxes, ids) as written:
-    for part in loaded(files, kind, run.model.preprocessing, FEW if boxes else MANY, faults):
-      for name, one, answer in answered(run, part, faults):
-        found = answer.get("segments")
-        if found is not None:
+    for part in loaded(files, kind, run.model.preprocessing, most, faults):
+      for name, one, answer in answered(run, part, faults, asked):
+        found = answer.get("masks" if asked else "segments")
+        if asked:
+          answer = prompted.written(answer, asked, name, out, written.count + 1)
+        elif found is not None:
           answer = segments.written(answer, one, name, out, written.count + 1, kind)
         answer = {"file": name, **(detections.packed(answer, one) if boxes else answer)}
         written.add(seen.add(answer, one, found))
@@ -176,6 +188,7 @@ def main(argv: list[str]) -> None:
 if __name__ == "__main__":
   launch.define_run_flags()
   detections.define_flags()
+  prompted.define_flags()
   flags.DEFINE_bool("invert", False, "turn dark on light into light on dark first")
   flags.DEFINE_string("out", None, "folder for what is written; by default the run's")
   flags.DEFINE_string("annotations", None, "of a detector: COCO file whose ids the answers take")

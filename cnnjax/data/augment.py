@@ -189,7 +189,7 @@ def check(options: Mapping[str, Any]) -> None:
   for name, value in options.items():
     if name not in KINDS:
       raise unknown("config key", f"augment.{name}", [f"augment.{n}" for n in KINDS])
-    wanted, fits = WANTED[KINDS[name]], _fits(value, KINDS[name])
+    wanted, fits = WANTED[KINDS[name]], fits_kind(value, KINDS[name])
     if name == "rand_augment":
       wanted = PAIR
     elif name == "zoom_out":
@@ -211,10 +211,11 @@ WANTED = {
 }
 
 
-def _fits(value: Any, kind: type) -> bool:
+def fits_kind(value: Any, kind: type) -> bool:
+  """Returns whether a value is a strength of this type, as `WANTED` says it in words."""
   if kind is tuple:
     whole = isinstance(value, tuple | list) and len(value) in (0, 2)
-    return whole and all(_fits(v, float) and v > 0 for v in value)
+    return whole and all(fits_kind(v, float) and v > 0 for v in value)
   if kind is bool or isinstance(value, bool):
     return kind is bool and isinstance(value, bool)
   return isinstance(value, int if kind is int else int | float) and 0 <= value < math.inf

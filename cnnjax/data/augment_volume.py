@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from cnnjax.data.augment import WANTED, _fits
+from cnnjax.data.augment import WANTED, fits_kind
 from cnnjax.data.field import along, coarse, drawn, gaussian, powers
 from cnnjax.data.warp_volume import random_bends, random_maps, warp
 from cnnjax.errors import UserError, unknown
@@ -155,9 +155,9 @@ def low_resolution(key: jax.Array, volume: jax.Array, value: tuple[float, float]
 
 # In the order in which they are applied. The index of an operation determines its random key, so a
 # new one comes last: then earlier runs keep their keys. Probabilities are those of nnU-Net's
-# nnUNetTrainer.get_training_transforms (github.com/MIC-DKFZ/nnUNet), which has neither shear nor
-# translation, leaves elastic deformation out, and applies gamma to inverted values in 0.1, too. A
-# bias field, which it does not have, is as frequent as a change of brightness.
+# nnUNetTrainer.get_training_transforms (github.com/MIC-DKFZ/nnUNet), which also raises inverted
+# values to a power, in 0.1. What it leaves out is as frequent here as what is nearest to it: shear,
+# translation and elastic deformation as rotation, a bias field as a change of brightness.
 OPERATIONS = {
   "flip": partial(_mirror, axis=3),
   "flip_vertical": partial(_mirror, axis=2),
@@ -201,7 +201,7 @@ def check(options: Mapping[str, Any]) -> None:
   for name, value in options.items():
     if name not in KINDS:
       raise unknown("config key", f"augment.{name}", [f"augment.{n}" for n in KINDS])
-    wanted, fits = WANTED[KINDS[name]], _fits(value, KINDS[name])
+    wanted, fits = WANTED[KINDS[name]], fits_kind(value, KINDS[name])
     if fits and KINDS[name] is tuple:
       fits = list(value) == sorted(value)
     if name == "low_resolution":

@@ -18,6 +18,7 @@ from cnnjax.data import (
   lesions,
   moving_digits,
   open_images,
+  prompts,
   proposals,
   scenes,
   segmentation,
@@ -51,6 +52,7 @@ SOURCES = {  # name: (root, seed, **arguments) -> {"train": Table, "test": Table
   "moving_digits": moving_digits.load,
   "npz": arrays.load,
   "open_images": open_images.load,
+  "prompts": prompts.load,
   "scenes": scenes.load,
   "segmentation": segmentation.load,
   "series_folder": series_folder.load,
@@ -70,16 +72,18 @@ def load(data: Any, seed: int) -> dict[str, Table]:
   With `data.folds` the source's train and test are joined, and fold `data.fold` of them is the test
   split. Of train only the part `data.fraction` is kept. Where each example has one class, folds and
   parts have the same shares of the classes. A source with a parameter `to` gets the run's
-  preprocessing, to resize images as it reads them; one with `input` gets the kind of input. With
-  `data.proposals` the tables also have the columns of `proposals.add`.
+  preprocessing, to resize images as it reads them; one with `input` gets the kind of input. One with
+  `validation`, which has several examples of an image, holds that part of the images out, and has
+  no folds. With `data.proposals` the tables also have the columns of `proposals.add`.
 
-  Raises: UserError for an unknown source, and any error of the source.
+  Raises: UserError for an unknown source, folds where there are none, and any error of the source.
   """
   if data.name not in SOURCES:
     raise unknown("data.name", data.name, SOURCES)
   source, arguments = SOURCES[data.name], dict(data.arguments)
   signature = inspect.signature(source)
   offered = {"to": kind(data.input).preprocessing(data), "input": data.input}
+  offered["validation"] = data.validation
   given = {name: value for name, value in offered.items() if name in signature.parameters}
   known = [p.name for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
   for argument in arguments if known else ():
@@ -90,6 +94,8 @@ def load(data: Any, seed: int) -> dict[str, Table]:
     signature.bind(data.root, seed, **given, **arguments)
   except TypeError as error:
     raise UserError(f"data.arguments of {data.name}: {error}") from error
+  if data.folds and "validation" in given:
+    raise UserError(f"data.folds would part examples of one image of {data.name}; set it to 0")
   splits = source(data.root, seed, **given, **arguments)
   for name, table in splits.items():
     if not len(table):

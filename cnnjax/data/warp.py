@@ -12,6 +12,7 @@ from cnnjax.ops.segmentation import VOID
 Batch = dict[str, Any]
 MASKS = ("segments", "ids", "instances")  # columns of pixels' labels, [..., H, W]
 OUTSIDE = {"segments": VOID}  # label of what comes from outside of the image; of others 0
+EXACT = jax.lax.Precision.HIGHEST  # of places in pixels: a TPU would round them to eight bits
 BOXES = {"boxes": "valid", "proposals": "proposed"}  # column: the column that says which are real
 
 
@@ -62,16 +63,18 @@ def random_maps(
   turn = jnp.stack([cos, -sin, sin, cos], -1).reshape(count, 2, 2)
   slant = jnp.stack([jnp.ones(count), jnp.zeros(count), lean, jnp.ones(count)], -1)
   stretch = jnp.stack([zoom * rows, zoom * columns], -1)[:, None, :]
-  linear = (turn @ slant.reshape(count, 2, 2)) * stretch
+  linear = jnp.matmul(turn, slant.reshape(count, 2, 2), precision=EXACT) * stretch
   centre = jnp.asarray([(height - 1) / 2, (width - 1) / 2])
-  offset = centre - linear @ centre + jnp.stack([down, right], -1)
+  moved = jnp.matmul(linear, centre, precision=EXACT)
+  offset = centre - moved + jnp.stack([down, right], -1)
   return jnp.concatenate([linear, offset[..., None]], -1)
 
 
 def compose(first: jax.Array, then: jax.Array) -> jax.Array:
   """Returns maps [B, 2, 3] equal to a warp by `first`, and of its result by `then`."""
   linear, offset = first[:, :, :2], first[:, :, 2:]
-  return jnp.concatenate([linear @ then[:, :, :2], linear @ then[:, :, 2:] + offset], -1)
+  both = jnp.matmul(linear, then, precision=EXACT)
+  return both.at[:, :, 2:].add(offset)
 
 
 def warp(images: jax.Array, maps: jax.Array, *, order: int = 1) -> jax.Array:
@@ -83,7 +86,8 @@ def warp(images: jax.Array, maps: jax.Array, *, order: int = 1) -> jax.Array:
   grid = jnp.stack(jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing="ij"))
 
   def one(image, by):
-    places = jnp.tensordot(by[:, :2], grid.astype(by.dtype), 1) + by[:, 2, None, None]
+    places = jnp.tensordot(by[:, :2], grid.astype(by.dtype), 1, precision=EXACT)
+    places += by[:, 2, None, None]
     sample = lambda channel: map_coordinates(channel, places, order, cval=0)  # noqa: E731
     return jax.vmap(sample, in_axes=-1, out_axes=-1)(image)
 
@@ -100,7 +104,8 @@ def move_boxes(boxes: jax.Array, maps: jax.Array, size: tuple[int, int]) -> jax.
   corners = jnp.stack([jnp.stack([y, x]) for x in (x0, x1) for y in (y0, y1)], -1) - 0.5
   corners = jnp.moveaxis(corners, 0, -1)  # [B, N, 4, 2]
   back = jnp.linalg.inv(maps[:, :, :2])
-  places = jnp.einsum("bij,bnkj->bnki", back, corners - maps[:, None, None, :, 2]) + 0.5
+  away = corners - maps[:, None, None, :, 2]
+  places = jnp.einsum("bij,bnkj->bnki", back, away, precision=EXACT) + 0.5
   limit = jnp.asarray(size, places.dtype)
   low = jnp.clip(places.min(2), 0, limit)
   high = jnp.clip(places.max(2), 0, limit)

@@ -14,6 +14,7 @@ from cnnjax.data import inputs, pipeline
 from cnnjax.engine.compiler import compile_step
 from cnnjax.engine.config import tuples
 from cnnjax.engine.mesh import make_mesh, shard
+from cnnjax.engine.prompted import answers as of_prompts
 from cnnjax.engine.segment import segment_all
 from cnnjax.engine.step import predict_step
 from cnnjax.errors import UserError
@@ -35,6 +36,8 @@ def predict(
   classes: Sequence[str] = (),
   batch_size: int = 64,
   proposals: Mapping[str, Any] | None = None,
+  boxes: Sequence[Any] | None = None,
+  points: Sequence[Any] | None = None,
   **options: Any,
 ) -> Answers:
   """Returns one answer for each example; `model.preprocessing` says how examples are prepared.
@@ -43,8 +46,9 @@ def predict(
   `labels` [L] of 0 and 1 and `probabilities` [L]; of regression `values` [T]; of detection, best
   first, `boxes` [K, 4] in pixels of that image, `labels` [K], `scores` [K], and, where the network
   predicts them, `masks`, an array bool [K, H, W]; of segmentation `segments`, the class of each
-  pixel of that image, an array uint8 [H, W]. With names in `classes` an answer also holds `class`,
-  `classes`, or `targets` or `pixels` by name.
+  pixel of that image, an array uint8 [H, W]; of promptable `masks` of P prompts, an array bool
+  [P, H, W], the `iou` [P] with the object that the network expects of each, and its `pixels` [P].
+  With names in `classes` an answer also holds `class`, `classes`, or `targets` or `pixels` by name.
 
   Args:
     model: of the zoo.
@@ -57,12 +61,18 @@ def predict(
     classes: names of the labels; by default those of the model's published weights, if any.
     batch_size: largest number of examples computed at once.
     proposals: options of `data.proposals.find`, for a detector that needs proposals.
+    boxes: prompts of the task promptable, for each image (x0, y0, x1, y1), or several, in pixels of
+      it; without any prompt, the whole image is the box.
+    points: for each image (x, y), or several, which show one object, together, and with the box
+      where there is one; (x, y, 0) is a point beside it.
     options: of the task, such as the `mean` and `std` of regression.
 
   Raises: UserError for an array or a file that is no example, an unknown task, and an unknown
-    option of it.
+    option of it; for prompts that are none, and where the task takes none.
   """
   task = task or getattr(model, "task", "classification")
+  if task != "promptable" and not (boxes is None and points is None):
+    raise UserError(f"boxes and points are prompts, but the task {task} takes none")
   compiled, mesh = _predictor(model, task, tuple(tuples(options).items()))
 
   def step(batch, size):
@@ -74,6 +84,8 @@ def predict(
     ask = partial(segment_all, model, variables)
   answers = []
   for part in _parts(examples, model.preprocessing):
+    if task == "promptable":
+      ask = partial(of_prompts, model, variables, boxes=boxes, points=points, first=len(answers))
     answers += ask(part)
   names = labels(model.preprocessing.labels)
   if not classes and len(names) == model.num_classes:

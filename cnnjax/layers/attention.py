@@ -52,7 +52,8 @@ class Embedding(nn.Module):
   @nn.compact
   def __call__(self, index: jax.Array) -> jax.Array:
     init = nn.initializers.normal(1.0)  # as PyTorch's
-    return self.param("embedding", init, (self.count, self.features)).astype(self.dtype)[index]
+    table = self.param("embedding", init, (self.count, self.features))
+    return jnp.asarray(table, self.dtype)[index]
 
   def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
     """Returns 0: it only reads."""
@@ -161,7 +162,7 @@ class RelativePositions(nn.Module):
     side = x.shape[1]
     table = self.param("embedding", nn.initializers.zeros, (2 * side - 1, x.shape[-1]))
     apart = jnp.arange(side)[:, None] - jnp.arange(side) + side - 1
-    return jnp.einsum("bstnd,skd->bnstk", x, table.astype(self.dtype)[apart])
+    return jnp.einsum("bstnd,skd->bnstk", x, jnp.asarray(table, self.dtype)[apart])
 
   def multiply_adds(self, x: tuple[int, ...], y: tuple[int, ...]) -> int:
     """Returns the multiply-adds from an input to an output of these shapes."""

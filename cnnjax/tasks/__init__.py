@@ -12,12 +12,20 @@ from typing import Any, NamedTuple
 
 from cnnjax.data.table import Table
 from cnnjax.errors import unknown
-from cnnjax.tasks import classification, detection, multilabel, regression, segmentation
+from cnnjax.tasks import (
+  classification,
+  detection,
+  multilabel,
+  promptable,
+  regression,
+  segmentation,
+)
 
 TASKS = {
   "classification": classification,
   "detection": detection,
   "multilabel": multilabel,
+  "promptable": promptable,
   "regression": regression,
   "segmentation": segmentation,
 }

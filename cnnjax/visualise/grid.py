@@ -13,12 +13,12 @@ def grid(
 ) -> Figure:
   """Draws rows {name: uint8 images [H, W], [H, W, 1] or [H, W, 3]}, titles over the first.
 
-  An image has `side` inches.
+  An image is `side` inches wide, and its row at most as high.
   """
   wide = max(1, *map(len, rows.values()))
-  size = (side * wide + 1.2, side * len(rows) + 0.4)
-  figure = Figure(figsize=size, layout="constrained")
-  places = figure.subplots(len(rows), wide, squeeze=False)
+  high = [min(1, max((a.shape[0] / a.shape[1] for a in row), default=1)) for row in rows.values()]
+  figure = Figure(figsize=(side * wide + 1.2, side * sum(high) + 0.4), layout="constrained")
+  places = figure.subplots(len(rows), wide, squeeze=False, height_ratios=high)
   for axes in places.flat:
     axes.set(xticks=[], yticks=[], frame_on=False)
   for line, (name, images) in zip(places, rows.items()):

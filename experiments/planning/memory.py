@@ -1,5 +1,6 @@
 """The memory that a step of a 3-D U-Net's training needs: estimated, and as compiled."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -18,7 +19,12 @@ WEIGHT = 16  # bytes of a parameter: itself, its gradient, and Adam's two moment
 
 
 def estimated(
-  tile: Sequence[int], batch: int, widths: Sequence[int], channels: int, classes: int
+  tile: Sequence[int],
+  batch: int,
+  widths: Sequence[int],
+  pools: Sequence[Sequence[int]],
+  channels: int,
+  classes: int,
 ) -> int:
   """Returns about how many bytes a step needs.
 
@@ -29,7 +35,7 @@ def estimated(
   numbers = voxels * (channels + 2 * classes)
   weights = 0
   for n, width in enumerate(widths):
-    here, last = voxels / 8**n, n == len(widths) - 1
+    here, last = voxels / math.prod(map(math.prod, pools[:n])), n == len(widths) - 1
     down = 2 * (width // 2 + width)
     up = 0 if last else widths[n + 1] + (widths[n + 1] + width) + 4 * width
     numbers += here * (down + up)
@@ -40,14 +46,19 @@ def estimated(
 
 
 def compiled(
-  tile: Sequence[int], batch: int, widths: Sequence[int], channels: int, classes: int
+  tile: Sequence[int],
+  batch: int,
+  widths: Sequence[int],
+  pools: Sequence[Sequence[int]],
+  channels: int,
+  classes: int,
 ) -> int:
   """Returns how many bytes a step needs as this machine's compiler has it."""
   import optax
 
   to = VolumePreprocessing(tile=tuple(tile), channels=channels)
-  options = dict(widths=tuple(widths), norm=NORM, preprocessing=to, num_classes=classes)
-  model = cnnjax.create_model("unet3d", **options)
+  options = dict(widths=tuple(widths), pools=tuple(pools), norm=NORM, preprocessing=to)
+  model = cnnjax.create_model("unet3d", num_classes=classes, **options)
   task, optimizer = tasks.task("segmentation", model=model, dice=1.0), optax.adam(1e-3)
 
   def fresh(key: jax.Array) -> state.State:

@@ -6,6 +6,7 @@ segmentation", Nature Methods 18 (2021), and its supplement.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -30,6 +31,7 @@ class Plan:
   tile: tuple[int, int, int]
   batch: int
   widths: tuple[int, ...]
+  pools: tuple[tuple[int, int, int], ...]
   bytes: int
   reasons: dict[str, str]
 
@@ -41,7 +43,7 @@ def plan(seen: Seen, memory: int, width: int, cost: Callable[..., int]) -> Plan:
     seen: of the training split.
     memory: in bytes.
     width: channels of the first level.
-    cost: (tile, batch, widths) -> bytes that a step of the training needs.
+    cost: (tile, batch, widths, pools) -> bytes that a step of the training needs.
 
   Raises: UserError where not even the smallest window fits.
   """
@@ -49,32 +51,32 @@ def plan(seen: Seen, memory: int, width: int, cost: Callable[..., int]) -> Plan:
   spacing = _spacing(seen, reasons)
   sizes = np.maximum(1, np.round(seen.sizes * seen.spacings / spacing))
   middle = np.median(sizes, 0)
-  tile, widths = _tile(middle, width)
-  reasons["data.tile"] = (
-    f"volumes have {_by(middle)} voxels at that spacing, the median; {len(widths)} levels halve "
-    f"sides that are multiples of {2 ** (len(widths) - 1)}"
-  )
-  whole = tile
-  while cost(tile, LEAST_BATCH, widths) > memory:
-    tile, widths = _smaller(tile, middle, width)
+  pools = _pools(middle, spacing)
+  tile = tuple(int(-(-side // n) * n) for side, n in zip(middle, np.prod(pools, 0, int)))
+  reasons["data.tile"] = f"volumes have {_by(middle)} voxels at that spacing, the median"
+  whole, needed = tile, partial(_needed, width=width, spacing=spacing, cost=cost)
+  while needed(tile, LEAST_BATCH) > memory:
+    tile = _smaller(tile, middle, spacing)
   if tile != whole:
     reasons["data.tile"] += (
-      f"; {_by(whole)} would need {gib(cost(whole, LEAST_BATCH, _widths(whole, width)))}, so the "
-      "side that is largest beside its volume's was made smaller until it fits"
+      f"; {_by(whole)} would need {gib(needed(whole, LEAST_BATCH))}, so the side that covers most "
+      "of its volume's was made smaller until it fits"
     )
+  pools = _pools(tile, spacing)
   batch, most = LEAST_BATCH, SHARE * sizes.prod(1).sum() / np.prod(tile)
-  while batch < min(MOST_BATCH, most) and cost(tile, batch + 1, widths) <= memory:
+  while batch < min(MOST_BATCH, most) and needed(tile, batch + 1) <= memory:
     batch += 1
-  needed = cost(tile, batch, widths)
-  reasons["data.batch_size"] = f"a step needs about {gib(needed)} of {gib(memory)}" + (
+  reasons["data.batch_size"] = f"a step needs about {gib(needed(tile, batch))} of {gib(memory)}" + (
     "" if batch < most else f"; more would see above {SHARE:.0%} of all voxels in a step"
   )
+  widths = _widths(pools, width)
   reasons["model.arguments.widths"] = (
-    f"{width} channels, doubled at each level to at most {WIDEST}; another level would have a side "
-    f"below {SMALLEST}"
-    if len(widths) < DEEPEST
-    else f"{width} channels, doubled at each level to at most {WIDEST}; {DEEPEST} levels at most"
+    f"{width} channels, doubled at each level to at most {WIDEST}; {len(pools)} poolings leave "
+    f"sides of {_by(np.asarray(tile) / np.prod(pools, 0))}, of at least {SMALLEST}"
+    + ("" if len(widths) < DEEPEST else f"; {DEEPEST} levels at most")
   )
+  if any(1 in pool for pool in pools):
+    reasons["model.arguments.widths"] += "; coarse axes are pooled later than the others"
   normalize = "all" if seen.ct else "each"
   reasons["data.normalize"] = (
     f"CT, since {seen.ct}: values mean the same in all volumes; objects have {seen.low:.4g} to "
@@ -83,7 +85,7 @@ def plan(seen: Seen, memory: int, width: int, cost: Callable[..., int]) -> Plan:
     else f"values are of no scale (the lowest are {seen.lowest.min():.4g} to "
     f"{seen.lowest.max():.4g}), so each volume is brought to mean 0 and deviation 1"
   )
-  return Plan(spacing, normalize, tile, batch, widths, needed, reasons)
+  return Plan(spacing, normalize, tile, batch, widths, pools, needed(tile, batch), reasons)
 
 
 def _spacing(seen: Seen, reasons: dict[str, str]) -> tuple[float, float, float]:
@@ -107,36 +109,44 @@ def _spacing(seen: Seen, reasons: dict[str, str]) -> tuple[float, float, float]:
   return tuple(round(float(mm), 4) for mm in spacing)
 
 
-def _tile(middle: np.ndarray, width: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-  """Returns the window that covers the median volume, and the levels' channels."""
-  step = 2 ** (_depth(middle) - 1)
-  tile = tuple(int(max(SMALLEST, -(-side // step) * step)) for side in middle)
-  return tile, _widths(tile, width)
+def _needed(tile, batch, *, width, spacing, cost) -> int:
+  pools = _pools(tile, spacing)
+  return cost(tile, batch, _widths(pools, width), pools)
 
 
-def _smaller(tile: tuple[int, ...], middle: np.ndarray, width: int) -> tuple[tuple, tuple]:
+def _smaller(
+  tile: tuple[int, ...], middle: np.ndarray, spacing: Sequence[float]
+) -> tuple[int, ...]:
   """Returns a window one step smaller along the side that covers most of the volume's."""
-  step = 2 ** (_depth(tile) - 1)
-  axes = [n for n in np.argsort(-np.asarray(tile) / middle) if tile[n] - step >= SMALLEST]
+  steps = np.prod(_pools(tile, spacing), 0, int)
+  order = np.argsort(-np.asarray(tile) / middle)
+  axes = [n for n in order if tile[n] - steps[n] >= min(SMALLEST, middle[n])]
   if not axes:
     raise UserError(
       f"not even a window of {_by(tile)} voxels fits into the memory; give more by --memory, or "
       "make the network narrower by --width"
     )
-  tile = tuple(side - step if n == axes[0] else side for n, side in enumerate(tile))
-  return tile, _widths(tile, width)
+  return tuple(int(side - steps[n] * (n == axes[0])) for n, side in enumerate(tile))
 
 
-def _depth(sides: Sequence[float]) -> int:
-  """Returns the number of levels by which the smallest side is halved to `SMALLEST`."""
-  depth = 1
-  while depth < DEEPEST and min(sides) / 2**depth >= SMALLEST:
-    depth += 1
-  return depth
+def _pools(sides: Sequence[float], spacing: Sequence[float]) -> tuple[tuple[int, ...], ...]:
+  """Returns the poolings: of axes whose maps stay large enough, and that are not yet far coarser.
+
+  An axis of coarse slices waits until the others are as coarse.
+  """
+  sides, spacing, found = np.asarray(sides, float), np.asarray(spacing, float), []
+  while len(found) < DEEPEST - 1:
+    large = sides >= 2 * SMALLEST
+    if not large.any():
+      break
+    pool = np.where(large & (spacing < 2 * spacing[large].min()), 2, 1)
+    sides, spacing = sides / pool, spacing * pool
+    found.append(tuple(pool.tolist()))
+  return tuple(found) or ((1, 1, 1),)
 
 
-def _widths(sides: Sequence[float], width: int) -> tuple[int, ...]:
-  return tuple(min(WIDEST, width * 2**n) for n in range(_depth(sides)))
+def _widths(pools: Sequence, width: int) -> tuple[int, ...]:
+  return tuple(min(WIDEST, width * 2**n) for n in range(len(pools) + 1))
 
 
 def gib(count: float) -> str:

@@ -24,7 +24,7 @@ AUGMENT = dict(  # nnU-Net's, as far as they are strengths
   brightness=0.25, contrast=0.25, noise=0.3, blur=1.0, low_resolution=(0.5, 1.0),
 )  # fmt: skip
 QUICK = """  if mode == "quick":
-    config.model.arguments.update(widths=(8, 16))
+    config.model.arguments = dict(widths=(8, 16), norm="instance")
     config.data.update(name="solids", batch_size=4, spacing=(), tile=(16, 16, 16))
     config.data.arguments = dict(examples=32, size=18)
     config.train.update(epochs=2.0, evaluate_every=1.0, log_every=4)
@@ -50,8 +50,9 @@ def written(plan: Plan, seen: Seen, data: str, path: str, arguments: dict, steps
   lines = [HEAD.format(data=data, count=len(seen.names), path=path)]
   add = lambda text, why="": lines.append(_line(text, why))  # noqa: E731
   add('config.model.name = "unet3d"')
+  pools = "" if plan.pools == ((2, 2, 2),) * len(plan.pools) else f", pools={plan.pools}"
   add(
-    f'config.model.arguments.update(widths={plan.widths}, norm="instance")',
+    f'config.model.arguments.update(widths={plan.widths}{pools}, norm="instance")',
     plan.reasons["model.arguments.widths"]
     + ". Instance norm: a batch is too small for its own moments",
   )

@@ -15,7 +15,7 @@ from cnnjax.visualise.film import save_film
 from cnnjax.visualise.sheet import contact_sheet
 from cnnjax.visualise.text import short
 
-from . import detections
+from . import detections, prompted
 from . import segments as class_maps
 
 LISTED, SIDE = 100, 256  # answers that are printed, and the longest side of a picture on the sheet
@@ -45,7 +45,7 @@ class Seen:
     Args:
       answer: as it is written.
       example: that was answered.
-      segments: the class map that the answer had.
+      segments: the class map that the answer had, or the masks [P, H, W] of its prompts.
     """
     classes, seen = self.run.config.data.classes, answer
     if "probabilities" in answer:
@@ -53,15 +53,21 @@ class Seen:
     self.count += 1
     if self.count <= max(LISTED, self.pictures):
       seen = above(answer, self.least) if "boxes" in answer else answer
-      of_map = segments is not None
-      row, caption = class_maps.as_text(seen) if of_map else as_text(seen, classes, answer)
+      asked = "prompts" in answer
+      of_map = segments is not None and not asked
+      if asked or of_map:
+        row, caption = (prompted if asked else class_maps).as_text(seen)
+      else:
+        row, caption = as_text(seen, classes, answer)
       if self.count <= LISTED:
         self.rows[short(answer["file"], 200)] = row
       if self.count <= self.pictures:
         self.captions.append(f"{caption}\n{Path(answer['file']).name}")
         self.answers.append(seen)
         kind = inputs.kind(self.run.config.data.input)
-        if of_map:
+        if asked:
+          self.small.append(prompted.drawn(answer, segments, example, self.out, SIDE))
+        elif of_map:
           mask = self.out / answer["mask"]
           path = mask.parents[1] / f"{stem_of(mask)}.png"
           self.small.append(class_maps.drawn(segments, example, classes, path, SIDE, kind))
@@ -82,7 +88,7 @@ class Seen:
     """Writes predictions.png, and a detector's images with boxes into the folder predictions."""
     if not self.answers:
       return
-    if "mask" in self.answers[0]:
+    if {"mask", "prompts"} & self.answers[0].keys():
       where = out / "predictions"
       print(
         f"wrote {self.count:,} masks in {where / 'masks'}, {len(self.small):,} drawn in {where}"

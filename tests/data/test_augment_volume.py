@@ -119,6 +119,7 @@ def test_the_ranges_are_kept():
   turns = maps_of(4, 500, rotate=30.0)[:, :, :3]
   angles = Rotation.from_matrix(turns).as_euler("xyz", degrees=True)
   assert (np.abs(angles).max(0) < 30.01).all() and (angles.min(0) < -29).all()
+  np.testing.assert_allclose(np.corrcoef(angles.T), np.eye(3), atol=0.2)
   np.testing.assert_allclose(np.linalg.det(turns), 1, atol=1e-5)
   sizes = 1 / np.cbrt(np.linalg.det(maps_of(5, 500, scale=(0.7, 1.4))[:, :, :3]))
   assert 0.699 < sizes.min() < 0.72 and 1.37 < sizes.max() < 1.401

@@ -30,22 +30,22 @@ def seen(size, spacing=(1, 1, 1), count=200, **options):
   return Seen(**{**facts, **options})
 
 
-def cost(tile, batch, widths):
-  return estimated(tile, batch, widths, 1, 3)
+def cost(*sizes):
+  return estimated(*sizes, 1, 3)
 
 
 def test_the_plan_of_the_hippocampus_is_nnunets():
   found = plan(seen(HIPPOCAMPUS), 8 * GIB, 32, cost)
   assert found.tile == (40, 56, 40) and found.widths == (32, 64, 128, 256)  # its published plan
+  assert found.pools == ((2, 2, 2),) * 3
   assert 2 <= found.batch <= 32 and found.normalize == "each"
 
 
 @pytest.mark.parametrize("memory", [GIB // 4, GIB, 4 * GIB])
 def test_it_fits(memory):
   found = plan(seen((120, 200, 160)), memory, 16, cost)
-  assert found.bytes == cost(found.tile, found.batch, found.widths) <= memory
-  step = 2 ** (len(found.widths) - 1)
-  assert all(side % step == 0 for side in found.tile)
+  assert found.bytes == cost(found.tile, found.batch, found.widths, found.pools) <= memory
+  assert not any(np.asarray(found.tile) % np.prod(found.pools, 0))
   assert all(type(side) is int for side in found.tile)  # a config is written with them
   assert "would need" in found.reasons["data.tile"] or memory == 4 * GIB
 
@@ -57,13 +57,14 @@ def test_coarse_slices_are_made_finer():
   mixed[::5, 0] = 2.0
   found = plan(seen((20, 300, 300), spacings=mixed), 8 * GIB, 32, cost)
   assert found.spacing == (2.0, 0.8, 0.8) and "percentile 10" in found.reasons["data.spacing"]
+  assert found.pools[:2] == ((1, 2, 2), (2, 2, 2)) and len(found.widths) == len(found.pools) + 1
   with pytest.raises(UserError, match="not even a window of 4x4x4 voxels fits into the memory"):
     plan(seen(HIPPOCAMPUS), 10_000, 32, cost)
 
 
 @pytest.mark.slow
 def test_the_estimate_is_near_what_the_compiler_says():
-  sizes = ((16, 16, 16), 4, (4, 8))
+  sizes = ((16, 16, 16), 4, (4, 8), ((2, 2, 2),))
   assert 0.5 < estimated(*sizes, 1, 3) / compiled(*sizes, 1, 3) < 2
 
 
@@ -90,7 +91,8 @@ def test_the_config_says_why_and_trains(tmp_path):
   config.data.root = str(tmp_path)
   found, splits = resolve(config)
   assert found.data.spacing == (2.0, 1.0, 1.0) and found.data.normalize == "all"
-  assert found.data.tile == chosen.tile and len(splits["train"]) == 3  # of 6, without test and validation
+  assert found.data.tile == chosen.tile
+  assert len(splits["train"]) == 3  # of 6, without test and validation
   text = path.read_text()
   assert "# CT, since half of the volumes go down to -1000" in text
   assert all(len(line) <= 100 for line in text.splitlines())

@@ -15,6 +15,7 @@ A kind is a module with `COLUMNS`, its keys in a table and a batch; `SUFFIXES`, 
 - `picture(example, side)`: an image of the example for people, uint8 [H, W] or [H, W, 3], with no
   side longer than `side`;
 - where the network may see windows of examples, `cut(key, batch, to)`: a training's batch of them;
+- where examples have prompts, `prompt(key, batch, to)`: a training's batch with new ones;
 - where examples may have several parts that are scored one by one, `parts(batch)`: [K, B, ...];
 - where they may have class maps, `flat(example, maps, spacing)`: an image uint8 [H, W] or
   [H, W, 3] that shows it, and the maps [H, W] in its pixels;
@@ -32,11 +33,12 @@ from typing import Any
 
 import jax
 
-from cnnjax.data.inputs import clip, image, series, volume, volume_series
+from cnnjax.data.inputs import clip, image, prompted, series, volume, volume_series
 from cnnjax.errors import unknown
 
 Batch = dict[str, Any]
 INPUTS = {
+  "prompted": prompted,  # of images, and so before them
   "image": image,
   "series": series,
   "clip": clip,
@@ -82,11 +84,13 @@ def scale(batch: Batch, preprocessing: Any) -> Batch:
 
 
 def transform(key: jax.Array, batch: Batch, *, preprocessing: Any, options: Any) -> Batch:
-  """Returns a training batch augmented by `options`, cut to windows, and normalised."""
+  """Returns a training batch augmented by `options`, cut to windows or prompted, and normalised."""
   of_one = kind(preprocessing.input)
   batch = of_one.augment(key, batch, **options)
   if getattr(preprocessing, "tile", None):
     # After the augmentation, which so brings in what lies beside the window, and folds 2 and more
     # into the key.
     batch = of_one.cut(jax.random.fold_in(key, 1), batch, preprocessing)
+  elif hasattr(of_one, "prompt"):
+    batch = of_one.prompt(jax.random.fold_in(key, 1), batch, preprocessing)
   return of_one.scale(batch, preprocessing)

@@ -41,7 +41,7 @@ def preprocessing(data: Any) -> Preprocessing:
 
   Raises: UserError for a resize or a crop that is no size, or leaves images of different sizes.
   """
-  resize, crop = _size("resize", data.resize, (0, 1, 2)), _size("crop", data.crop, (0, 2))
+  resize, crop = _size("resize", data.resize, (0, 1, 2)), _size("crop", _crop(data), (0, 2))
   if len(resize) == 1 and not crop:
     raise UserError(
       f"data.resize {resize[0]} is the length of the shorter side; set data.crop to "
@@ -57,6 +57,10 @@ def preprocessing(data: Any) -> Preprocessing:
     tile=_size("tile", getattr(data, "tile", ()), (0, 2)) or None,
     overlap=getattr(data, "overlap", 0.5),
   )
+
+
+def _crop(data: Any) -> Any:
+  return getattr(data, "crop", ())  # which images with prompts do not have
 
 
 def _size(key: str, value: Any, lengths: tuple[int, ...]) -> tuple[int, ...]:
@@ -79,7 +83,7 @@ def complete(data: Any, table: Table) -> dict[str, Any]:
     raise UserError(
       f"data.tile {tuple(tile)} is larger than the images, {height}x{width}; expected at most that"
     )
-  if not data.resize and not data.crop and not tile:
+  if not data.resize and not _crop(data) and not tile:
     found["resize"] = (height, width)
   if not data.mean and not data.std:
     same = found["channels"] == channels

@@ -5,6 +5,7 @@ arXiv:1505.04597, figure 1; Cicek et al., "3D U-Net: learning dense volumetric s
 sparse annotation", arXiv:1606.06650, figure 2. Images or volumes: as many dimensions as the input.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,21 +52,26 @@ class Level(nn.Module):
 
 
 class Trunk(nn.Module):
-  """Images or volumes -> level1, level2 .. (strides 1, 2, 4 ..), each before its pooling."""
+  """Images or volumes -> level1, level2 .. (strides 1, 2, 4 ..), each before its pooling.
+
+  Attributes: as those of `UNet`.
+  """
 
   widths: Sequence[int]
   halved: bool
   padding: str
   norm: str
   rematerialise: bool = False
+  pools: Sequence[int | Sequence[int]] = ()
   dtype: Any = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-    check_sides(x.shape[1:-1], len(self.widths), self.padding)
+    pools = pools_of(self.pools, len(self.widths), x.ndim - 2)
+    check_sides(x.shape[1:-1], pools, self.padding)
     maps = {}
     for n, width in enumerate(self.widths, 1):
-      x = MaxPool(2, name=f"pool{n - 1}")(x) if n > 1 else x
+      x = MaxPool(pools[n - 2], name=f"pool{n - 1}")(x) if n > 1 else x
       widths = (width // 2 if self.halved else width, width)
       level = Level(widths, self.padding, self.norm, dtype=self.dtype, name=f"level{n}")
       x = maps[f"level{n}"] = _call(level, self.rematerialise, train)(x)
@@ -88,6 +94,8 @@ class UNet(nn.Module):
     dropout: at the end of the way down.
     rematerialise: whether the backward pass recomputes a level's activations instead of keeping
       them.
+    pools: window of each pooling on the way down, 2 by default; or one number an axis, such as
+      (1, 2, 2), which leaves coarse slices of a volume alone (nnU-Net, arXiv:1809.10486).
     classifier: a network whose trunk takes the way down's place, images only.
   """
 
@@ -98,6 +106,7 @@ class UNet(nn.Module):
   norm: str = "none"
   dropout: float = 0.0
   rematerialise: bool = False
+  pools: Sequence[int | Sequence[int]] = ()
   classifier: nn.Module | None = None
   num_classes: int = 2
   dtype: Any = jnp.float32
@@ -111,7 +120,8 @@ class UNet(nn.Module):
     if self.padding not in ("same", "valid"):
       raise unknown("padding of a U-Net", self.padding, ("same", "valid"))
     if self.classifier is None:
-      options = dict(rematerialise=self.rematerialise, dtype=self.dtype, name="trunk")
+      options = dict(rematerialise=self.rematerialise, pools=self.pools, dtype=self.dtype)
+      options["name"] = "trunk"
       return Trunk(self.widths, self.halved, self.padding, self.norm, **options)
     if self.padding == "valid":
       raise UserError("a U-Net without padding has its own trunk; give padding=same with a trunk")
@@ -126,12 +136,13 @@ class UNet(nn.Module):
     *skips, x = sizes.values()
     if not own and image.shape[1:-1] not in sizes:  # the trunk begins with strides
       skips = [None, *skips]
+    pools = pools_of(self.pools, len(skips) + 1, x.ndim - 2) if own else ()
     x = nn.Dropout(self.dropout, deterministic=not train)(x)
     for n, skip in reversed(list(enumerate(skips, 1))):
       width = self.widths[min(n, len(self.widths)) - 1]
       width = width if skip is None else min(width, skip.shape[-1])
       target = (image if skip is None else skip).shape[1:-1]
-      grow = 2 if own else tuple(round(a / b) for a, b in zip(target, x.shape[1:-1]))
+      grow = pools[n - 1] if own else tuple(round(a / b) for a, b in zip(target, x.shape[1:-1]))
       features = x.shape[-1] if self.halved else width
       options = dict(use_bias=False, dtype=self.dtype, kernel_init=HE, name=f"up{n}")
       x = ConvTranspose(features, grow, grow, **options)(x)
@@ -146,34 +157,49 @@ class UNet(nn.Module):
     return {"logits": logits if own else fit(logits, size)}
 
 
-def check_sides(sides: Sequence[int], levels: int, padding: str) -> None:
-  """Raises: UserError for an input of these sides that so many levels cannot take."""
+def pools_of(
+  pools: Sequence[int | Sequence[int]], levels: int, axes: int
+) -> tuple[tuple[int, ...], ...]:
+  """Returns the window of each pooling along each axis. Raises: UserError for other than needed."""
+  pools = tuple(pools) or (2,) * (levels - 1)
+  each = tuple((pool,) * axes if isinstance(pool, int) else tuple(pool) for pool in pools)
+  if len(each) != levels - 1 or any(len(pool) != axes for pool in each):
+    raise UserError(
+      f"a U-Net of {levels} levels has {levels - 1} poolings along {axes} axes; found the windows "
+      f"{pools}"
+    )
+  return each
+
+
+def check_sides(sides: Sequence[int], pools: Sequence[Sequence[int]], padding: str) -> None:
+  """Raises: UserError for an input of these sides that levels with these poolings cannot take."""
   fits = _fits_valid if padding == "valid" else _fits_same
-  for side in sides:
-    if not fits(side, levels):
-      above = next(n for n in range(side, side + 2**20) if fits(n, levels))
-      below = next((f"{n} or " for n in range(side, 0, -1) if fits(n, levels)), "")
+  for axis, side in enumerate(sides):
+    along = [pool[axis] for pool in pools]
+    if not fits(side, along):
+      above = next(n for n in range(side, side + 2**20) if fits(n, along))
+      below = next((f"{n} or " for n in range(side, 0, -1) if fits(n, along)), "")
       raise UserError(
-        f"a U-Net of {levels} levels and padding {padding} takes sides such as {below}{above}, "
-        f"found {'x'.join(map(str, sides))}"
+        f"a U-Net of {len(pools) + 1} levels and padding {padding} takes sides such as "
+        f"{below}{above}, found {'x'.join(map(str, sides))}"
       )
 
 
-def _fits_same(side, levels):
-  return side >= 2 ** (levels - 1)
+def _fits_same(side, pools):
+  return side >= math.prod(pools)
 
 
-def _fits_valid(side, levels):
+def _fits_valid(side, pools):
   """Whether two convolutions a level leave an even side for each pooling, and a middle at last."""
   smallest = side
-  for _ in range(levels - 1):
+  for pool in pools:
     smallest -= 4
-    if smallest <= 0 or smallest % 2:
+    if smallest <= 0 or smallest % pool:
       return False
-    smallest //= 2
+    smallest //= pool
   side = smallest - 4
-  for _ in range(levels - 1):
-    side = 2 * side - 4
+  for pool in reversed(pools):
+    side = pool * side - 4
   return smallest > 4 and side > 0
 
 

@@ -54,6 +54,19 @@ def test_same_padding_keeps_any_size_in_any_number_of_dimensions(space, norm):
   assert logits == (2, *space, 3)
 
 
+def test_coarse_slices_may_be_left_alone():
+  """Poolings along some axes alone, as nnU-Net has them for anisotropic volumes."""
+  model = cnnjax.create_model("unet3d", pools=((1, 2, 2), (2, 2, 2)), **TINY)
+  logits, maps, params = traced(model, 1, 6, 20, 16, 1)
+  assert logits == (1, 6, 20, 16, 3)
+  assert [m[:3] for m in maps.values()] == [(6, 20, 16), (6, 10, 8), (3, 5, 4)]
+  assert params["up1"]["transposed"].shape[:3] == (1, 2, 2)
+  with pytest.raises(UserError, match="3 levels has 2 poolings along 3 axes; found the windows"):
+    traced(cnnjax.create_model("unet3d", pools=(2, (2, 2)), **TINY), 1, 8, 8, 8, 1)
+  with pytest.raises(UserError, match="takes sides such as 4, found 6x3x16"):
+    traced(model, 1, 6, 3, 16, 1)
+
+
 @pytest.mark.parametrize(
   "name", ["resnet18", "vgg11", "mobilenet_v2", "densenet121", "googlenet", "alexnet", "airbench94"]
 )
