@@ -72,9 +72,9 @@ def load(data: Any, seed: int) -> dict[str, Table]:
   With `data.folds` the source's train and test are joined, and fold `data.fold` of them is the test
   split. Of train only the part `data.fraction` is kept. Where each example has one class, folds and
   parts have the same shares of the classes. A source with a parameter `to` gets the run's
-  preprocessing, to resize images as it reads them; one with `input` gets the kind of input. One with
-  `validation`, which has several examples of an image, holds that part of the images out, and has
-  no folds. With `data.proposals` the tables also have the columns of `proposals.add`.
+  preprocessing, to resize images as it reads them; one with `input` gets the kind of input; one
+  with `validation`, which has several examples of an image, holds that part of the images out, and
+  has no folds. With `data.proposals` the tables also have the columns of `proposals.add`.
 
   Raises: UserError for an unknown source, folds where there are none, and any error of the source.
   """

@@ -226,7 +226,7 @@ def _slices(volume: np.ndarray) -> np.ndarray:
 def _drawn(
   find: Callable[[int], Iterator[Object]], seed: int, most: int, least: int, row: int, name: str
 ) -> tuple[list[Object], np.ndarray, int]:
-  """Returns the drawn objects of a row, moves [K, 4] of their boxes, and how many were too small."""
+  """Returns a row's drawn objects, moves [K, 4] of their boxes, and how many were too small."""
   found = [one for one in find(row) if (one.segments == 1).any()]
   large = [one for one in found if np.sum(one.segments == 1) >= least]
   rng = np.random.default_rng([seed, zlib.crc32(name.encode())])

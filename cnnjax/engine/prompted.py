@@ -118,9 +118,7 @@ def prompts(
     if not (0 <= x < wide and 0 <= y < high):
       raise UserError(f"point {_numbers((x, y))} does not lie within {said}")
     if label and label[0] not in (0, 1):
-      raise UserError(
-        f"point {_numbers((x, y, *label))}: expected the label 1, of the object, or 0"
-      )
+      raise UserError(f"point {_numbers((x, y, *label))}: its label must be 1, of the object, or 0")
   if len(boxes) > 1 and len(points):
     raise UserError(
       f"{len(boxes)} boxes and {len(points)} points are prompts for {len(boxes)} objects and one; "

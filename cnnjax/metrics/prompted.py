@@ -56,13 +56,10 @@ def summarise(sums: Sums) -> dict[str, Any]:
     name: np.divide(sums[name], objects, out=np.full(objects.shape, np.nan), where=there)
     for name in OF_OBJECTS
   }
-  rows = [
-    {
-      **{name: float(v[n]) if there[n] else None for name, v in means.items()},
-      "objects": int(count),
-    }
-    for n, count in enumerate(objects)
-  ]
+  rows = []
+  for n, count in enumerate(objects):
+    found = {name: float(value[n]) if count else None for name, value in means.items()}
+    rows.append({**found, "objects": int(count)})
   whole = {name: float(np.sum(sums[name])) / max(total, 1) for name in ("loss", *OF_OBJECTS)}
   macro = {f"mean_{n}": float(means[n][there].mean()) if total else np.nan for n in OF_OBJECTS[:2]}
   return {**whole, **macro, "examples": total, "per_class": rows}

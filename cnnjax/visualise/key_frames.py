@@ -55,7 +55,12 @@ def key_frames(change: np.ndarray, count: int, apart: int = 1) -> np.ndarray:
 
 
 def summary(
-  frames: np.ndarray, change: Sequence[float], count: int = 12, apart: int = 1, rate: float = 0
+  frames: np.ndarray,
+  change: Sequence[float],
+  count: int = 12,
+  apart: int = 1,
+  rate: float = 0,
+  numbers: Sequence[int] | None = None,
 ) -> Figure:
   """Draws the key frames of frames [T, H, W] or [T, H, W, C], with their places or seconds.
 
@@ -65,10 +70,11 @@ def summary(
     count: largest number of key frames.
     apart: least number of frames between two of them.
     rate: frames a second, for captions in seconds; 0 for none.
+    numbers: of the frames in the video, where they are not all of it.
   """
-  change = np.asarray(change)
+  change, of = np.asarray(change), range(len(frames)) if numbers is None else numbers
   places = key_frames(change, count, apart).tolist()
-  when = [f"{n / rate:.1f} s" if rate else f"frame {n}" for n in places]
+  when = [f"{of[n] / rate:.1f} s" if rate else f"frame {of[n]}" for n in places]
   captions = [f"{text}\nchange {change[n]:.2f}" for text, n in zip(when, places)]
   pictures = [frames[n].squeeze(-1) if frames[n].shape[-1:] == (1,) else frames[n] for n in places]
   return contact_sheet([thumbnail(picture, SIDE) for picture in pictures], captions)

@@ -26,7 +26,7 @@ def define_flags() -> None:
   flags.DEFINE_multi_string(
     "point",
     [],
-    "of a promptable run: x,y on the object, or x,y,0 beside it, in pixels of the image",
+    "of a promptable run: x,y on the object, or x,y,0 beside it, in the image's pixels",
   )
 
 
@@ -112,11 +112,8 @@ def written(
     more = f"_{n + 1}" if len(found) > 1 else ""
     path = where / f"{number:04}_{Path(name).stem}{more}.png"
     class_maps.save(mask.astype(np.uint8), path)
-    row = {
-      "mask": str(path.relative_to(folder)),
-      "iou": answer["iou"][n],
-      "pixels": int(mask.sum()),
-    }
+    row = {"mask": str(path.relative_to(folder))}
+    row |= {key: answer[key][n] for key in ("iou", "pixels")}
     row |= {"box": given["boxes"][n]} if given["boxes"] else {}
     row |= {"points": given["points"]} if given["points"] else {}
     rows.append(row)

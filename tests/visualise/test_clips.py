@@ -50,3 +50,17 @@ def test_features_may_be_a_networks():
   found = features(scenes(), model, variables)
   assert found.shape == (30, 64)
   assert key_frames(changes(found), 3).tolist() == [0, 8, 20]
+
+
+def test_a_video_is_summarised_by_a_command(tmp_path):
+  from tests.experiments.test_scripts import command
+
+  folder = tmp_path / "frames"
+  folder.mkdir()
+  for n, frame in enumerate(scenes()):
+    Image.fromarray(frame).save(folder / f"{n}.png")
+  done = command("key_frames", folder, f"--out={tmp_path / 'sheet.png'}", "--count=3")
+  assert done.returncode == 0, done.stderr
+  assert Image.open(tmp_path / "sheet.png").size > (200, 100)
+  done = command("key_frames", tmp_path / "none.mp4")
+  assert done.returncode == 2 and "none.mp4 is no video; expected .mp4" in done.stderr
