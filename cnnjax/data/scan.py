@@ -148,6 +148,11 @@ def head(
   return shape, place.spacing
 
 
+def codes(path: Path) -> str:
+  """Returns where the indices of a file grow to, as "LPS" for Left, Posterior, Superior."""
+  return _found(path, None)[0].codes
+
+
 def apart(one: Path, other: Path) -> float:
   """Returns how far voxels of one file lie from those of another of its size, in voxels, at most.
 

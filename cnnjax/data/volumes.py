@@ -1,6 +1,7 @@
 """Folders of volumes beside folders of labels: the Medical Segmentation Decathlon's, and others."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +20,7 @@ from cnnjax.data.segments import numbered
 from cnnjax.data.split import by_origin, find_splits, of_split, with_test
 from cnnjax.data.stream import Stream, by_threads
 from cnnjax.data.table import Table
-from cnnjax.errors import UserError
+from cnnjax.errors import UserError, say
 from cnnjax.ops.segmentation import VOID
 from cnnjax.ops.volume import VolumePreprocessing
 
@@ -29,12 +30,16 @@ APART = 0.5  # voxels that labels may lie beside their volume: programs round af
 
 
 class Case(NamedTuple):
-  """A volume: its files, one for each channel or one for all; its labels; what its header says."""
+  """A volume: its files, one for each channel or one for all; its labels; what its header says.
+
+  `codes` is how its voxels lie in the file, as "LPS".
+  """
 
   files: tuple[Path, ...]
   labels: Path
   shape: tuple[int, ...] = ()
   spacing: tuple[float, ...] = ()
+  codes: str = ""
 
   @property
   def channels(self) -> int:
@@ -165,6 +170,7 @@ def load(
   if len(channels) > 1:
     raise UserError(f"volumes in {folder} have {channels[0]} and {channels[-1]} channels")
   cases = [case for _, case in every]
+  _tell_codes(folder, cases)
   whole = table(folder, cases, Files(cases, seed, cache), Labels(cases, by), names)
   return with_test(by_origin(whole, np.asarray([s for s, _ in every]), places), test, seed)
 
@@ -237,7 +243,16 @@ def _headed(folder: Path, channels: int, split: str, case: Case | UserError) -> 
       f"{case.labels} does not lie where {case.files[0]} does: by their affines a voxel is up to "
       f"{apart:.3g} voxels away; expected at most {APART}"
     )
-  return split, case._replace(shape=tuple(shape), spacing=tuple(spacing))
+  codes = scan.codes(case.files[0])
+  return split, case._replace(shape=tuple(shape), spacing=tuple(spacing), codes=codes)
+
+
+def _tell_codes(folder: Path, cases: Sequence[Case]) -> None:
+  """Prints on standard error that volumes lie otherwise in their files than others do."""
+  count = Counter(case.codes for case in cases)
+  if len(count) > 1:
+    told = ", ".join(f"{n} {codes}" for codes, n in count.most_common())
+    say(f"volumes in {folder} are of several orientations ({told}): all are brought to one")
 
 
 def _counted(

@@ -154,7 +154,8 @@ def answers(
         raise UserError(f"{what} must have an entry for each image; found {len(some)} in all")
     given = (None if some is None else some[n] for some in (boxes, points))
     embedding = embed(model, variables, image)
-    asked = prompts(embedding.size, *given, image=f"image {n}")
+    name = f"image {n}" if first or len(images) > 1 else "the image"
+    asked = prompts(embedding.size, *given, image=name)
     answer = masks(model, variables, embedding, asked)
     found.append({**answer, "iou": answer["iou"].tolist()})
   return found

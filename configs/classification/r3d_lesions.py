@@ -2,6 +2,10 @@
 
   python -m experiments.train --config=configs/classification/r3d_lesions.py \\
     --config.data.root=FOLDER
+
+The last line of its log (docs/results.md has another contrast):
+
+  epoch 40.04   step     468 test       loss 0.5296  accuracy 0.7115
 """
 
 from cnnjax.keys import defaults

@@ -40,7 +40,17 @@ def volumes(root, seed, *, input, examples):
   return {"train": Table({"volume": values, "spacing": np.ones((examples, 3)), "size": size})}
 
 
-GENERATED = {"volume": volumes, "volume_series": series_of_volumes}  # what fake has not
+def prompted(root, seed, *, input, examples):
+  table = fake.load(root, seed, examples=examples)["train"]
+  box = np.tile(np.float32([3, 4, 20, 25]), (examples, 1))
+  return {"train": table.replace(box=box)}
+
+
+GENERATED = {  # what fake has not
+  "prompted": prompted,
+  "volume": volumes,
+  "volume_series": series_of_volumes,
+}
 
 
 @pytest.mark.parametrize("name", inputs.INPUTS)
@@ -57,15 +67,18 @@ def test_a_kind_keeps_the_contract(name):
   assert to.input == name and hash(to) is not None
   ready = kind.prepare(table, to)
   batch = {key: jnp.asarray(column) for key, column in ready.columns.items()}
-  seen = kind.read(kind.scale(batch, to))
-  assert seen.shape[1:] == inputs.empty(to).shape[1:] == to.shape
+  seen, empty = kind.read(kind.scale(batch, to)), inputs.empty(to)
+  assert jax.tree.map(lambda a: a.shape[1:], seen) == jax.tree.map(lambda a: a.shape[1:], empty)
+  column = kind.COLUMNS[0]
+  seen = seen[column] if isinstance(seen, dict) else seen
+  assert seen.shape[1:] == to.shape
   axes = tuple(range(seen.ndim - 1))
   np.testing.assert_allclose(seen.mean(axes), 0, atol=1e-3)
   np.testing.assert_allclose(seen.std(axes), 1, atol=1e-3)
   assert jax.tree.all(jax.tree.map(np.array_equal, kind.augment(jax.random.key(0), batch), batch))
-  example = table.columns[name][0]
-  np.testing.assert_array_equal(kind.fit([example], to)[name][0], ready.columns[name][0])
-  shown = kind.picture(example.squeeze(-1) if name == "image" else example, 64)
+  example = table.columns[column][0]
+  np.testing.assert_array_equal(kind.fit([example], to)[column][0], ready.columns[column][0])
+  shown = kind.picture(example.squeeze(-1) if column == "image" else example, 64)
   assert shown.dtype == np.uint8 and max(shown.shape) <= 64 and np.ptp(shown) > 0
 
 
@@ -123,7 +136,7 @@ def test_data_of_another_kind_than_the_config_are_refused():
   config = read_config("lenet5_digits:quick").unlock()
   config.data.update(name="digits", input="series")
   with pytest.raises(
-    UserError, match="is a key of image and clip alone, but the config is of class"
+    UserError, match="is a key of image and clip and prompted alone, but the config is of class"
   ):
     resolve(config)
   config = read_config("series_cnn_npz:quick").unlock()

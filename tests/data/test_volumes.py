@@ -51,7 +51,9 @@ def folder(tmp_path):
   """Five volumes of their own sizes, each the image of its labels; half lie otherwise in files."""
   for n, size in enumerate(SIZES):
     labels = (RNG.random(size) < 0.2).astype(np.uint8) * RNG.integers(1, 3, size, np.uint8)
-    save(tmp_path / "imagesTr" / f"c{n}.nii.gz", (50 + 100 * labels).astype(np.int16))
+    save(
+      tmp_path / "imagesTr" / f"c{n}.nii.gz", (50 + 100 * labels).astype(np.int16), flipped=n > 2
+    )
     save(tmp_path / "labelsTr" / f"c{n}.nii.gz", labels, flipped=n % 2 == 0)
   (tmp_path / "imagesTr" / "._c0.nii.gz").write_bytes(b"what macOS leaves in the Decathlon's files")
   names = {"0": "background", "1": "front", "2": "back"}
@@ -59,8 +61,10 @@ def folder(tmp_path):
   return tmp_path
 
 
-def test_volumes_and_labels_are_read_as_they_lie(folder):
+def test_volumes_and_labels_are_read_as_they_lie(folder, capsys):
   splits = catalogue.load(section(folder), 0)
+  told = f"volumes in {folder} are of several orientations (3 RAS, 2 LAS): all are brought to one"
+  assert told in capsys.readouterr().err
   assert {split: len(table) for split, table in splits.items()} == {"train": 4, "test": 1}
   train = splits["train"]
   assert train.classes == ("background", "front", "back") and train.ragged
