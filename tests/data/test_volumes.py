@@ -28,12 +28,12 @@ def save(path, array, spacing=(1.0, 1.0, 1.0), flipped=False):
   return path
 
 
-def section(root, tile=(8, 8, 8), **options):
+def section(root, tile=(8, 8, 8), name="volumes", **options):
   """Returns a config's data section; options that are no keys of it are arguments of the source."""
   data = defaults("segmentation", "volume").data
   with data.unlocked(), data.ignore_type():
     own = {key: options.pop(key) for key in [*options] if key in data and key != "classes"}
-    data.update(name="volumes", root=str(root), tile=tile, **own)
+    data.update(name=name, root=str(root), tile=tile, **own)
     data.arguments = options
   return data
 
