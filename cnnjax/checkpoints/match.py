@@ -14,6 +14,7 @@ from cnnjax.errors import UserError, some
 LEAVES = {  # our name: PyTorch's
   "kernel": "weight",
   "transposed": "weight",  # a kernel whose file has its last two axes swapped
+  "embedding": "weight",  # a table, which lies in a file as it does here
   "scale": "weight",
   "bias": "bias",
   "mean": "running_mean",
@@ -67,7 +68,7 @@ def take(
   keys = {path: (prefix + k, size) for path, (k, size) in keys.items()}
   names, inside = {k for k, _ in keys.values()}, {k for k in tensors if k.startswith(prefix)}
   missing = sorted({k for p, (k, _) in keys.items() if p not in optional} - inside)
-  extra = sorted(inside - names)
+  extra = sorted(one for one in inside - names if not _tied(tensors, one, names))
   if missing or extra:
     raise UserError(
       f"{source} does not fit {name}: missing {len(missing)} ({some(missing) or 'none'}), "
@@ -112,9 +113,18 @@ def key(path: Path, names: Names) -> tuple[str, tuple[int, int] | None]:
   return f"{prefix}.{LEAVES[path[-1]]}", size if path[-1] == "kernel" else None
 
 
+def _tied(tensors: Tensors, one: str, names: Collection[str]) -> bool:
+  """Returns whether a tensor is a copy of a named one: PyTorch's files hold shared weights twice.
+
+  Vectors do not count, for many a bias is zero.
+  """
+  mine = tensors[one]
+  return mine.ndim > 1 and any(np.array_equal(mine, tensors[k]) for k in names if k in tensors)
+
+
 def _to_ours(tensor: np.ndarray, size: tuple[int, int] | None, path: Path) -> np.ndarray:
   """[O, I, *window] -> [*window, I, O]; after a flattened map of `size` it is [H W I, O]."""
-  if tensor.ndim < 2:
+  if tensor.ndim < 2 or path[-1] == "embedding":
     return tensor
   if size and tensor.size and tensor[0].size % (size[0] * size[1]) == 0:
     maps = tensor.reshape(len(tensor), -1, *size)
@@ -125,7 +135,7 @@ def _to_ours(tensor: np.ndarray, size: tuple[int, int] | None, path: Path) -> np
 
 def to_theirs(leaf: np.ndarray, size: tuple[int, int] | None, path: Path) -> np.ndarray:
   """The inverse: a leaf as another library keeps it."""
-  if leaf.ndim < 2:
+  if leaf.ndim < 2 or path[-1] == "embedding":
     return leaf
   if size:
     maps = leaf.reshape(*size, -1, leaf.shape[-1]).transpose(3, 2, 0, 1)

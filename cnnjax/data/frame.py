@@ -63,6 +63,8 @@ def resized(size: tuple[int, int], to: Preprocessing) -> tuple[int, int]:
   factor = to.resize / min(size)
   if to.longest:
     factor = min(factor, to.longest / max(size))
+  if to.longest == to.resize:  # the longer side's length: rounded as Segment Anything's authors do
+    return tuple(max(1, int(length * factor + 0.5)) for length in size)
   return tuple(max(1, int(length * factor)) for length in size)  # rounded down, but not to nothing
 
 

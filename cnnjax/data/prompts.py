@@ -15,7 +15,7 @@ import numpy as np
 
 from cnnjax.data import fake, image, instances, scenes, segmentation, solids, volumes
 from cnnjax.data.masks import nearest
-from cnnjax.data.split import hold_out
+from cnnjax.data.split import SPLITS, hold_out
 from cnnjax.data.stream import by_threads, check_memory
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError, say, some, unknown
@@ -130,7 +130,7 @@ def load(
   for split in ("train", "test"):
     if split not in parts:
       raise UserError(f"the sets {some(names)} have no object of {least} pixels or more in {split}")
-  return {split: _joined(tables, names) for split, tables in parts.items()}
+  return {split: _joined(parts[split], names) for split in SPLITS if split in parts}
 
 
 def _sources(sets: Sequence[Sequence[Any]]) -> list[Source]:

@@ -84,7 +84,7 @@ def masks(
     np.asarray(_enlarged(outputs["logits"][n : n + 1, ..., best[n], None], *embedding[1:]) > 0)
     for n in range(count)
   ]
-  return {"masks": np.stack(found)[..., 0], "iou": outputs["iou"][np.arange(count), best[:count]]}
+  return {"masks": np.concatenate(found)[..., 0], "iou": outputs["iou"][np.arange(count), best[:count]]}
 
 
 def prompts(
@@ -163,7 +163,7 @@ def answers(
 
 def _rows(what: str, given: Any, lengths: tuple[int, ...]) -> np.ndarray:
   """Returns rows of one of some lengths. Raises: UserError for anything else."""
-  if given is None or np.size(given) == 0:
+  if given is None or (hasattr(given, "__len__") and len(given) == 0):
     return np.zeros((0, lengths[0]), np.float32)
   try:
     rows = [given] if np.ndim(given[0]) == 0 else given

@@ -18,7 +18,10 @@ PARTS = dict(
 def get_config(mode="full"):
   config = defaults("promptable", "prompted")
   config.model.name = "medsam_tiny"
-  config.model.arguments.update(stride=4)  # most nuclei are less than 8 pixels wide
+  config.model.arguments.update(  # a stride of 4, since most nuclei are less than 8 pixels wide
+    stride=4, features=64, hidden=256,
+    trunk_arguments={"widths": (8, 16, 32, 64, 128), "norm": "batch"},
+  )  # fmt: skip
   config.data.update(
     name="prompts", batch_size=8, resize=(128, 128), channels=3, mean=(0.5,), std=(0.25,),
     validation=0.1, sampling="balanced",
@@ -36,7 +39,7 @@ def get_config(mode="full"):
     flip=True, flip_vertical=True, rotate=180.0, scale=(0.8, 1.25), brightness=0.2, contrast=0.2
   )
   config.optim.update(learning_rate=1e-3, warmup_epochs=0.25, clip_norm=1.0)
-  config.train.update(epochs=3.0, watch="validation", evaluate_every=1.0, log_every=50)
+  config.train.update(epochs=5.0, watch="validation", evaluate_every=1.0, log_every=50)
   config.checkpoint.best = "mean_dice"
   if mode == "quick":
     config.model.arguments.update(

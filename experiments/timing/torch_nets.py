@@ -9,7 +9,13 @@ import torch.nn.functional as F
 from flax.traverse_util import flatten_dict
 from torch import nn
 
-NAMES = {"kernel": "weight", "transposed": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
+NAMES = {
+  "kernel": "weight",
+  "transposed": "weight",
+  "scale": "weight",
+  "mean": "running_mean",
+  "var": "running_var",
+}
 
 
 class LeNet5(nn.Module):

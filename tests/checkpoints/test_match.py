@@ -91,6 +91,14 @@ def test_what_is_ambiguous_or_does_not_fit_is_shown(net, tmp_path, make, sentenc
     cnnjax.load_pretrained(NAME, tmp_path / "x.safetensors", **SMALL)
 
 
+def test_weights_that_a_file_holds_twice_are_taken_once(net, tmp_path):
+  save_file(net[2] | {"more": net[2]["linear.weight"]}, tmp_path / "x.safetensors")
+  assert same(quietly(tmp_path / "x.safetensors"), net[1])
+  save_file(net[2] | {"more": net[2]["linear.weight"] + 1}, tmp_path / "x.safetensors")
+  with pytest.raises(UserError, match=r"not wanted 1 \(more\)"):
+    quietly(tmp_path / "x.safetensors")
+
+
 def test_of_two_libraries_names_those_are_taken_of_which_there_are_most():
   """The trunks' names are the same; what the head is called tells them apart."""
   known = {"one": {"trunk/a": "a", "head/b": "x"}, "other": {"trunk/a": "a", "head/b": "y"}}

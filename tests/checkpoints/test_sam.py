@@ -182,7 +182,7 @@ def test_published_files_have_these_names_and_sizes():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("size", [(150, 200), (96, 72)])
+@pytest.mark.parametrize("size", [(150, 200), (96, 72), (90, 60)])
 def test_images_are_prepared_and_masks_enlarged_as_the_authors_do(size):
   net = Authors().net
   from segment_anything.utils.transforms import ResizeLongestSide

@@ -26,7 +26,7 @@ class Told(nn.Module):
     self.bias = self.param("bias", nn.initializers.zeros, ())
 
   def __call__(self, x, *, train):
-    return self.decode(self.encode(x, train=train), {})
+    return self.encode(x, train=train)
 
   def encode(self, image, *, train):
     return image + self.bias
@@ -96,20 +96,24 @@ def test_an_image_is_encoded_once_for_any_number_of_prompts():
   np.testing.assert_array_equal(answer["masks"][0], whole["masks"][1])  # the whole is the box
 
 
-def test_a_real_network_answers_with_or_without_a_box():
-  model = cnnjax.create_model(
-    "sam_vit_b", width=8, depth=2, heads=2, stages=1, window=3, stride=8, features=16, hidden=8,
-    preprocessing=SQUARE,
-  )  # fmt: skip
-  variables = model.init(jax.random.key(0), jnp.zeros((1, 64, 64, 3)), train=False)
-  image = np.zeros((40, 50), np.uint8)
+def test_prompts_are_of_the_form_that_networks_take():
   points = [(3, 4), (40, 30, 0)]
-  for given in ({}, dict(boxes=[[1, 2, 30, 20]]), dict(points=[points])):
-    (answer,) = cnnjax.predict(model, variables, [image], **given)
-    assert answer["masks"].shape == (1, 40, 50) and np.isfinite(answer["iou"]).all()
   found = prompts((40, 50), [1, 2, 30, 20], points)
   assert found["boxes"].shape == (1, 4) and found["points"].tolist() == [[[3, 4], [40, 30]]]
   assert found["point_labels"].tolist() == [[1, 0]]
+  model = cnnjax.create_model("medsam_tiny")
+
+  def run(key, prompts):
+    image = jnp.zeros((1, 128, 128, 3))
+    return model.init_with_output(key, {"image": image, **prompts}, train=False)[0]["iou"]
+
+  for given, count in (
+    (([1, 2, 30, 20], points), 1),
+    ((None, points), 1),
+    (([[1, 2, 3, 4]] * 3,), 3),
+  ):
+    asked = prompts((40, 50), *given)
+    assert jax.eval_shape(run, jax.random.key(0), asked).shape == (count, 1)
 
 
 @pytest.mark.parametrize(

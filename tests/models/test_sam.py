@@ -43,7 +43,7 @@ def decode(sam):
   model, variables, x = sam
   embedding = jax.jit(partial(model.apply, train=False, method="encode"))(variables, x)
   compiled = jax.jit(partial(model.apply, method="decode"))
-  return lambda **prompts: compiled(variables, embedding, prompts)
+  return lambda using=variables, **prompts: compiled(using, embedding, prompts)
 
 
 def close(one, other):
@@ -117,7 +117,7 @@ def test_several_prompts_of_an_image_are_as_each_alone(decode):
   assert apart(decode(boxes=BOX), decode(boxes=other))
 
 
-def test_what_is_not_there_changes_nothing(decode):
+def test_what_is_not_there_changes_nothing(sam, decode):
   """Of a box and of points, whatever stands in their places."""
   none, box, points = decode(), decode(boxes=BOX), decode(**POINTS)
   gone, places = np.full_like(BOX, np.nan), np.full((2, 5, 2), np.nan, np.float32)
@@ -126,8 +126,9 @@ def test_what_is_not_there_changes_nothing(decode):
 
   none_of_them = 0 * labels - 1
 
-  def among(boxes=gone, valid=(True, True), labels=none_of_them):
-    return decode(boxes=boxes, valid=np.array(valid), points=places, point_labels=labels)
+  def among(boxes=gone, valid=(True, True), labels=none_of_them, **using):
+    prompts = dict(boxes=boxes, valid=np.array(valid), points=places, point_labels=labels)
+    return decode(**prompts, **using)
 
   def row(found, n):
     return {key: value[n : n + 1] for key, value in found.items()}
@@ -140,6 +141,11 @@ def test_what_is_not_there_changes_nothing(decode):
   close(row(mixed, 0), row(points, 0))
   close(row(mixed, 1), row(box, 1))
   both, turned = among(BOX, labels=labels), among(labels=np.where(labels < 0, -1, 1 - labels))
+  other = jax.tree_util.tree_map_with_path(  # the token of no point stands beside points alone
+    lambda path, leaf: leaf + any(key.key == "no_point" for key in path), sam[1]
+  )
+  close(both, among(BOX, labels=labels, using=other))
+  assert apart(points, among(labels=labels, using=other))
   masks = np.random.default_rng(2).normal(size=(2, 32, 24)).astype(np.float32)
   found = none, box, points, both, turned, decode(boxes=BOX, masks=masks)
   assert all(apart(a, b) for n, a in enumerate(found) for b in found[:n])
