@@ -84,7 +84,10 @@ def masks(
     np.asarray(_enlarged(outputs["logits"][n : n + 1, ..., best[n], None], *embedding[1:]) > 0)
     for n in range(count)
   ]
-  return {"masks": np.concatenate(found)[..., 0], "iou": outputs["iou"][np.arange(count), best[:count]]}
+  return {
+    "masks": np.concatenate(found)[..., 0],
+    "iou": outputs["iou"][np.arange(count), best[:count]],
+  }
 
 
 def prompts(

@@ -19,7 +19,7 @@ def get_config(mode="full"):
   config = defaults("promptable", "prompted")
   config.model.name = "medsam_tiny"
   config.model.arguments.update(  # a stride of 4, since most nuclei are less than 8 pixels wide
-    stride=4, features=64, hidden=256,
+    stride=4, features=64, hidden=256, trunk="unet",
     trunk_arguments={"widths": (8, 16, 32, 64, 128), "norm": "batch"},
   )  # fmt: skip
   config.data.update(

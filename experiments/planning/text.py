@@ -27,6 +27,8 @@ QUICK = """  if mode == "quick":
     config.model.arguments = dict(widths=(8, 16), norm="instance")
     config.data.update(name="solids", batch_size=4, spacing=(), tile=(16, 16, 16))
     config.data.arguments = dict(examples=32, size=18)
+    config.augment.update(rotate=0.0, scale=(), gamma=0.0, brightness=0.0, contrast=0.0)
+    config.augment.update(noise=0.0, blur=0.0, low_resolution=())
     config.train.update(epochs=2.0, evaluate_every=1.0, log_every=4)
   return config.lock()
 """

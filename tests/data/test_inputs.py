@@ -144,7 +144,7 @@ def test_data_of_another_kind_than_the_config_are_refused():
   with pytest.raises(UserError, match="data.input is series, but digits holds image"):
     resolve(config)
   config.data.input = "smell"
-  with pytest.raises(UserError, match="unknown data.input 'smell'; known: clip, image, series"):
+  with pytest.raises(UserError, match="unknown data.input 'smell'; known: clip, image, prompted"):
     resolve(config)
 
 
