@@ -21,10 +21,6 @@ timed only if their results agree. They take turns in an order that rotates, so 
 noise affects all equally; a ratio is the median over the rounds, with the least and the largest.
 The time of a first step includes compilation, since the persistent cache is off.
 
---processor counts the seconds of the processor and not those of the clock, of all threads
-together: with `taskset -c 0` before the command each contestant has one thread, and other programs
-cost neither much.
-
 Of the detectors ssd300 and faster_rcnn_fpn, trunk and heads are compared with torchvision's;
 non-maximum suppression and RoI operators are timed separately.
 
@@ -45,7 +41,6 @@ produce the same pixels; how far tf.data's differ from ours, of 256 levels, is p
 """
 
 import importlib.util
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -69,7 +64,7 @@ from .timing.whole_path import path
 
 FLAGS = flags.FLAGS
 CONFIG = "configs/classification/lenet5_mnist.py:quick"  # of --path and --decode
-SMALL, LARGE, FEW = 128, 16, 2  # images in a batch: up to 64 pixels; larger; of other tasks
+SMALL, LARGE, FEW = 128, 16, 2  # images in a training batch: up to 64 pixels; larger; of detectors
 PROFILED = 3  # steps in a trace
 LEAST = {"batch": 1, "rounds": 1, "seconds": 0.001, "steps": 4}  # least values of flags
 
@@ -132,7 +127,7 @@ def main(argv: list[str]) -> None:
   load = f"load {psutil.getloadavg()[0]:.1f}"  # other load slows PyTorch's threads most
   by = ", oneDNN" * FLAGS.onednn
   print(f"{here['cpu']}, {here['cores']} cores, {load}; {here['devices'][0]}{by}")
-  found, now = [], time.process_time if FLAGS.processor else time.perf_counter
+  found = []
   if FLAGS.path:
     found.append(path(FLAGS.config, FLAGS.batch or SMALL, FLAGS.steps, FLAGS.rounds))
   elif FLAGS.decode:
@@ -140,17 +135,15 @@ def main(argv: list[str]) -> None:
   else:
     peers = present(peers)
   for name in () if alone else models:
-    row = zoo.row(name)
-    large = LARGE if row.task == "classification" else FEW
-    size = FLAGS.batch or (SMALL if row.input[0] <= 64 and large == LARGE else large)
+    large = FEW if name in DETECTORS else LARGE
+    size = FLAGS.batch or (SMALL if zoo.row(name).input[0] <= 64 else large)
     if FLAGS.profile:
       picture = Path(FLAGS.out).with_suffix(f".{name}.png") if FLAGS.out else None
       found.append(profile(name, size, PROFILED, picture))
       continue
-    arguments = FLAGS.rounds, FLAGS.seconds
-    found.append(compare(name, peers, size, *arguments, now=now))
+    found.append(compare(name, peers, size, FLAGS.rounds, FLAGS.seconds))
     for size in (1, 16) if FLAGS.inference else ():
-      found.append(compare(name, peers, size, *arguments, train=False, now=now))
+      found.append(compare(name, peers, size, FLAGS.rounds, FLAGS.seconds, train=False))
   if detectors and not alone:
     found.append(operators(FLAGS.rounds))
   if FLAGS.out:
@@ -161,14 +154,11 @@ def main(argv: list[str]) -> None:
 if __name__ == "__main__":
   flags.DEFINE_list("models", ["lenet5"], 'names of the zoo, or "all"')
   flags.DEFINE_integer(
-    "batch",
-    None,
-    f"images in a training batch: {SMALL}, {LARGE} of 224x224, {FEW} of other tasks",
+    "batch", None, f"images in a training batch: {SMALL}, {LARGE} of 224x224, {FEW} of detectors"
   )
   flags.DEFINE_integer("rounds", 7, "turns that each contestant takes")
   flags.DEFINE_float("seconds", 0.5, "seconds that each contestant is timed for in a round")
   flags.DEFINE_integer("steps", 100, "steps that --path times, or batches that --decode reads")
-  flags.DEFINE_bool("processor", False, "count processor time, for a machine with other load")
   flags.DEFINE_bool("inference", False, "time logits of batches of 1 and 16 as well")
   flags.DEFINE_bool("fold", False, "time inference with folded batch norms as well")
   flags.DEFINE_bool("compile", False, "time PyTorch through torch.compile as well")

@@ -22,8 +22,6 @@ from cnnjax.ops.cpu import (
   onednn,
   patches,
   pointwise,
-  slabs,
-  tiles,
   volume,
   winograd,
 )
@@ -35,22 +33,19 @@ Padding = str | int | Sequence[int | tuple[int, int]]
 
 FORMS = {  # in the order in which `choose` tries them
   "onednn": onednn,
+  "volume": volume,
   "pointwise": pointwise,
   "depthwise": depthwise,
   "grouped": grouped,
   "patches": patches,
   "winograd": winograd,
-  "slabs": slabs,
-  "volume": volume,
   "columns": columns,
   "narrow": narrow,
-  "tiles": tiles,
   "direct": direct,
   "plain": direct,
 }
 DTYPES = {  # the types that a form computes in; a form not listed here computes in any
   "winograd": (jnp.float32, jnp.float64),  # its sums need the precision
-  "slabs": (jnp.float32, jnp.float64),  # so do these
   "onednn": (jnp.float32,),
 }
 

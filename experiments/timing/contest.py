@@ -1,7 +1,7 @@
 """A contest of our network with the same one of other libraries: checked to agree, then timed."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -52,23 +52,15 @@ def agree(contestants: dict[str, Contestant]) -> dict[str, float]:
 
 
 def compare(
-  name: str,
-  peers: Sequence[str],
-  batch_size: int,
-  rounds: int,
-  seconds: float,
-  train: bool = True,
-  now: Callable[[], float] = time.perf_counter,
+  name: str, peers: Sequence[str], batch_size: int, rounds: int, seconds: float, train: bool = True
 ) -> dict[str, Any]:
   """Prints and returns the speeds of a model, and the ratios of our speed to that of each peer.
-
-  Seconds are those of the clock `now`.
 
   Raises: UserError where the results of the contestants differ.
   """
   contestants = (heads if name in DETECTORS else line_up)(name, peers, batch_size, train)
   first = agree(contestants)
-  timers = {n: timer(contestants[n], batch_size, seconds, now) for n in first}
+  timers = {n: timer(contestants[n], batch_size, seconds) for n in first}
   rates = take_turns(timers, rounds)
   medians = {n: float(np.median(r)) for n, r in rates.items()}
   best = {n.split()[0]: n for n in sorted(medians, key=medians.get) if n != "cnnjax"}

@@ -67,15 +67,6 @@ def torch_own(name: str, variables: Any) -> Any:
   return torch_nets.fill(getattr(torch_nets, OWN[name])(), variables)
 
 
-def torch_unet(name: str, variables: Any) -> Any:
-  """Returns a U-Net of the zoo in PyTorch, with our variables."""
-  from . import torch_nets
-
-  *space, channels = zoo.row(name).input
-  net = torch_nets.unet_like(zoo.create_model(name), channels, len(space))
-  return torch_nets.fill(net, variables)
-
-
 def torch_zoo(name: str, variables: Any) -> Any:
   """Returns torchvision's or timm's module of this name, with our variables and without dropout."""
   import torch
@@ -98,17 +89,15 @@ PORTED = [  # those that PyTorch's libraries have
   for n in zoo.list_models("classification")
   if {"torchvision", "timm"} & {*namings(zoo.create_model(n))}
 ]
-UNETS = ("unet", "unet3d")
 PAPERS = ("alexnet_2012", "googlenet_2014", "resnet50_2015")  # not in torchvision or timm
 PEERS = {  # peer: {model: our variables -> (apply, variables) of Flax, or PyTorch's module}
   "flax": {
     **{name: partial(flax_zoo, name) for name in (*PORTED, "resnet20_cifar")},
     "lenet5": flax_lenet5,
   },
-  "user": {name: partial(user_zoo, name) for name in (*PORTED, *OWN, *UNETS)},
+  "user": {name: partial(user_zoo, name) for name in (*PORTED, *OWN)},
   "torch": {
     **{name: partial(torch_own, name) for name in OWN},
-    **{name: partial(torch_unet, name) for name in UNETS},
     **{name: partial(torch_zoo, name) for name in PORTED if name not in PAPERS},
   },
 }
@@ -280,8 +269,7 @@ def pytorch(
   clips = "_3d" if layout == "channels_last" and batch["image"].ndim == 5 else ""
   place = dict(device=device, memory_format=getattr(torch, layout + clips))
   image = torch.tensor(np.moveaxis(batch["image"], -1, 1)).to(**place)
-  truth = batch["segments" if "segments" in batch else "label"] if train else ()
-  label = torch.tensor(truth, dtype=torch.long, device=device)
+  label = torch.tensor(batch.get("label", ()), dtype=torch.long, device=device)
   net = net.to(**place).train(train)
   optimizer = torch.optim.SGD(net.parameters(), RATE, MOMENTUM, fused=True)  # the fastest
   net = torch_compile(net, freezing=not train) if compiled else net
@@ -320,16 +308,12 @@ def weights(name: str) -> Any:
 
 def examples(name: str, batch_size: int) -> dict[str, np.ndarray]:
   """Returns a batch of noise."""
-  rng, row = np.random.default_rng(0), zoo.row(name)
-  batch = {
-    "image": rng.normal(size=(batch_size, *row.input)).astype(np.float32),
+  rng = np.random.default_rng(0)
+  return {
+    "image": rng.normal(size=(batch_size, *zoo.row(name).input)).astype(np.float32),
     "label": rng.integers(0, 10, batch_size).astype(np.int32),
     "mask": np.ones(batch_size, np.float32),
   }
-  if row.task == "segmentation":
-    classes = zoo.create_model(name).num_classes
-    batch["segments"] = rng.integers(0, classes, batch["image"].shape[:-1]).astype(np.uint8)
-  return batch
 
 
 def line_up(name: str, peers: Sequence[str], batch_size: int, train: bool) -> dict[str, Contestant]:

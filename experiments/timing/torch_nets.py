@@ -1,6 +1,5 @@
-"""Networks in PyTorch that torchvision does not have, with our variables."""
+"""LeNet-5 and ResNet-20 in PyTorch, which torchvision does not have, with our variables."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,13 +8,7 @@ import torch.nn.functional as F
 from flax.traverse_util import flatten_dict
 from torch import nn
 
-NAMES = {
-  "kernel": "weight",
-  "transposed": "weight",
-  "scale": "weight",
-  "mean": "running_mean",
-  "var": "running_var",
-}
+NAMES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
 
 
 class LeNet5(nn.Module):
@@ -80,54 +73,6 @@ class ResNet20(nn.Module):
     return self.head["fc"](x.mean((2, 3)))
 
 
-class Level(nn.Module):
-  """Two 3^n convolutions, each with its batch norm and ReLU."""
-
-  def __init__(self, c: int, widths: Sequence[int], dimensions: int):
-    super().__init__()
-    conv, norm = getattr(nn, f"Conv{dimensions}d"), getattr(nn, f"BatchNorm{dimensions}d")
-    for n, (a, b) in enumerate(zip((c, *widths), widths), 1):
-      self.add_module(f"conv{n}", conv(a, b, 3, padding=1, bias=False))
-      self.add_module(f"norm{n}", norm(b))
-
-  def forward(self, x):
-    return F.relu(self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x))))))
-
-
-class UNet(nn.Module):
-  """The same network as in `models/segmentation/unet.py`, with batch norm and "same" padding."""
-
-  def __init__(self, c: int, widths: Sequence[int], halved: bool, classes: int, dimensions: int):
-    super().__init__()
-    self.pool = getattr(F, f"max_pool{dimensions}d")
-    up, levels, inner = getattr(nn, f"ConvTranspose{dimensions}d"), {}, c
-    for n, width in enumerate(widths, 1):
-      pair = width // 2 if halved else width, width
-      levels[f"level{n}"], inner = Level(inner, pair, dimensions), width
-    self.trunk = nn.ModuleDict(levels)
-    for n, width in reversed(list(enumerate(widths[:-1], 1))):
-      features = inner if halved else width
-      self.add_module(f"up{n}", up(inner, features, 2, 2, bias=False))
-      self.add_module(f"back{n}", Level(width + features, (width, width), dimensions))
-      inner = width
-    self.head = getattr(nn, f"Conv{dimensions}d")(inner, classes, 1)
-
-  def forward(self, x):
-    skips = []
-    for level in self.trunk.values():
-      x = level(self.pool(x, 2) if skips else x)
-      skips.append(x)
-    for n in reversed(range(1, len(skips))):
-      x = torch.cat([skips[n - 1], getattr(self, f"up{n}")(x)], 1)
-      x = getattr(self, f"back{n}")(x)
-    return self.head(x)
-
-
-def unet_like(model: Any, channels: int, dimensions: int) -> UNet:
-  """Returns the network of a U-Net of ours, for images or volumes of so many channels."""
-  return UNet(channels, model.widths, model.halved, model.num_classes, dimensions)
-
-
 def fill(net: nn.Module, variables: Any) -> nn.Module:
   """Returns the network with our variables; its modules have the names of their paths."""
   found = {}
@@ -136,8 +81,6 @@ def fill(net: nn.Module, variables: Any) -> nn.Module:
       where, _, leaf = path.rpartition(".")
       if leaf == "kernel":
         value = np.moveaxis(value, (-1, -2), (0, 1))
-      if leaf == "transposed":
-        value = np.moveaxis(value, (-2, -1), (0, 1))
       found[f"{where}.{NAMES.get(leaf, leaf)}"] = torch.tensor(np.ascontiguousarray(value))
   missing, unexpected = net.load_state_dict(found, strict=False)
   left = unexpected + [name for name in missing if not name.endswith("num_batches_tracked")]

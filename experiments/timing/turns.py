@@ -15,29 +15,22 @@ class Contestant(NamedTuple):
   read: Callable[[Any], np.ndarray] = jax.device_get
 
 
-def clock(
-  contestant: Contestant, count: int, now: Callable[[], float] = time.perf_counter
-) -> float:
-  """Returns the seconds of `count` steps by the clock `now`, until the last one is finished."""
-  start = now()
+def clock(contestant: Contestant, count: int) -> float:
+  """Returns the seconds of `count` steps, until the last one is finished."""
+  start = time.perf_counter()
   for _ in range(count):
     result = contestant.step()
   contestant.read(result)
-  return now() - start
+  return time.perf_counter() - start
 
 
-def timer(
-  contestant: Contestant,
-  images: int,
-  seconds: float,
-  now: Callable[[], float] = time.perf_counter,
-) -> Callable[[], float]:
+def timer(contestant: Contestant, images: int, seconds: float) -> Callable[[], float]:
   """Returns a function that takes steps for about `seconds`, and returns images per second."""
   count = 1
-  while (spent := clock(contestant, count, now)) < seconds / 4:
+  while (spent := clock(contestant, count)) < seconds / 4:
     count *= 2
   count = max(1, round(count * seconds / spent))
-  return lambda: images * count / clock(contestant, count, now)
+  return lambda: images * count / clock(contestant, count)
 
 
 def take_turns(timers: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:

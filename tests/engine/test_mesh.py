@@ -15,7 +15,7 @@ from tests.experiments.test_scripts import command
 class Eight:
   """Stands for a mesh of eight devices."""
 
-  size = 8
+  shape = {"data": 8}
 
 
 @pytest.mark.parametrize(("size", "nearest"), [(101, 104), (4, 8), (12, 16), (63, 64), (9, 8)])

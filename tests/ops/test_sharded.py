@@ -31,13 +31,12 @@ def main():
   from experiments.scaling import collectives
   from experiments.timing.stock import stock
 
-  class Forms(nn.Module):  # columns, depthwise, grouped, slabs, pointwise, winograd, direct
+  class Forms(nn.Module):  # columns, depthwise, grouped, pointwise, winograd, direct
     @nn.compact
     def __call__(self, x, *, train):
       x = Conv(8, 5, padding=2)(x)
       x = Conv(8, 3, padding=1, groups=8)(x)
       x = Conv(8, 3, padding=1, groups=2)(x)
-      x = Conv(32, 3, padding=1)(Conv(16, 1)(x))
       x = Conv(256, 3, padding=1)(Conv(256, 1)(x))
       x = Conv(8, 3, strides=2)(MaxPool(2)(x))
       return {"logits": LinearHead(4)(x, train=train)}
@@ -106,7 +105,7 @@ def test_forms_add_no_collective():
     assert found[net]["sent"].keys() == {"all-reduce"}
   forms, stock = found["Forms ours"], found["Forms stock"]
   assert forms["count"] == stock["count"]
-  sums = 16 / 9  # winograd sums 16 entries of a kernel gradient before they become 9, slabs 18
+  sums = 16 / 9  # winograd sums 16 entries of a kernel gradient before they become 9
   assert forms["sent"]["all-reduce"] <= sums * stock["sent"]["all-reduce"]
   assert found["Volumes ours"] == found["Volumes stock"]
   norms, stock = found["Norms ours"], found["Norms stock"]

@@ -7,7 +7,7 @@ are few and the channels of x more: 22.7 ms for 4x128x128x32, 3x3 to 16, and 8.5
 import jax
 import jax.numpy as jnp
 
-from cnnjax.ops.cpu import direct, tiles
+from cnnjax.ops.cpu import direct
 from cnnjax.ops.geometry import Geometry
 
 MAX_FEATURES = 16  # for which it is faster (docs/lab-book.md: 24 and 32 lose a tenth)
@@ -38,5 +38,5 @@ def kernel_gradient(
   *window, channels, features = kernel_shape
   around = tuple((k - 1 - a, k - 1 - b) for k, (a, b) in zip(window, geometry.padding))
   turned = (*window, features, channels)
-  found = tiles.kernel_gradient(gradient, x, turned, geometry._replace(padding=around))
+  found = direct.kernel_gradient(gradient, x, turned, geometry._replace(padding=around))
   return jnp.flip(found, (0, 1)).swapaxes(2, 3)

@@ -27,9 +27,7 @@ from cnnjax.ops.cpu import (
   direct,
   narrow,
   pointwise,
-  slabs,
   strided_gradient,
-  tiles,
   volume,
   winograd,
 )
@@ -43,7 +41,6 @@ INSTALLED = metadata.version("jaxlib")
 MIN_PIXELS = 1000  # output pixels of a batch; below, oneDNN's copy of the kernel costs too much
 MIN_ROWS = 500  # output pixels of a 1x1 convolution, for which the kernel is not copied
 SMALL_KERNEL = 2**16  # numbers of a 1x1 kernel; below, its gradient is faster (29.5 -> 19.0 ms)
-MIN_WEIGHTS = 2048  # channels in times out, from which `slabs` is faster for images
 LARGE_KERNEL = 2**20  # from here on, the other two products are too (forward 18.1 -> 12.8 ms)
 
 _enabled = False
@@ -83,9 +80,7 @@ def pays(x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], geometry: Geom
     return pixels >= MIN_ROWS and not SMALL_KERNEL <= math.prod(kernel_shape) < LARGE_KERNEL
   if len(x_shape) == 5 and max(kernel_shape[:-2]) == 1:  # a product, which `volume` finds
     return False
-  rivals = [winograd] if len(x_shape) == 4 and _narrow(kernel_shape) else [winograd, slabs]
-  beaten = any(form.fits(*convolution) and form.pays(*convolution) for form in rivals)
-  return pixels >= MIN_PIXELS and not beaten
+  return pixels >= MIN_PIXELS and not (winograd.fits(*convolution) and winograd.pays(*convolution))
 
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
@@ -124,15 +119,9 @@ def kernel_gradient(
   if pointwise.fits(x.shape, kernel_shape, geometry):
     return pointwise.kernel_gradient(x, gradient, kernel_shape, geometry, _product)
   convolution = x.shape, kernel_shape, geometry
-  form = volume if x.ndim == 5 else depthwise if geometry.groups > 1 else tiles
-  for other in (narrow, slabs):
-    form = other if other.fits(*convolution) and other.pays(*convolution) else form
+  form = volume if x.ndim == 5 else depthwise if geometry.groups > 1 else direct
+  form = narrow if narrow.fits(*convolution) and narrow.pays(*convolution) else form
   return form.kernel_gradient(x, gradient, kernel_shape, geometry)
-
-
-def _narrow(kernel_shape):
-  """Whether a convolution of images has so few channels that oneDNN is faster than `slabs`."""
-  return math.prod(kernel_shape[-2:]) < MIN_WEIGHTS
 
 
 def _volume_gradient(gradient, kernel, x_shape, geometry):

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from cnnjax.ops.cpu import pointwise, tiles
+from cnnjax.ops.cpu import direct, pointwise
 from cnnjax.ops.geometry import Geometry
 
 
@@ -78,4 +78,4 @@ def _image_form(shape, kernel, geometry):
   """Returns the form that convolves the images, and its geometry."""
   flat = Geometry(*(sizes[1:] for sizes in geometry[:3]), 1)
   window = kernel.shape[1], kernel.shape[2], shape[-1], kernel.shape[-1]
-  return pointwise if pointwise.fits(shape, window, flat) else tiles, flat
+  return pointwise if pointwise.fits(shape, window, flat) else direct, flat

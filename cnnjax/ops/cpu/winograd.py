@@ -6,14 +6,14 @@ all channels. Rounding errors are 3e-7 to 1.3e-6 of the largest value in float32
 """
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from itertools import product
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from cnnjax.ops.cpu import slabs
-from cnnjax.ops.cpu.slabs import Matrix, combine, transposed
+from cnnjax.ops.cpu import direct
 from cnnjax.ops.cpu.windows import pad
 from cnnjax.ops.geometry import Geometry
 
@@ -26,6 +26,7 @@ MIN_CHANNELS = 128  # in and out, from which it is faster; 64 gain nothing (docs
 MIN_CHANNELS_KERNEL_GRADIENT = 256
 MIN_PIXELS = 100  # of an image: 7x7 pixels are 4x4 tiles, a quarter of whose results is cut off
 
+Matrix = Sequence[Sequence[float]]
 Entries = dict[tuple[int, int], jax.Array]  # of a small matrix of arrays, by (row, column)
 
 
@@ -64,12 +65,12 @@ def kernel_gradient(
 ) -> jax.Array:
   """Returns the gradient with respect to the kernel [3, 3, C, D]."""
   if min(kernel_shape[2:]) < MIN_CHANNELS_KERNEL_GRADIENT:
-    return slabs.kernel_gradient(x, gradient, kernel_shape, geometry)
+    return direct.kernel_gradient(x, gradient, kernel_shape, geometry)
   sizes = gradient.shape[1:3]
   rows = _cut(pad(gradient, tuple((0, n % 2) for n in sizes)), 2, [-(-n // 2) for n in sizes])
-  pixels, values = _pixels(x, sizes, geometry), _transform(transposed(A_T), *rows)
-  found = lax.optimization_barrier({entry: pixels[entry].T @ values[entry] for entry in pixels})
-  taps = _back_transform(transposed(G), found)
+  pixels, tiles = _pixels(x, sizes, geometry), _transform(_transposed(A_T), *rows)
+  found = lax.optimization_barrier({entry: pixels[entry].T @ tiles[entry] for entry in pixels})
+  taps = _back_transform(_transposed(G), found)
   return jnp.stack([taps[entry] for entry in product(range(3), repeat=2)]).reshape(kernel_shape)
 
 
@@ -107,11 +108,11 @@ def _transform(matrix: Matrix, rows: Sequence[jax.Array], columns: Callable) -> 
 
   M P is stored behind a barrier, so that the same loop follows for each of its rows, compiled once.
   """
-  down = lax.optimization_barrier([combine(factors, rows) for factors in matrix])
+  down = lax.optimization_barrier([_combine(factors, rows) for factors in matrix])
   across = [columns(row) for row in down]
   return lax.optimization_barrier(
     {
-      (i, j): combine(factors, across[i])
+      (i, j): _combine(factors, across[i])
       for i in range(len(matrix))
       for j, factors in enumerate(matrix)
     }
@@ -122,15 +123,24 @@ def _back_transform(matrix: Matrix, entries: Entries) -> Entries:
   """Returns M P M^T for a matrix M and the matrix P of these entries."""
   size = range(len(matrix[0]))
   down = {
-    (i, j): combine(factors, [entries[k, j] for k in size])
+    (i, j): _combine(factors, [entries[k, j] for k in size])
     for i, factors in enumerate(matrix)
     for j in size
   }
   return {
-    (i, j): combine(factors, [down[i, k] for k in size])
+    (i, j): _combine(factors, [down[i, k] for k in size])
     for i in range(len(matrix))
     for j, factors in enumerate(matrix)
   }
+
+
+def _combine(factors: Sequence[float], parts: Sequence[jax.Array]) -> jax.Array:
+  """Returns the sum of factor times part, without multiplying by a factor of 0 or 1."""
+  return reduce(jnp.add, [part if f == 1 else f * part for f, part in zip(factors, parts) if f])
+
+
+def _transposed(matrix):
+  return tuple(zip(*matrix))
 
 
 def _interleave(entries: Entries, shape: tuple[int, ...]) -> jax.Array:
