@@ -110,7 +110,8 @@ def test_quick_form_trains(path, tmp_path):
   quick = load(path).get_config("quick").unlock()
   boxes, prompts = quick.task.name == "detection", quick.task.name == "promptable"
   classes, examples = (2, 8) if boxes else (8 if "moving" in path.stem else 10, 256)
-  classes = 2 if quick.data.name == "correlated_regions" else classes
+  of_source = {"correlated_regions": 2, "solids": 2 if quick.task.name == "classification" else 3}
+  classes = of_source.get(quick.data.name, classes)
   if boxes:
     quick.train.epochs = 0.5  # of 32 scenes, 8 at a time
   elif prompts:
