@@ -114,8 +114,8 @@ def written(
     class_maps.save(mask.astype(np.uint8), path)
     row = {"mask": str(path.relative_to(folder))}
     row |= {key: answer[key][n] for key in ("iou", "pixels")}
-    row |= {"box": given["boxes"][n]} if given["boxes"] else {}
-    row |= {"points": given["points"]} if given["points"] else {}
+    row |= {"box": list(given["boxes"][n])} if given["boxes"] else {}
+    row |= {"points": [list(one) for one in given["points"]]} if given["points"] else {}
     rows.append(row)
   return {"size": [*found.shape[1:]], "prompts": rows}
 
