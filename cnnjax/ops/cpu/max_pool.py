@@ -35,9 +35,12 @@ def _forward(x, window, strides, padding):
   padded = pad(x, padding, -jnp.inf)
   values = [tap_values(padded, row, column, counts, strides) for _, _, row, column in taps(window)]
   best = lax.optimization_barrier(reduce(jnp.maximum, values))
-  winner = jnp.full(best.shape, len(values) - 1, jnp.uint8)
-  for number in reversed(range(len(values) - 1)):
-    winner = jnp.where(values[number] == best, jnp.uint8(number), winner)
+  # The taps are compared with each other, not with `best`: XLA may compute what it pools again for
+  # this loop and round it otherwise (seen without LLVM's optimiser), so that none equals `best`.
+  winner, largest = jnp.zeros(best.shape, jnp.uint8), values[0]
+  for number, value in enumerate(values[1:], 1):
+    winner = jnp.where(value <= largest, winner, jnp.uint8(number))
+    largest = jnp.maximum(largest, value)
   return best, (lax.optimization_barrier(winner), x)
 
 
