@@ -116,7 +116,7 @@ def main(argv: list[str]) -> None:
     raise UserError(f"unexpected argument {argv[1]!r}; show_data takes flags only")
   options = {name: value for name, value in FLAGS.config.augment.items() if value}
   if FLAGS.all:
-    without = STILL if FLAGS.config.task.name in ("detection", "segmentation") else ()
+    without = STILL if FLAGS.config.task.name in ("detection", "segmentation", "promptable") else ()
     known = keys.of(FLAGS.config.task.name, FLAGS.config.data.input)
     options = {n: USUAL[n] for n in KINDS if n not in without and f"augment.{n}" in known}
   out = Path(FLAGS.out)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from cnnjax.data import volumes
-from cnnjax.data.split import with_test
 from cnnjax.data.stream import Stream
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
@@ -34,7 +33,6 @@ class Planted:
   contrast: float
   radius: float
   seed: int
-  cache = ""
 
   def __call__(self, rows: np.ndarray) -> np.ndarray:
     found = self.files(rows).astype(np.float32)
@@ -54,10 +52,6 @@ class Planted:
     places = [(n + 0.5) * mm - c for n, mm, c in zip(np.indices(size), spacing, centre)]
     away = np.sqrt(np.square(places).sum(0)) / self.radius
     return np.clip((1 - away) / SOFT, 0, 1)
-
-  def key(self, row: int) -> str:
-    """Returns what names a volume with its lesion."""
-    return str((self.files.key(row), bool(self.label[row]), self.contrast, self.radius, self.seed))
 
 
 def load(
@@ -85,7 +79,7 @@ def load(
     radius: of lesions, in millimetres.
     images: as for `volumes.load`.
     segments: as for `volumes.load`.
-    test: the part of each class that becomes the test split, where there is none.
+    test: the part of the volumes that becomes the test split, where there is none.
     on_error: as for `volumes.load`.
 
   Raises: UserError as `volumes.load` does, and for a radius that is not above 0.
@@ -108,4 +102,4 @@ def load(
     rest = {key: part.columns[key] for key in ("spacing", "size")}
     columns = {"volume": column, **rest, "label": label[places]}
     found[split] = Table(columns, CLASSES, part.names, part.drawn)
-  return with_test(found, test, seed)
+  return found

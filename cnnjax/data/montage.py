@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cnnjax.data.voxels import nearest
+from cnnjax.data.voxels import grey, nearest
 
 GAP, GREY = 2, 128  # pixels between slices, and their level
-KEPT = (0.5, 99.5)  # percentiles of the values that are shown as black and white
 LEAST = 128  # pixels of the longest side of a slice, to which small volumes are enlarged
 
 
@@ -29,13 +28,11 @@ def flat(
   volume = np.asarray(volume)
   size = maps[0].shape if len(maps) else volume.shape
   volume = nearest(volume, size) if volume.shape != size else volume
-  low, high = np.percentile(volume, KEPT)
-  shown = np.clip((volume - low) / max(high - low, 1e-9), 0, 1) * 255
   there = np.argwhere(np.any([(m > 0) & (m < 255) for m in maps], 0)) if len(maps) else []
   at = there.mean(0).round().astype(int) if len(there) else np.asarray(size) // 2
   pixels = np.asarray(size) * spacing / np.min(spacing)
   pixels = np.maximum(1, (pixels * max(1.0, LEAST / pixels.max())).round().astype(int))
-  image = _beside(shown.round().astype(np.uint8), at, pixels, GREY)
+  image = _beside(grey(volume), at, pixels, GREY)
   return image, [_beside(one, at, pixels, 0) for one in maps]
 
 

@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,20 +31,18 @@ def windows(table: Table, to: VolumePreprocessing) -> Table:
   raw, truth = columns["volume"], columns.get("segments")
   source = raw.read
   sizes = [voxels.size_at(*one, to) for one in zip(columns["size"].tolist(), spacing.tolist())]
-  keep = _in_memory
-  if source.cache:
-    keep = _mapped(Path(source.cache).expanduser(), to)
-  else:
+  keep = _mapped(source, to) if source.cache else lambda row, what, make: make()
+  if not source.cache:
     voxel = np.prod(np.asarray(sizes, float), 1).mean().round().astype(int)
     check_memory("volumes of voxels", (count, int(voxel), to.channels, 5), HOW)
 
   def one(n: int) -> tuple:
     make = lambda: voxels.prepared(raw[n : n + 1][0], spacing[n], to)  # noqa: E731
-    volume = keep(source.key(raw.indices[n]), "volume", make)
+    volume = keep(raw.indices[n], "volume", make)
     if truth is None:
       return volume, None, []
     make = lambda: voxels.nearest(truth[n : n + 1][0], sizes[n])  # noqa: E731
-    labels = keep(source.key(raw.indices[n]), "segments", make)
+    labels = keep(raw.indices[n], "segments", make)
     rng = np.random.default_rng([source.seed, int(raw.indices[n])])
     return volume, labels, places_of(np.asarray(labels), rng)
 
@@ -58,20 +57,17 @@ def windows(table: Table, to: VolumePreprocessing) -> Table:
   return table.replace(**found)
 
 
-def _in_memory(key: str, what: str, make: Callable[[], np.ndarray]) -> np.ndarray:
-  return make()
+def _mapped(source: Any, to: VolumePreprocessing) -> Callable:
+  """Returns (row, what, make) -> make() as a memory map of a file in `source.cache`, made once.
 
-
-def _mapped(folder: Path, to: VolumePreprocessing) -> Callable:
-  """Returns (key, what, make) -> make() as a memory map of a file in a folder, made once.
-
-  The file's name is drawn from the key and from what prepares the volume, so that another
+  The file's name is drawn from the row's key and from what prepares the volume, so that another
   preprocessing makes files of its own.
   """
+  folder = Path(source.cache).expanduser()
   how = (to.spacing, to.normalize, to.clip, to.mean, to.std)
 
-  def kept(key: str, what: str, make: Callable[[], np.ndarray]) -> np.ndarray:
-    name = hashlib.sha256(json.dumps([key, what, how]).encode()).hexdigest()[:24]
+  def kept(row: int, what: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+    name = hashlib.sha256(json.dumps([source.key(row), what, how]).encode()).hexdigest()[:24]
     path = folder / f"{name}.npy"
     try:
       if not path.exists():

@@ -18,6 +18,7 @@ from cnnjax.data.masks import nearest
 from cnnjax.data.split import SPLITS, hold_out
 from cnnjax.data.stream import by_threads, check_memory
 from cnnjax.data.table import Table
+from cnnjax.data.voxels import grey
 from cnnjax.errors import UserError, say, some, unknown
 from cnnjax.ops.prompted import PromptedPreprocessing, enclosing, moved
 from cnnjax.ops.segmentation import VOID
@@ -35,7 +36,6 @@ READERS = {  # of `data/catalogue.py`: those whose tables have `ids` or `segment
   "white_blood_cells": segmentation.white_blood_cells,
 }
 OWN = ("fake", "solids")  # readers that do not resize
-SEEN = (0.5, 99.5)  # percentiles of a volume's values that become black and white
 
 
 @dataclass(frozen=True)
@@ -218,9 +218,7 @@ def _slices(volume: np.ndarray) -> np.ndarray:
   """
   if volume.shape[-1] not in (1, 3):
     raise UserError(f"slices of volumes are images of 1 or 3 channels; found {volume.shape[-1]}")
-  low, high = np.percentile(volume, SEEN)
-  part = np.clip((volume - low) / max(high - low, 1e-6), 0, 1)
-  return np.round(255 * part).astype(np.uint8)
+  return grey(volume)
 
 
 def _drawn(

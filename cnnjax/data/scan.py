@@ -143,26 +143,29 @@ def head(
 ) -> tuple[tuple[int, ...], tuple[float, float, float]]:
   """Returns the shape and the spacing that `read` gives, without reading voxels."""
   place, _ = _found(path, spacing)
+  return shape_of(path, place, series, channels), place.spacing
+
+
+def shape_of(path: Path, place: Place, series: bool = False, channels: bool = False) -> tuple:
+  """Returns the shape that `read` gives of a file that lies there. Raises: UserError as it does."""
   many = _many(path, place.shape, series, channels)
-  shape = (*many, *place.size) if series else (*place.size, *many)
-  return shape, place.spacing
+  return (*many, *place.size) if series else (*place.size, *many)
 
 
-def codes(path: Path) -> str:
-  """Returns where the indices of a file grow to, as "LPS" for Left, Posterior, Superior."""
-  return _found(path, None)[0].codes
+def place_of(path: Path) -> Place:
+  """Returns where a file's voxels lie, without reading them. Raises: UserError as `read` does."""
+  return _found(path, None)[0]
 
 
-def apart(one: Path, other: Path) -> float:
-  """Returns how far voxels of one file lie from those of another of its size, in voxels, at most.
+def apart(one: Place, other: Place) -> float:
+  """Returns how far voxels of one lie from those of another of its size, in voxels, at most.
 
   Both are turned to the order that `read` gives.
   """
   from nibabel.orientations import inv_ornt_aff
 
-  places = [_found(path, None)[0] for path in (one, other)]
-  turned = [p.affine @ inv_ornt_aff(p.order, p.shape[:3]) for p in places]
-  corners = np.stack(np.meshgrid(*([0, side - 1] for side in places[0].size[::-1])), -1)
+  turned = [p.affine @ inv_ornt_aff(p.order, p.shape[:3]) for p in (one, other)]
+  corners = np.stack(np.meshgrid(*([0, side - 1] for side in one.size[::-1])), -1)
   corners = np.pad(corners.reshape(-1, 3), [(0, 0), (0, 1)], constant_values=1)
   moved = np.linalg.solve(turned[0], turned[1] @ corners.T).T - corners
   return float(np.abs(moved).max())

@@ -19,20 +19,15 @@ class Held:
   Attributes:
     arrays: of the volumes.
     seed: of a training's windows.
-    cache: "": what is prepared of them is held in memory too.
   """
 
   arrays: Sequence[np.ndarray]
   seed: int = 0
-  cache: str = ""
+  cache = ""  # what is prepared of them is held in memory too
 
   def __call__(self, rows: np.ndarray) -> np.ndarray:
     (row,) = rows.tolist()
     return self.arrays[row][None]
-
-  def key(self, row: int) -> str:
-    """Returns a volume's name."""
-    return str(row)
 
 
 def load(

@@ -95,7 +95,8 @@ class Stream:
   def array(self) -> np.ndarray:
     """Returns the whole column. Raises: UserError where it does not fit twice into the memory."""
     how = "to read them batch by batch add 'stream': 'threads' to data.arguments"
-    check_memory("images", self.shape, how)
+    wide = self.dtype.itemsize
+    check_memory("images", self.shape if wide == 1 else (*self.shape, wide), how)
     whole = np.empty(self.shape, self.dtype)
 
     def fill(start: int, rows: np.ndarray) -> None:

@@ -94,7 +94,7 @@ class Labels:
   def of(self, case: Case) -> np.ndarray:
     """Returns a volume's classes [D, H, W].
 
-    Raises: UserError for labels that lie elsewhere than their volume, or are no classes.
+    Raises: UserError for numbers that are not whole, or no classes.
     """
     found = scan.read(case.labels)
     whole = np.rint(found).astype(np.int64)
@@ -230,21 +230,21 @@ def _headed(folder: Path, channels: int, split: str, case: Case | UserError) -> 
     raise case
   for path in _files(case):
     check_inside(folder.resolve(), path)
-  shape, spacing = scan.head(case.files[0], channels=channels > 1)
-  own, _ = scan.head(case.labels)
-  if own[:3] != shape[:3]:
+  image, labels = (scan.place_of(path) for path in (case.files[0], case.labels))
+  shape = scan.shape_of(case.files[0], image, channels=channels > 1)
+  scan.shape_of(case.labels, labels)  # raises for what is no single volume
+  if labels.size != image.size:
     raise UserError(
-      f"{case.labels} has {_by(own)} voxels (depth x height x width), but {case.files[0]} has "
-      f"{_by(shape[:3])}"
+      f"{case.labels} has {_by(labels.size)} voxels (depth x height x width), but {case.files[0]} "
+      f"has {_by(image.size)}"
     )
-  apart = scan.apart(case.files[0], case.labels)
+  apart = scan.apart(image, labels)
   if apart > APART:
     raise UserError(
       f"{case.labels} does not lie where {case.files[0]} does: by their affines a voxel is up to "
       f"{apart:.3g} voxels away; expected at most {APART}"
     )
-  codes = scan.codes(case.files[0])
-  return split, case._replace(shape=tuple(shape), spacing=tuple(spacing), codes=codes)
+  return split, case._replace(shape=shape, spacing=image.spacing, codes=image.codes)
 
 
 def _tell_codes(folder: Path, cases: Sequence[Case]) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from cnnjax.data.window import piece
 from cnnjax.ops.volume import VolumePreprocessing
 
+SEEN = (0.5, 99.5)  # percentiles of the values that are black and white in pictures
 CUBIC = 3  # order of the splines by which values are resampled, as in nnU-Net
 
 
@@ -44,6 +45,13 @@ def nearest(labels: np.ndarray, size: Sequence[int]) -> np.ndarray:
   """Returns labels [D, H, W] of another size: a voxel takes the label at its centre."""
   places = [((np.arange(t) + 0.5) * n / t).astype(int) for t, n in zip(size, labels.shape)]
   return labels[np.ix_(*places)]
+
+
+def grey(values: np.ndarray) -> np.ndarray:
+  """Returns values as levels of grey, uint8: what is beyond the percentiles `SEEN` is cut off."""
+  low, high = np.percentile(values, SEEN)
+  part = np.clip((values - low) / max(high - low, 1e-9), 0, 1)
+  return np.round(255 * part).astype(np.uint8)
 
 
 def sized(array: np.ndarray, size: Sequence[int], outside: int | None = None) -> np.ndarray:

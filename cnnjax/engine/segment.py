@@ -49,7 +49,8 @@ def segment(
   if getattr(to, "crop", None):
     raise UserError(f"a class map needs the whole image, but data.crop is {to.crop}; expected ()")
   kind, ready = inputs.kind(to.input), image
-  if getattr(to, "resize", None) or image.dtype != np.uint8 or image.shape[2:] != (to.channels,):
+  as_it_is = image.dtype == np.uint8 and image.shape[2:] == (to.channels,)
+  if getattr(to, "resize", None) or getattr(to, "ragged", False) or not as_it_is:
     ready = kind.fit([image], to)[kind.COLUMNS[0]][0]
   size = image.shape[: ready.ndim - 1]
   out = np.empty(size, np.uint8) if out is None else out

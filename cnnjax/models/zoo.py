@@ -337,7 +337,11 @@ def _check(name: str, make: Callable[..., nn.Module], arguments: Mapping[str, An
 
 def _with_trunk(default, *, trunk="", trunk_arguments=None, **arguments):
   """Returns a model's fields with `classifier`. Raises: UserError for one without a trunk."""
-  name, more = (trunk, trunk_arguments or {}) if trunk else default
+  name, more = default
+  if trunk or trunk_arguments:
+    name, more = trunk or name, trunk_arguments or {}
+  if trunk_arguments and not name:
+    raise UserError("trunk_arguments are fields of a trunk; name it by trunk")
   if not hasattr(more, "keys"):  # a part of a config is no Mapping to Python
     raise UserError(f"trunk_arguments must be fields by name, found {shown(more)}")
   if name:  # YOLO has a trunk of its own

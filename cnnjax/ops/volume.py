@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-NORMALIZE = ("each", "all")
-
 
 @dataclass(frozen=True)
 class VolumePreprocessing:

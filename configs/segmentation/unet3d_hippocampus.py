@@ -7,7 +7,7 @@ volumes of the Medical Segmentation Decathlon. Width and steps are what two core
   python -m experiments.train --config=configs/segmentation/unet3d_hippocampus.py \\
     --config.data.root=FOLDER
 
-The last line of its log (docs/results.md has each part):
+The last line of its log, without its end (docs/results.md has each part):
 
   epoch 32.11   step    1501 test       loss 0.0378  pixel_accuracy 0.9869  mean_iou 0.8325
 """

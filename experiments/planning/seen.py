@@ -1,7 +1,6 @@
 """What is seen in a set of volumes, as far as a plan depends on it: nnU-Net's data fingerprint."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +19,6 @@ class Seen:
   """Facts about a training split.
 
   Attributes:
-    names: of the volumes.
     sizes: [N, 3] in voxels.
     spacings: [N, 3] in millimetres.
     channels: of a voxel.
@@ -34,7 +32,6 @@ class Seen:
     ct: why the values are taken for Hounsfield units, "" where they are not.
   """
 
-  names: Sequence[str]
   sizes: np.ndarray
   spacings: np.ndarray
   channels: int
@@ -63,7 +60,6 @@ def look(table: Table, root: Path) -> Seen:
   if not ct and np.median(lowest) <= AIR:
     ct = f"half of the volumes go down to {np.median(lowest):g}, as only air in CT does"
   return Seen(
-    names=[str(name) for name in table.names],
     sizes=np.asarray(columns["size"]),
     spacings=np.asarray(columns["spacing"], np.float64),
     channels=columns["volume"].shape[-1],

@@ -45,11 +45,11 @@ def written(plan: Plan, seen: Seen, data: str, path: str, arguments: dict, steps
     arguments: of the source `volumes`.
     steps: of the training.
   """
-  kept = len(seen.names) * 0.9  # without the validation split
+  kept = len(seen.sizes) * 0.9  # without the validation split
   epochs = round(steps * plan.batch / kept, 1)
   shares = seen.voxels / seen.voxels.sum()
   told = ", ".join(f"{name} {share:.2%}" for name, share in zip(seen.classes, shares))
-  lines = [HEAD.format(data=data, count=len(seen.names), path=path)]
+  lines = [HEAD.format(data=data, count=len(seen.sizes), path=path)]
   add = lambda text, why="": lines.append(_line(text, why))  # noqa: E731
   add('config.model.name = "unet3d"')
   pools = "" if plan.pools == ((2, 2, 2),) * len(plan.pools) else f", pools={plan.pools}"

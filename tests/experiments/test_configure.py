@@ -24,7 +24,7 @@ HIPPOCAMPUS = (36, 50, 35)  # the median size of the Decathlon's
 
 def seen(size, spacing=(1, 1, 1), count=200, **options):
   """Returns facts about volumes of one size and spacing."""
-  facts = dict(names=["x"] * count, sizes=np.tile(size, (count, 1)), channels=1, lowest=np.zeros(1))
+  facts = dict(sizes=np.tile(size, (count, 1)), channels=1, lowest=np.zeros(1))
   facts |= dict(spacings=np.tile(spacing, (count, 1)).astype(float), classes=("0", "1"), ct="")
   facts |= dict(voxels=np.array([9, 1]), low=0.0, high=1.0, mean=0.5, std=0.1)
   return Seen(**{**facts, **options})

@@ -14,8 +14,8 @@ A kind is a module with `COLUMNS`, its keys in a table and a batch; `SUFFIXES`, 
 - `invert(example)`: the example with light and dark exchanged, where that has a meaning;
 - `picture(example, side)`: an image of the example for people, uint8 [H, W] or [H, W, 3], with no
   side longer than `side`;
-- where the network may see windows of examples, `cut(key, batch, to)`: a training's batch of them;
-- where examples have prompts, `prompt(key, batch, to)`: a training's batch with new ones;
+- where it is not the whole, `seen(key, batch, to)`: what the network sees of an augmented batch of
+  a training: windows, or new prompts;
 - where examples may have several parts that are scored one by one, `parts(batch)`: [K, B, ...];
 - where they may have class maps, `flat(example, maps, spacing)`: an image uint8 [H, W] or
   [H, W, 3] that shows it, and the maps [H, W] in its pixels;
@@ -84,13 +84,9 @@ def scale(batch: Batch, preprocessing: Any) -> Batch:
 
 
 def transform(key: jax.Array, batch: Batch, *, preprocessing: Any, options: Any) -> Batch:
-  """Returns a training batch augmented by `options`, cut to windows or prompted, and normalised."""
+  """Returns what the network sees of a training batch augmented by `options`, normalised."""
   of_one = kind(preprocessing.input)
   batch = of_one.augment(key, batch, **options)
-  if getattr(preprocessing, "tile", None):
-    # After the augmentation, which so brings in what lies beside the window, and folds 2 and more
-    # into the key.
-    batch = of_one.cut(jax.random.fold_in(key, 1), batch, preprocessing)
-  elif hasattr(of_one, "prompt"):
-    batch = of_one.prompt(jax.random.fold_in(key, 1), batch, preprocessing)
+  if hasattr(of_one, "seen"):  # augment brings in what lies beside it; it folds 2 and more in
+    batch = of_one.seen(jax.random.fold_in(key, 1), batch, preprocessing)
   return of_one.scale(batch, preprocessing)

@@ -125,9 +125,9 @@ def empty(to: Preprocessing) -> jax.Array:
   return jnp.zeros((1, *(to.tile or to.shape[:2]), to.channels), jnp.float32)
 
 
-def cut(key: jax.Array, batch: dict[str, Any], to: Preprocessing) -> dict[str, Any]:
-  """Returns random windows of the images, with their class maps."""
-  return window.cut(key, batch, to.tile)
+def seen(key: jax.Array, batch: dict[str, Any], to: Preprocessing) -> dict[str, Any]:
+  """Returns random windows of the images, with their class maps, or whole images."""
+  return window.cut(key, batch, to.tile) if to.tile else batch
 
 
 def scale(batch: dict[str, Any], to: Preprocessing) -> dict[str, Any]:

@@ -10,18 +10,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnnjax.data import augment as of_images
 from cnnjax.data.inputs import image
 from cnnjax.data.table import Table
 from cnnjax.errors import UserError
-from cnnjax.ops.preprocess import normalize
 from cnnjax.ops.prompted import PromptedPreprocessing, enclosing, moved
 
 COLUMNS = ("image", "box")
 SUFFIXES = image.SUFFIXES
 
 complete, load, invert = image.complete, image.load, image.invert
-picture, flat, check = image.picture, image.flat, of_images.check
+check, augment, scale = image.check, image.augment, image.scale
+picture, flat = image.picture, image.flat
 
 
 def preprocessing(data: Any) -> PromptedPreprocessing:
@@ -60,21 +59,11 @@ def empty(to: PromptedPreprocessing) -> dict[str, jax.Array]:
   return {"image": pixels, "boxes": jnp.array([[0, 0, *pixels.shape[2:0:-1]]], jnp.float32)}
 
 
-def augment(key: jax.Array, batch: dict[str, Any], **options: Any) -> dict[str, Any]:
-  """Returns the batch changed as `data.augment` changes images with class maps."""
-  return of_images.augment(key, batch, **options)
-
-
-def prompt(key: jax.Array, batch: dict[str, Any], to: PromptedPreprocessing) -> dict[str, Any]:
+def seen(key: jax.Array, batch: dict[str, Any], to: PromptedPreprocessing) -> dict[str, Any]:
   """Returns the batch with a new box around each object, as the augmentation left it."""
   boxes, size = enclosing(batch["segments"]), batch["segments"].shape[1:]
   moves = jax.random.uniform(key, boxes.shape, minval=-1)
   return {**batch, "box": moved(boxes, moves, to.jitter, size)}
-
-
-def scale(batch: dict[str, Any], to: PromptedPreprocessing) -> dict[str, Any]:
-  """Returns the batch with its bytes as float32, (pixel / 255 - mean) / std."""
-  return {**batch, "image": normalize(batch["image"], to)}
 
 
 def read(batch: dict[str, Any]) -> dict[str, jax.Array]:

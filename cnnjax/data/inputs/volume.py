@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cnnjax.data import scan
 from cnnjax.data.augment_volume import augment, check  # noqa: F401, functions of the kind
 from cnnjax.data.stream import by_threads, check_memory
 from cnnjax.data.table import Table
@@ -18,7 +19,7 @@ from cnnjax.ops.segmentation import VOID
 from cnnjax.ops.volume import VolumePreprocessing
 
 COLUMNS = ("volume",)
-SUFFIXES = (".nii", ".nii.gz")
+SUFFIXES = scan.SUFFIXES
 SAMPLED = 10_000  # voxels of a volume from which the values of all are measured
 KEPT = (0.5, 99.5)  # percentiles of these that are kept by normalize=all, as nnU-Net does
 MULTIPLE = 8  # of which sizes are made, where none is given
@@ -133,14 +134,8 @@ def prepare(table: Table, to: VolumePreprocessing) -> Table:
   from cnnjax.data import voxels  # SciPy: not needed to build and train
   from cnnjax.data.prepared_volumes import windows
 
+  _tell_sizes(table, to)
   if to.tile:
-    small = (voxel_sizes(table, to) < to.tile).any(1)
-    if small.any():
-      first = table.names[small.argmax()] if table.names is not None else small.argmax()
-      say(
-        f"{small.sum()} of {len(table)} volumes are smaller than the window "
-        f"{'x'.join(map(str, to.tile))}, such as {first}: they are mirrored at their borders"
-      )
     return windows(table, to)
   columns, spacing = table.columns, table.columns["spacing"]
   how = "a smaller data.crop, or a larger data.spacing, needs less"
@@ -165,15 +160,26 @@ def prepare(table: Table, to: VolumePreprocessing) -> Table:
   return table.replace(**found)
 
 
+def _tell_sizes(table: Table, to: VolumePreprocessing) -> None:
+  """Prints on standard error how many volumes are not of the size that the network sees."""
+  sizes, by = voxel_sizes(table, to), "x".join(map(str, to.shape[:3]))
+  odd = (sizes < to.tile).any(1) if to.tile else (sizes != to.crop).any(1)
+  if odd.any():
+    first = table.names[odd.argmax()] if table.names is not None else odd.argmax()
+    what = f"smaller than the window {by}" if to.tile else f"of another size than {by} voxels"
+    done = "they are mirrored at their borders" if to.tile else "they are cut, or mirrored there"
+    say(f"{odd.sum()} of {len(table)} volumes are {what}, such as {first}: {done}")
+
+
 def empty(to: VolumePreprocessing) -> jax.Array:
   """Returns a volume of zeros, or window of one, [1, D, H, W, C]."""
   return jnp.zeros((1, *to.shape), jnp.float32)
 
 
-def cut(key: jax.Array, batch: dict[str, Any], to: VolumePreprocessing) -> dict[str, Any]:
-  """Returns the middles of the drawn windows, which the network sees."""
+def seen(key: jax.Array, batch: dict[str, Any], to: VolumePreprocessing) -> dict[str, Any]:
+  """Returns the middles of the windows that were drawn, or whole volumes."""
   del key
-  return middle(batch, "volume", to.tile)
+  return middle(batch, "volume", to.tile) if to.tile else batch
 
 
 def scale(batch: dict[str, Any], to: VolumePreprocessing) -> dict[str, Any]:
@@ -192,8 +198,6 @@ def load(path: Path, to: VolumePreprocessing) -> dict[str, np.ndarray]:
 
   Raises: UserError for what is no volume.
   """
-  from cnnjax.data import scan
-
   return {str(path): scan.read(path, channels=to.channels > 1)}
 
 
@@ -219,6 +223,9 @@ def fit(
       raise UserError(f"volume {index} holds a number that is not finite")
     spacing = getattr(example, "spacing", None) or to.spacing or (1.0, 1.0, 1.0)
     ready = voxels.prepared(np.asarray(volume), spacing, to)
+    if to.crop and ready.shape[:3] != to.crop:
+      have, want = ("x".join(map(str, size)) for size in (ready.shape[:3], to.crop))
+      say(f"a volume of {have} voxels is cut, or mirrored at its borders, to {want}")
     fitted.append(voxels.sized(ready, to.crop) if to.crop else ready)
   shapes = {volume.shape for volume in fitted}
   if len(shapes) > 1:
@@ -249,8 +256,6 @@ def flat(
 
 def save(segments: np.ndarray, example: np.ndarray, path: Path) -> Path:
   """Writes a class map as PATH.nii.gz that lies where the example does, and returns its path."""
-  from cnnjax.data import scan
-
   path = path.with_name(f"{path.name}.nii.gz")
   scan.write(segments, example, path)
   return path
@@ -258,6 +263,4 @@ def save(segments: np.ndarray, example: np.ndarray, path: Path) -> Path:
 
 def whole(path: Path) -> bool:
   """Returns whether a folder is one volume: a DICOM series, or slices."""
-  from cnnjax.data import scan
-
   return path.is_dir() and scan.is_scan(path)

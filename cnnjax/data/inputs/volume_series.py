@@ -10,17 +10,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cnnjax.data import scan
 from cnnjax.data.inputs import clip
 from cnnjax.data.stream import Stream, by_threads, check_memory
 from cnnjax.data.table import Table
-from cnnjax.errors import UserError
+from cnnjax.errors import UserError, say
 from cnnjax.ops.volume_series import VolumeSeriesPreprocessing
 
 COLUMNS = ("volume_series",)
-SUFFIXES = (".nii", ".nii.gz")
+SUFFIXES = scan.SUFFIXES
 OWN = (0.0,), (1.0,)  # mean and deviation of what is normalised by its own
 HOW = "leave 'stream' out of data.arguments, or set a smaller data.length or data.crop"
-SHOWN = (0.5, 99.5)  # percentiles of a series' values that are black and white in pictures
 
 
 def preprocessing(data: Any) -> VolumeSeriesPreprocessing:
@@ -132,8 +132,6 @@ def load(path: Path, to: VolumeSeriesPreprocessing) -> dict[str, np.ndarray]:
 
   Raises: UserError for what is no series of volumes.
   """
-  from cnnjax.data import scan
-
   del to
   return {str(path): as_series(np.asarray(scan.read(path, series=True)), str(path))}
 
@@ -173,6 +171,10 @@ def fit(
         f"series {index} has {series.shape[-1]} channels, but the network was made for "
         f"{to.channels}"
       )
+    wanted = (to.length or len(series), *(to.crop or series.shape[1:4]))
+    if series.shape[:4] != wanted:
+      have, want = ("x".join(map(str, size)) for size in (series.shape[:4], wanted))
+      say(f"a series of {have} (time x depth x height x width) is cut, or continued, to {want}")
     fitted.append(_fitted(series, to))
   shapes = {series.shape for series in fitted}
   if len(shapes) > 1:
@@ -206,8 +208,7 @@ def _slices(example: np.ndarray) -> np.ndarray:
 
   As radiologists have them: the front is above, and the person's right is on the left.
   """
+  from cnnjax.data.voxels import grey
+
   series = example[..., 0] if example.ndim == 5 else example
-  slices = series[:, series.shape[1] // 2, ::-1, ::-1].astype(np.float32)
-  low, high = np.percentile(slices, SHOWN)
-  grey = (slices - low) / (high - low if high > low else 1)
-  return (255 * np.clip(grey, 0, 1)).astype(np.uint8)[..., None]
+  return grey(series[:, series.shape[1] // 2, ::-1, ::-1])[..., None]

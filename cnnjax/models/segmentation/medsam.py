@@ -2,7 +2,7 @@
 
 Ma et al., "Segment anything in medical images", arXiv:2304.12306, methods: ViT-B, images of
 1024x1024 pixels, whatever their shape was, scaled to 0 to 1, and one mask for a box. `TINY` encodes
-images of 128 or 256 pixels by a small U-Net's way down, and learns on two cores.
+images of 128 or 256 pixels by a small U-Net's way down.
 """
 
 from cnnjax.models.segmentation.sam import VIT_B
